@@ -1,0 +1,261 @@
+//! Who did what with which item, and on which scale it was said.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::csr::Csr;
+use crate::error::DataError;
+
+/// The range of explicit ratings. Nothing in Foldin assumes 1–5.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatingScale {
+    /// Lowest rating that can be given.
+    pub min: f32,
+    /// Highest rating that can be given.
+    pub max: f32,
+    /// Distance between neighbouring ratings; `None` if the scale is continuous or not known to be regular.
+    pub step: Option<f32>,
+}
+
+impl RatingScale {
+    /// `value` moved to the nearer end if it lies outside.
+    #[must_use]
+    pub fn clip(&self, value: f32) -> f32 {
+        value.clamp(self.min, self.max)
+    }
+
+    /// Whether `value` lies within the scale (ends included).
+    #[must_use]
+    pub fn contains(&self, value: f32) -> bool {
+        value >= self.min && value <= self.max
+    }
+}
+
+/// What the values of interactions mean.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feedback {
+    /// Ratings on a scale.
+    Explicit(RatingScale),
+    /// Clicks, purchases, plays: a positive weight, and nothing is known of what is absent.
+    Implicit,
+}
+
+impl Feedback {
+    /// The scale of explicit ratings.
+    #[must_use]
+    pub fn scale(&self) -> Option<RatingScale> {
+        match self {
+            Self::Explicit(scale) => Some(*scale),
+            Self::Implicit => None,
+        }
+    }
+
+    /// Clips a prediction to the scale; implicit scores pass unchanged.
+    #[must_use]
+    pub fn clip(&self, value: f32) -> f32 {
+        self.scale().map_or(value, |scale| scale.clip(value))
+    }
+}
+
+/// The interactions of `n_users` users with `n_items` items, by user, at most one a pair.
+#[derive(Clone, Debug)]
+pub struct Interactions {
+    by_user: Arc<Csr>,
+    times: Option<Arc<Vec<i64>>>,
+    feedback: Feedback,
+    by_item: OnceLock<Arc<Csr>>,
+}
+
+impl Interactions {
+    /// Wraps a matrix of `[n_users × n_items]` values; `times` are Unix seconds, one an entry in the same order.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] if `times` has another length, [`DataError::NotFinite`] for a NaN or infinite value,
+    /// [`DataError::OutOfScale`] for a rating outside an explicit scale.
+    pub fn new(by_user: Csr, times: Option<Vec<i64>>, feedback: Feedback) -> Result<Self, DataError> {
+        if let Some(times) = &times
+            && times.len() != by_user.n_entries()
+        {
+            return Err(DataError::Shape {
+                what: "number of times",
+                expected: by_user.n_entries(),
+                got: times.len(),
+            });
+        }
+        let bad = by_user.values().iter().position(|value| {
+            !value.is_finite() || feedback.scale().is_some_and(|scale| !scale.contains(*value))
+        });
+        if let Some(at) = bad {
+            let row = by_user.offsets().partition_point(|&offset| offset <= at) - 1;
+            let (column, value) = (by_user.columns()[at], by_user.values()[at]);
+            return Err(match feedback.scale() {
+                Some(scale) if value.is_finite() => DataError::OutOfScale { row, column, value, scale },
+                _ => DataError::NotFinite { row, column },
+            });
+        }
+        Ok(Self {
+            by_user: Arc::new(by_user),
+            times: times.map(Arc::new),
+            feedback,
+            by_item: OnceLock::new(),
+        })
+    }
+
+    /// Number of users, those without interactions included.
+    #[must_use]
+    pub fn n_users(&self) -> usize {
+        self.by_user.n_rows()
+    }
+
+    /// Number of items, those without interactions included.
+    #[must_use]
+    pub fn n_items(&self) -> usize {
+        self.by_user.n_cols()
+    }
+
+    /// Number of interactions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_user.n_entries()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The matrix by user, `[n_users × n_items]`.
+    #[must_use]
+    pub fn by_user(&self) -> &Csr {
+        &self.by_user
+    }
+
+    /// The matrix by item, `[n_items × n_users]`; built at the first call and shared.
+    #[must_use]
+    pub fn by_item(&self) -> &Csr {
+        self.by_item.get_or_init(|| Arc::new(self.by_user.transpose()))
+    }
+
+    /// What the values mean.
+    #[must_use]
+    pub fn feedback(&self) -> Feedback {
+        self.feedback
+    }
+
+    /// Unix seconds, one an entry of [`Interactions::by_user`], if known.
+    #[must_use]
+    pub fn times(&self) -> Option<&[i64]> {
+        self.times.as_deref().map(Vec::as_slice)
+    }
+
+    /// Mean of all values, summed in `f64`; 0 without interactions.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.is_empty() {
+            return 0.0;
+        }
+        self.by_user.values().iter().map(|&value| f64::from(value)).sum::<f64>() / self.len() as f64
+    }
+
+    /// The interactions whose position (in [`Interactions::by_user`] order) is kept; users and items stay numbered.
+    ///
+    /// # Panics
+    /// If `keep` has not one element an interaction.
+    #[must_use]
+    pub fn filter(&self, keep: &[bool]) -> Self {
+        let times = self.times.as_deref().map(|times| {
+            Arc::new(
+                times.iter().zip(keep).filter(|(_, keep)| **keep).map(|(&time, _)| time).collect::<Vec<_>>(),
+            )
+        });
+        Self {
+            by_user: Arc::new(self.by_user.filter_entries(keep)),
+            times,
+            feedback: self.feedback,
+            by_item: OnceLock::new(),
+        }
+    }
+
+    /// Only the given users, renumbered in the given order.
+    ///
+    /// # Panics
+    /// If a user is out of range.
+    #[must_use]
+    pub fn select_users(&self, users: &[u32]) -> Self {
+        let times = self.times.as_deref().map(|times| {
+            Arc::new(
+                users
+                    .iter()
+                    .flat_map(|&user| times[self.by_user.range(user as usize)].iter().copied())
+                    .collect::<Vec<_>>(),
+            )
+        });
+        Self {
+            by_user: Arc::new(self.by_user.select_rows(users)),
+            times,
+            feedback: self.feedback,
+            by_item: OnceLock::new(),
+        }
+    }
+
+    /// A 64-bit fingerprint of shape, scale, entries and times as 16 hexadecimal digits, so that a result can be traced to its data.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Xxh3::new();
+        for number in [self.n_users(), self.n_items(), self.len()] {
+            hash.update(&(number as u64).to_le_bytes());
+        }
+        if let Some(scale) = self.feedback.scale() {
+            hash.update(&scale.min.to_le_bytes());
+            hash.update(&scale.max.to_le_bytes());
+        }
+        for (at, (user, item, value)) in self.by_user.triples().enumerate() {
+            hash.update(&user.to_le_bytes());
+            hash.update(&item.to_le_bytes());
+            hash.update(&value.to_le_bytes());
+            if let Some(times) = &self.times {
+                hash.update(&times[at].to_le_bytes());
+            }
+        }
+        format!("{:016x}", hash.digest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scale() -> Feedback {
+        Feedback::Explicit(RatingScale { min: -10.0, max: 10.0, step: None })
+    }
+
+    #[test]
+    fn values_outside_the_scale_are_named() {
+        let csr = Csr::from_triples(2, 2, &[(0, 1, 3.0), (1, 0, 11.0)]).unwrap();
+        assert!(matches!(
+            Interactions::new(csr, None, scale()),
+            Err(DataError::OutOfScale { row: 1, column: 0, .. })
+        ));
+        let csr = Csr::from_triples(1, 2, &[(0, 1, f32::NAN)]).unwrap();
+        assert_eq!(
+            Interactions::new(csr, None, Feedback::Implicit).unwrap_err(),
+            DataError::NotFinite { row: 0, column: 1 }
+        );
+    }
+
+    #[test]
+    fn selecting_users_carries_their_times() {
+        let csr = Csr::from_triples(3, 2, &[(0, 0, 1.0), (1, 0, 2.0), (1, 1, 3.0), (2, 1, 4.0)]).unwrap();
+        let all = Interactions::new(csr, Some(vec![10, 20, 30, 40]), scale()).unwrap();
+        let some = all.select_users(&[2, 1]);
+        assert_eq!(some.times(), Some(&[40, 20, 30][..]));
+        assert_eq!(some.by_user().row(0), (&[1][..], &[4.0][..]));
+        let kept = all.filter(&[true, false, true, false]);
+        assert_eq!(kept.times(), Some(&[10, 30][..]));
+        assert_ne!(kept.fingerprint(), all.fingerprint());
+    }
+}
