@@ -1,0 +1,11 @@
+//! One file a command: its flags, and what it does.
+
+pub(crate) mod data;
+pub(crate) mod evaluate;
+pub(crate) mod inspect;
+pub(crate) mod models;
+pub(crate) mod predict;
+pub(crate) mod quickstart;
+pub(crate) mod recommend;
+pub(crate) mod reproduce;
+pub(crate) mod train;

@@ -1,0 +1,163 @@
+//! Finding an item by what a person types: its key, its title, or most of the title.
+
+use anyhow::bail;
+use foldin_core::{Dictionary, ItemId};
+
+/// Finds the one item meant by `text`. In order: the exact key; the title without regard to case, punctuation, article and
+/// year; the only title that contains all the words; the only title a letter or two away.
+///
+/// # Errors
+/// Lists the candidates when several fit, and the nearest titles when none does.
+pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> anyhow::Result<ItemId> {
+    if let Some(item) = items.get(text) {
+        return Ok(ItemId(item));
+    }
+    let wanted = normalise(text);
+    let normalised: Vec<Normalised> = titles.iter().map(|title| normalise(title)).collect();
+    let same_year = |title: &Normalised| wanted.year.is_none() || wanted.year == title.year;
+    let fitting = |fits: &dyn Fn(&Normalised) -> bool| -> Vec<usize> {
+        (0..titles.len()).filter(|&at| same_year(&normalised[at]) && fits(&normalised[at])).collect()
+    };
+
+    let words: Vec<&str> = wanted.name.split(' ').filter(|word| !word.is_empty()).collect();
+    let steps: [&dyn Fn(&Normalised) -> bool; 3] = [
+        &|title| title.name == wanted.name,
+        &|title| !words.is_empty() && words.iter().all(|word| title.name.split(' ').any(|other| other == *word)),
+        &|title| {
+            wanted.name.len() > 3
+                && distance_within(&title.name, &wanted.name, 1 + wanted.name.len() / 10).is_some()
+        },
+    ];
+    for fits in steps {
+        match fitting(fits)[..] {
+            [] => {}
+            [only] => return Ok(ItemId(only as u32)),
+            ref several => {
+                let mut list: Vec<String> = several.iter().take(10).map(|&at| line(at, items, titles)).collect();
+                if several.len() > 10 {
+                    list.push(format!("  … and {} more", several.len() - 10));
+                }
+                bail!("`{text}` fits {} items; give a year or a key:\n{}", several.len(), list.join("\n"));
+            }
+        }
+    }
+    let mut near: Vec<(usize, usize)> = normalised
+        .iter()
+        .enumerate()
+        .filter_map(|(at, title)| {
+            distance_within(&title.name, &wanted.name, wanted.name.len() / 2).map(|far| (far, at))
+        })
+        .collect();
+    near.sort_unstable();
+    if near.is_empty() {
+        bail!("no item is called `{text}`, and none has that key");
+    }
+    let list: Vec<String> = near.iter().take(5).map(|&(_, at)| line(at, items, titles)).collect();
+    bail!("no item is called `{text}`; the nearest are:\n{}", list.join("\n"));
+}
+
+fn line(at: usize, items: &Dictionary, titles: &[String]) -> String {
+    let key = items.key(at as u32).unwrap_or_default();
+    if key == titles[at] { format!("  {key}") } else { format!("  {}  (key {key})", titles[at]) }
+}
+
+struct Normalised {
+    name: String,
+    year: Option<u16>,
+}
+
+/// Lower case, letters and digits only, one space between words; a trailing `(1995)` apart, and `Matrix, The` turned round.
+fn normalise(title: &str) -> Normalised {
+    let title = title.trim();
+    let (name, year) = match title.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
+        Some((name, digits)) if digits.len() == 4 => match digits.parse() {
+            Ok(year) => (name, Some(year)),
+            Err(_) => (title, None),
+        },
+        _ => (title, None),
+    };
+    let lower = name.trim().to_lowercase();
+    let turned = match lower.rsplit_once(", ") {
+        Some((rest, article @ ("the" | "a" | "an" | "la" | "le" | "les" | "il" | "das" | "der" | "die"))) => {
+            format!("{article} {rest}")
+        }
+        _ => lower,
+    };
+    let spaced: String =
+        turned.chars().map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect();
+    let mut words: Vec<&str> = spaced.split_whitespace().collect();
+    if words.len() > 1 && matches!(words[0], "the" | "a" | "an") {
+        words.remove(0);
+    }
+    Normalised { name: words.join(" "), year }
+}
+
+/// The edit distance of two strings if it is at most `limit`.
+fn distance_within(a: &str, b: &str, limit: usize) -> Option<usize> {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    Some(row[b.len()]).filter(|&distance| distance <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> (Dictionary, Vec<String>) {
+        let titles = [
+            "Toy Story (1995)",
+            "Matrix, The (1999)",
+            "Sabrina (1954)",
+            "Sabrina (1995)",
+            "Star Wars: Episode IV - A New Hope (1977)",
+            "Léon: The Professional (1994)",
+            "2001: A Space Odyssey (1968)",
+        ];
+        let keys = (1..=titles.len()).map(|key| format!("m{key}")).collect();
+        (Dictionary::from_keys(keys).unwrap(), titles.map(str::to_owned).to_vec())
+    }
+
+    fn found(text: &str) -> Result<u32, String> {
+        let (items, titles) = catalogue();
+        find_item(text, &items, &titles).map(|item| item.0).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn people_type_titles_in_many_ways() {
+        for text in ["Toy Story (1995)", "toy story", "TOY  STORY", "Toy Stroy (1995)", "m1", "story"] {
+            assert_eq!(found(text), Ok(0), "{text}");
+        }
+        for text in ["The Matrix", "Matrix", "matrix, the (1999)", "the matrix (1999)"] {
+            assert_eq!(found(text), Ok(1), "{text}");
+        }
+        assert_eq!(found("new hope"), Ok(4));
+        assert_eq!(found("2001 space odyssey"), Ok(6));
+        assert_eq!(found("Sabrina (1954)"), Ok(2));
+    }
+
+    #[test]
+    fn ambiguous_titles_are_listed() {
+        let error = found("sabrina").unwrap_err();
+        assert!(error.contains("fits 2 items") && error.contains("(key m3)") && error.contains("(key m4)"), "{error}");
+    }
+
+    #[test]
+    fn unknown_titles_name_the_nearest() {
+        let error = found("Toy Soldiers").unwrap_err();
+        assert!(error.contains("Toy Story (1995)"), "{error}");
+        assert!(found("qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq").unwrap_err().contains("none has that key"));
+        assert!(found("").is_err());
+    }
+}
