@@ -1,1 +1,16 @@
-//! Foldin.
+//! Foldin's models, and the registry that lists them.
+//!
+//! A model is one file (or folder) here: its settings, its fit and what it takes to load it again. Linear factor models share
+//! [`linear::LinearFactors`], which scores, folds new users in and saves itself for all of them.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
+//! | [`linear`] | the fitted form of every linear factor model |
+//! | [`global_mean`] | `global-mean` |
+
+pub mod global_mean;
+pub mod linear;
+pub mod registry;
+
+pub use registry::{UnknownModel, find, registry};

@@ -1,0 +1,66 @@
+//! Every model by name.
+
+use std::sync::LazyLock;
+
+use foldin_core::config::nearest;
+use foldin_core::registry::ModelEntry;
+
+use crate::global_mean::GlobalMean;
+
+/// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
+#[must_use]
+pub fn registry() -> &'static [ModelEntry] {
+    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| vec![ModelEntry::of::<GlobalMean>()]);
+    &ENTRIES
+}
+
+/// A name that no model has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no model `{name}`{}; `foldin models` lists them all", suggestion(nearest.as_deref()))]
+pub struct UnknownModel {
+    /// The name asked for.
+    pub name: String,
+    /// A model with much the same name.
+    pub nearest: Option<String>,
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// The model of a name.
+///
+/// # Errors
+/// [`UnknownModel`], with the nearest name there is.
+pub fn find(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
+    registry().iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let names: Vec<String> = registry().iter().map(|entry| entry.name.to_owned()).collect();
+        UnknownModel { name: name.to_owned(), nearest: nearest(name, &names) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for entry in registry() {
+            assert_eq!(find(entry.name).unwrap().name, entry.name);
+            assert_eq!(
+                registry().iter().filter(|other| other.name == entry.name).count(),
+                1,
+                "{}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_answered_with_the_nearest() {
+        let error = find("globl-mean").unwrap_err();
+        assert_eq!(error.nearest.as_deref(), Some("global-mean"));
+        assert!(error.to_string().contains("did you mean `global-mean`?"), "{error}");
+        assert_eq!(find("something else altogether").unwrap_err().nearest, None);
+    }
+}
