@@ -1,1 +1,45 @@
-fn main() {}
+//! The project's own checks: `cargo xtask check` is literally what CI runs, cheapest first.
+//!
+//! | command | does |
+//! | --- | --- |
+//! | `cargo xtask check [--full]` | everything below, then clippy, docs and tests; `--full` adds the quickstart in release |
+//! | `cargo xtask layers` | which crate may depend on which |
+//! | `cargo xtask licences` | licences and native libraries of every dependency |
+//! | `cargo xtask sources` | unfinished marks, machine paths, file lengths |
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
+
+use std::process::ExitCode;
+
+mod check;
+mod layers;
+mod licences;
+mod metadata;
+mod sources;
+
+const USAGE: &str = "usage: cargo xtask check [--full] | layers | licences | sources";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["check"] => check::run(false),
+        ["check", "--full"] => check::run(true),
+        ["layers"] => layers::run(),
+        ["licences"] => licences::run(),
+        ["sources"] => sources::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
