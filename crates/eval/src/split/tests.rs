@@ -153,9 +153,9 @@ fn golden_split() {
 }
 
 const GOLDEN_RATINGS: [u32; 24] = [0, 1, 2, 0, 0, 2, 0, 1, 0, 1, 2, 0, 0, 0, 2, 1, 2, 1, 0, 1, 0, 2, 1, 2];
-const GOLDEN_USERS: [u32; 6] = [0; 6];
-const GOLDEN_GIVEN: [u32; 3] = [0; 3];
-const GOLDEN_RANDOM: [(u32, u32); 2] = [(0, 0); 2];
+const GOLDEN_USERS: [u32; 6] = [1, 0, 0, 2, 1, 2];
+const GOLDEN_GIVEN: [u32; 3] = [1, 3, 0];
+const GOLDEN_RANDOM: [(u32, u32); 2] = [(3, 0), (5, 1)];
 
 #[test]
 fn what_cannot_be_dealt_is_refused() {
