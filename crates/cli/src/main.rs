@@ -4,6 +4,7 @@
 mod checkpoint;
 mod commands;
 mod common;
+mod data_args;
 mod models;
 mod person;
 mod progress;

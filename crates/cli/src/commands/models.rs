@@ -1,0 +1,103 @@
+//! `foldin models`: which models there are and what each can do.
+
+use clap::Subcommand;
+use comfy_table::{ContentArrangement, Table, presets};
+use foldin_core::Capabilities;
+use foldin_models::registry::registry;
+use serde_json::json;
+
+use crate::common::{print, print_json};
+use crate::models::find;
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin models                      every model and what it can do
+  foldin models show lfg             every setting of a model, with default, range and meaning
+  foldin models show lfg --toml      the same as a file to edit and give to --config";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every setting of a model
+    Show {
+        /// The model
+        model: String,
+        /// Print a TOML file with the defaults, each setting explained
+        #[arg(long, conflicts_with = "json")]
+        toml: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        None if args.json => {
+            let list: Vec<_> = registry()
+                .iter()
+                .map(|entry| json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities}))
+                .collect();
+            print_json(&list)
+        }
+        None => list(),
+        Some(Command::Show { model, toml, json }) => show(model, *toml, *json),
+    }
+}
+
+fn list() -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["model", "new users", "factors", "uncertainty", "side information", "what it is"]);
+    for entry in registry() {
+        let Capabilities { new_users, generator, uncertainty, user_features, item_features, .. } = entry.capabilities;
+        let yes = |can: bool| if can { "yes" } else { "–" };
+        let side = match (user_features, item_features) {
+            (true, true) => "users, items",
+            (true, false) => "users",
+            (false, true) => "items",
+            (false, false) => "–",
+        };
+        table.add_row([entry.name, yes(new_users), yes(generator), yes(uncertainty), side, entry.summary]);
+    }
+    print(table)?;
+    print(
+        "\nnew users: serves somebody who was not in training, from their history, without retraining\n\
+         factors: generates latent factors; a score is u·m + b_u + b_i + μ\n\
+         `foldin models show MODEL` lists a model's settings",
+    )
+}
+
+fn show(model: &str, toml: bool, json: bool) -> anyhow::Result<()> {
+    let entry = find(model)?;
+    if json {
+        return print_json(&json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities, "settings": entry.keys()}));
+    }
+    if toml {
+        print(format!("# {}: {}\n", entry.name, entry.summary))?;
+        for key in entry.keys() {
+            let range = if key.range.is_empty() { String::new() } else { format!(" Range: {}.", key.range) };
+            print(format!("# {} ({}){range}\n{} = {}\n", key.meaning, key.kind, key.key, key.default))?;
+        }
+        return Ok(());
+    }
+    print(format!("{}: {}\n", entry.name, entry.summary))?;
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["setting", "default", "range", "meaning"]);
+    for key in entry.keys() {
+        let range = if key.range.is_empty() { key.kind.clone() } else { format!("{}: {}", key.kind, key.range) };
+        table.add_row([key.key, key.default.to_string(), range, key.meaning]);
+    }
+    print(table)?;
+    print("\nSet one with --set KEY=VALUE, or many with --config FILE.toml")
+}

@@ -1,0 +1,88 @@
+//! `foldin predict`: what a user would rate given items.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use comfy_table::{ContentArrangement, Table, presets};
+use foldin_core::ItemId;
+use serde_json::json;
+
+use crate::data_args::DataArgs;
+use crate::common::{Global, print, print_json, usage};
+use crate::person::PersonArgs;
+use crate::titles::find_item;
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin predict --model model --rate \"Toy Story (1995)=5\" --item \"Aladdin\" --item \"Alien\"
+  foldin predict --model model --user 196 --item 242 --json";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Model folder, as `foldin train` writes it
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    person: PersonArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// An item, by key or title. May be given often
+    #[arg(long, value_name = "ITEM", required = true)]
+    item: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
+    let loaded = foldin_models::folder::load(&args.model)?;
+    if !loaded.model.capabilities().new_users {
+        bail!("{} cannot serve from a history", loaded.model.name());
+    }
+    if args.item.is_empty() {
+        return Err(usage("give at least one --item"));
+    }
+    let person = args.person.person(&loaded, &args.data, global)?;
+    let items: Vec<ItemId> = args
+        .item
+        .iter()
+        .map(|text| find_item(text, &loaded.items, &loaded.titles))
+        .collect::<anyhow::Result<_>>()?;
+    let pairs: Vec<(u32, ItemId)> = items.iter().map(|&item| (0, item)).collect();
+    let mut predicted = vec![0.0; pairs.len()];
+    loaded.model.predict(&[person.view()], &pairs, &mut predicted)?;
+    let deviations: Option<Vec<f32>> = if loaded.model.capabilities().uncertainty {
+        let (mut mean, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
+        loaded.model.predict_with_variance(&[person.view()], &pairs, &mut mean, &mut variance)?;
+        Some(variance.into_iter().map(f32::sqrt).collect())
+    } else {
+        None
+    };
+    if args.json {
+        let list: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| {
+                json!({
+                    "key": loaded.items.key(item.0),
+                    "title": loaded.titles[item.index()],
+                    "predicted": predicted[at],
+                    "standard_deviation": deviations.as_ref().map(|list| list[at]),
+                })
+            })
+            .collect();
+        return print_json(&json!({"model": loaded.model.name(), "ratings_used": person.items.len(), "items": list}));
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(if deviations.is_some() { vec!["title", "predicted", "±"] } else { vec!["title", "predicted"] });
+    for (at, item) in items.iter().enumerate() {
+        let mut row = vec![loaded.titles[item.index()].clone(), format!("{:.2}", predicted[at])];
+        if let Some(list) = &deviations {
+            row.push(format!("{:.2}", list[at]));
+        }
+        table.add_row(row);
+    }
+    print(table)
+}

@@ -1,0 +1,96 @@
+//! Flags that say which data to read and how; shared by every command that reads data.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use foldin_core::Dataset;
+use foldin_data::{Columns, Duplicates, OpenOptions, ReadReport, parse_scale};
+
+use crate::common::{Global, usage};
+
+/// Which data, and how to read them.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct DataArgs {
+    /// Data set: a file, folder or archive, or a name such as ml-100k or ml-1m
+    #[arg(long, value_name = "PATH|NAME")]
+    pub(crate) data: Option<String>,
+    /// What to do with a pair of user and item that appears more than once: error, last or mean
+    #[arg(long, value_name = "RULE", default_value = "error")]
+    duplicates: Duplicates,
+    /// Leave out lines that cannot be used, and count them
+    #[arg(long)]
+    skip_bad_lines: bool,
+    /// Rating scale, MIN,MAX or MIN,MAX,STEP [default: read off the data]
+    #[arg(long, value_name = "MIN,MAX[,STEP]", allow_hyphen_values = true)]
+    scale: Option<String>,
+    /// Take every line as something that happened, whatever the rating says
+    #[arg(long)]
+    implicit: bool,
+    /// Columns by name or by number from 1, such as user=reader,item=book,rating=stars,time=- [default: found by name]
+    #[arg(long, value_name = "WHAT=COLUMN,…", default_value = "", hide_default_value = true)]
+    columns: Columns,
+    /// What stands between columns: a character, tab, space or :: [default: found out]
+    #[arg(long, value_name = "TEXT")]
+    separator: Option<String>,
+    /// Whether the first line names the columns [default: found out]
+    #[arg(long, value_name = "true|false")]
+    header: Option<bool>,
+    /// Table of users, if it does not lie beside the ratings
+    #[arg(long, value_name = "FILE")]
+    users_file: Option<PathBuf>,
+    /// Table of items, if it does not lie beside the ratings
+    #[arg(long, value_name = "FILE")]
+    items_file: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The flags as options of the reader.
+    pub(crate) fn options(&self, global: &Global) -> anyhow::Result<OpenOptions> {
+        let scale = self
+            .scale
+            .as_deref()
+            .map(|text| parse_scale(text).map_err(|reason| usage(format!("--scale {text}: {reason}"))))
+            .transpose()?;
+        Ok(OpenOptions {
+            data_dir: global.data_dir.clone(),
+            duplicates: self.duplicates,
+            skip_bad_lines: self.skip_bad_lines,
+            scale,
+            implicit: self.implicit,
+            columns: self.columns.clone(),
+            separator: self.separator.clone(),
+            header: self.header,
+            users: self.users_file.clone(),
+            items: self.items_file.clone(),
+        })
+    }
+
+    /// The data set asked for; without `--data` it is an error of usage.
+    pub(crate) fn name(&self) -> anyhow::Result<&str> {
+        self.data.as_deref().ok_or_else(|| usage("say which data: --data ml-100k, or --data path/to/ratings.csv"))
+    }
+
+    /// Reads the data set, with what the reader had to say about it.
+    pub(crate) fn open_with_report(&self, global: &Global) -> anyhow::Result<(Dataset, ReadReport)> {
+        Ok(foldin_data::open_with_report(self.name()?, &self.options(global)?)?)
+    }
+
+    /// Reads the data set and passes on what was skipped or merged.
+    pub(crate) fn open(&self, global: &Global) -> anyhow::Result<Dataset> {
+        let (dataset, report) = self.open_with_report(global)?;
+        for line in report.remarks() {
+            global.remark(format!("note: {line}"));
+        }
+        Ok(dataset)
+    }
+
+    /// As [`DataArgs::open`], with a name to fall back on.
+    pub(crate) fn open_or(&self, name: &str, global: &Global) -> anyhow::Result<Dataset> {
+        let args = Self { data: Some(self.data.clone().unwrap_or_else(|| name.to_owned())), ..self.clone() };
+        args.open(global).with_context(|| match &self.data {
+            Some(_) => "reading the data".to_owned(),
+            None => format!("reading the model's own data set `{name}`; --data says where it is"),
+        })
+    }
+}
