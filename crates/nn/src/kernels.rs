@@ -1,0 +1,136 @@
+//! Small dense and sparse kernels: the sums that everything else is made of.
+
+use crate::kernel;
+use crate::simd::Simd;
+
+kernel! {
+    /// `y += a · x`, over the shorter of the two.
+    pub fn axpy(simd, a: f32, x: &[f32], y: &mut [f32]) {
+        axpy_in(simd, a, x, y);
+    }
+
+    /// The inner product, over the shorter of the two.
+    pub fn dot(simd, x: &[f32], y: &[f32]) -> f32 {
+        dot_in(simd, x, y)
+    }
+
+    /// Adds weighted rows of a table: `out[u] += Σ_i values[i] · table[columns[i]]` for each row `u` of a sparse matrix.
+    ///
+    /// `offsets` holds one more element than there are rows; `table` and `out` have `width` columns, row-major.
+    ///
+    /// # Panics
+    /// If a column or an offset points outside `table`, `columns`, `values` or `out`.
+    pub fn weighted_row_sums(
+        simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[f32], width: usize, out: &mut [f32],
+    ) {
+        for (row, range) in offsets.windows(2).enumerate() {
+            let out = &mut out[row * width..(row + 1) * width];
+            let (columns, values) = (&columns[range[0]..range[1]], &values[range[0]..range[1]]);
+            for (&column, &value) in columns.iter().zip(values) {
+                let from = column as usize * width;
+                axpy_in(simd, value, &table[from..from + width], out);
+            }
+        }
+    }
+}
+
+/// [`axpy`] within a kernel.
+#[inline(always)]
+#[expect(unsafe_code, reason = "pointer loads after one check of the lengths")]
+pub fn axpy_in<S: Simd>(simd: S, a: f32, x: &[f32], y: &mut [f32]) {
+    let n = x.len().min(y.len());
+    let whole = n - n % S::LANES;
+    let factor = simd.splat(a);
+    let mut at = 0;
+    while at < whole {
+        // SAFETY: `at + LANES <= n`, which both slices hold.
+        unsafe {
+            let sum = simd.mul_add(factor, simd.load(x.as_ptr().add(at)), simd.load(y.as_ptr().add(at)));
+            simd.store(y.as_mut_ptr().add(at), sum);
+        }
+        at += S::LANES;
+    }
+    for (y, &x) in y[whole..n].iter_mut().zip(&x[whole..n]) {
+        *y = simd.fma(a, x, *y);
+    }
+}
+
+/// [`dot`] within a kernel. Four running sums hide the latency of the additions.
+#[inline(always)]
+#[expect(unsafe_code, reason = "pointer loads after one check of the lengths")]
+pub fn dot_in<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
+    let n = x.len().min(y.len());
+    let zero = simd.splat(0.0);
+    let mut sums = [zero; 4];
+    let mut at = 0;
+    while at + 4 * S::LANES <= n {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `at + 4 LANES <= n`, which both slices hold.
+            unsafe {
+                let at = at + lane * S::LANES;
+                *sum = simd.mul_add(simd.load(x.as_ptr().add(at)), simd.load(y.as_ptr().add(at)), *sum);
+            }
+        }
+        at += 4 * S::LANES;
+    }
+    while at + S::LANES <= n {
+        // SAFETY: `at + LANES <= n`, which both slices hold.
+        unsafe {
+            sums[0] = simd.mul_add(simd.load(x.as_ptr().add(at)), simd.load(y.as_ptr().add(at)), sums[0]);
+        }
+        at += S::LANES;
+    }
+    let mut sum = simd.sum(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])));
+    for (&x, &y) in x[at..n].iter().zip(&y[at..n]) {
+        sum = simd.fma(x, y, sum);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn numbers(n: usize) -> impl Strategy<Value = Vec<f32>> {
+        proptest::collection::vec(-2.0f32..2.0, n)
+    }
+
+    proptest! {
+        #[test]
+        fn dot_and_axpy_equal_their_naive_twins(
+            (x, y) in (0usize..200).prop_flat_map(|n| (numbers(n), numbers(n))),
+            a in -2.0f32..2.0,
+        ) {
+            let exact: f64 = x.iter().zip(&y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            // 200 products of at most 4, each rounded to 24 bits.
+            prop_assert!((f64::from(dot(&x, &y)) - exact).abs() < 1e-4);
+            let mut out = y.clone();
+            axpy(a, &x, &mut out);
+            for ((&got, &x), &y) in out.iter().zip(&x).zip(&y) {
+                prop_assert!((got - (a * x + y)).abs() < 1e-6);
+            }
+        }
+
+        #[test]
+        fn weighted_row_sums_equal_their_naive_twin(
+            width in 1usize..40,
+            rows in proptest::collection::vec(proptest::collection::vec((0u32..7, -2.0f32..2.0), 0..5), 0..6),
+        ) {
+            let table: Vec<f32> = (0..7 * width).map(|at| (at % 13) as f32 - 6.0).collect();
+            let mut offsets = vec![0];
+            for row in &rows {
+                offsets.push(offsets[offsets.len() - 1] + row.len());
+            }
+            let (columns, values): (Vec<u32>, Vec<f32>) = rows.iter().flatten().copied().unzip();
+            let mut out = vec![1.0; rows.len() * width];
+            weighted_row_sums(&offsets, &columns, &values, &table, width, &mut out);
+            for (row, entries) in rows.iter().enumerate() {
+                for column in 0..width {
+                    let naive: f32 = entries.iter().map(|&(item, value)| value * table[item as usize * width + column]).sum();
+                    prop_assert!((out[row * width + column] - 1.0 - naive).abs() < 1e-4);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! One binary for every CPU: kernels are compiled for several instruction sets and the best one is chosen at run time.
+//!
+//! A kernel is written once with [`kernel!`](crate::kernel), as a function over a token of type [`Simd`]. The macro compiles
+//! its body for each [`Level`] and makes a plain function that picks the level once a call. Inside the body,
+//! explicit vectors come from the token ([`Simd::load`], [`Simd::mul_add`], …), and plain loops are vectorised by
+//! the compiler for the level's instruction set. Helpers called from a body must be `#[inline(always)]` and take the
+//! token on, or they are compiled for the baseline CPU.
+//!
+//! `FOLDIN_SIMD=scalar|avx2|avx512` lowers the level (never above what the CPU has). Levels add in different orders and
+//! fuse differently, so results agree to rounding only: about 1e-6 relative for one kernel.
+//!
+//! ```
+//! foldin_nn::kernel! {
+//!     /// Adds the squares of `x`.
+//!     fn squares(simd, x: &[f32]) -> f32 {
+//!         let mut sum = 0.0;
+//!         for &x in x {
+//!             sum = simd.fma(x, x, sum);
+//!         }
+//!         sum
+//!     }
+//! }
+//! assert_eq!(squares(&[3.0, 4.0]), 25.0);
+//! ```
+
+use std::fmt::Debug;
+use std::sync::OnceLock;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every CPU of the target has; multiplications and additions are rounded separately.
+    Scalar,
+    /// AVX2 with FMA and F16C: eight lanes.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL): sixteen lanes.
+    Avx512,
+}
+
+/// The level in use: the best of the CPU, or less if `FOLDIN_SIMD` says so. Decided once.
+#[must_use]
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let best = best_of_this_cpu();
+        match std::env::var("FOLDIN_SIMD").as_deref() {
+            Ok("scalar") => Level::Scalar,
+            Ok("avx2") => best.min(Level::Avx2),
+            _ => best,
+        }
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best_of_this_cpu() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
+    let avx512 = avx2
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx512, avx2) {
+        (true, _) => Level::Avx512,
+        (false, true) => Level::Avx2,
+        (false, false) => Level::Scalar,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best_of_this_cpu() -> Level {
+    Level::Scalar
+}
+
+/// The operations of one level on vectors of `f32`. A value of an implementing type is proof that the CPU has the level.
+#[expect(unsafe_code, reason = "loads and stores through pointers are the point of a kernel")]
+pub trait Simd: Copy + Debug + Send + Sync + 'static {
+    /// A register of [`Simd::LANES`] numbers.
+    type V: Copy + Debug;
+    /// Numbers in a register.
+    const LANES: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads `LANES` numbers from `at`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `at` must be valid for reading `LANES` numbers.
+    unsafe fn load(self, at: *const f32) -> Self::V;
+    /// Writes `LANES` numbers to `at`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `at` must be valid for writing `LANES` numbers.
+    unsafe fn store(self, at: *mut f32, x: Self::V);
+    /// Reads `LANES` half-precision (IEEE binary16) numbers from `at`.
+    ///
+    /// # Safety
+    /// `at` must be valid for reading `LANES` numbers.
+    unsafe fn load_half(self, at: *const u16) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a − b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, rounded once except at [`Level::Scalar`].
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The greater of each pair.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `1/√a` within 2⁻²² relative, for `a` ≥ 1e-37.
+    fn reciprocal_sqrt(self, a: Self::V) -> Self::V;
+    /// `1/a` within 2⁻²² relative, for `1e-37 ≤ |a| ≤ 1e37`.
+    fn reciprocal(self, a: Self::V) -> Self::V;
+    /// The sum of all lanes.
+    fn sum(self, a: Self::V) -> f32;
+    /// `a · b + c` of single numbers, fused where [`Simd::mul_add`] is.
+    fn fma(self, a: f32, b: f32, c: f32) -> f32;
+    /// `a · b + c` of single `f64`s, fused where [`Simd::mul_add`] is.
+    fn fma64(self, a: f64, b: f64, c: f64) -> f64;
+}
+
+/// Proof of [`Level::Scalar`], which needs none.
+#[derive(Clone, Copy, Debug)]
+pub struct Scalar;
+
+#[expect(unsafe_code, reason = "loads and stores through pointers are the point of a kernel")]
+impl Simd for Scalar {
+    // Four numbers: one SSE2 or NEON register, which the compiler makes of it.
+    type V = [f32; 4];
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(self, at: *const f32) -> Self::V {
+        // SAFETY: the caller vouches for four numbers.
+        unsafe { at.cast::<Self::V>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, at: *mut f32, x: Self::V) {
+        // SAFETY: the caller vouches for four numbers.
+        unsafe { at.cast::<Self::V>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_half(self, at: *const u16) -> Self::V {
+        // SAFETY: the caller vouches for four numbers.
+        unsafe { at.cast::<[u16; 4]>().read_unaligned() }.map(half_to_f32)
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| a[lane] - b[lane])
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+    #[inline(always)]
+    fn reciprocal_sqrt(self, a: Self::V) -> Self::V {
+        a.map(|a| 1.0 / a.sqrt())
+    }
+    #[inline(always)]
+    fn reciprocal(self, a: Self::V) -> Self::V {
+        a.map(|a| 1.0 / a)
+    }
+    #[inline(always)]
+    fn sum(self, a: Self::V) -> f32 {
+        (a[0] + a[2]) + (a[1] + a[3])
+    }
+    #[inline(always)]
+    fn fma(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+    #[inline(always)]
+    fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+        a * b + c
+    }
+}
+
+/// IEEE binary16 to binary32, exactly.
+#[inline(always)]
+#[must_use]
+pub fn half_to_f32(half: u16) -> f32 {
+    let sign = u32::from(half & 0x8000) << 16;
+    let magnitude = u32::from(half & 0x7fff);
+    if magnitude >= 0x7c00 {
+        return f32::from_bits(sign | 0x7f80_0000 | ((magnitude & 0x3ff) << 13));
+    }
+    // Shifted into place the exponent is 112 too low; the multiplication mends that, for subnormal numbers too.
+    f32::from_bits(f32::to_bits(f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000)) | sign)
+}
+
+/// Binary32 to IEEE binary16, to nearest, ties to even; beyond the range to infinity.
+#[must_use]
+pub fn f32_to_half(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
+    let magnitude = f32::from_bits(x.to_bits() & 0x7fff_ffff);
+    if x.is_nan() {
+        return sign | 0x7e00;
+    }
+    if magnitude >= 65520.0 {
+        return sign | 0x7c00;
+    }
+    if magnitude < 6.103_515_6e-5 {
+        // Subnormal in binary16: adding 0.5 leaves the ten bits at the end of the fraction, rounded by the addition.
+        return sign | ((magnitude + 0.5).to_bits() - 0.5f32.to_bits()) as u16;
+    }
+    let bits = magnitude.to_bits();
+    let rounded = bits + 0x0fff + ((bits >> 13) & 1);
+    sign | ((rounded - 0x3800_0000) >> 13) as u16
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m256, __m512, _mm_loadu_si128, _mm256_add_ps, _mm256_castps256_ps128, _mm256_cvtph_ps,
+        _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+        _mm256_max_ps, _mm256_mul_ps, _mm256_rcp_ps, _mm256_rsqrt_ps, _mm256_set1_ps, _mm256_storeu_ps,
+        _mm256_sub_ps, _mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
+        _mm512_max_ps, _mm512_mul_ps, _mm512_rcp14_ps, _mm512_reduce_add_ps, _mm512_rsqrt14_ps,
+        _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    };
+
+    use super::Simd;
+
+    /// Proof that the CPU has AVX2, FMA and F16C.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Avx2(());
+
+    /// Proof that the CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Avx512(());
+
+    #[expect(unsafe_code, reason = "the token is made only here, after detection")]
+    impl Avx2 {
+        /// # Safety
+        /// The CPU must have AVX2, FMA and F16C.
+        pub(super) const unsafe fn new() -> Self {
+            Self(())
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the token is made only here, after detection")]
+    impl Avx512 {
+        /// # Safety
+        /// The CPU must have all that [`Avx512`] names.
+        pub(super) const unsafe fn new() -> Self {
+            Self(())
+        }
+    }
+
+    // SAFETY of every block below: holding the token proves the instruction set, and pointers are the caller's word.
+    #[expect(unsafe_code, reason = "intrinsics")]
+    impl Simd for Avx2 {
+        type V = __m256;
+        const LANES: usize = 8;
+
+        #[inline(always)]
+        fn splat(self, x: f32) -> __m256 {
+            unsafe { _mm256_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(self, at: *const f32) -> __m256 {
+            unsafe { _mm256_loadu_ps(at) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, at: *mut f32, x: __m256) {
+            unsafe { _mm256_storeu_ps(at, x) }
+        }
+        #[inline(always)]
+        unsafe fn load_half(self, at: *const u16) -> __m256 {
+            unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
+        }
+        #[inline(always)]
+        fn add(self, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_add_ps(a, b) }
+        }
+        #[inline(always)]
+        fn sub(self, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul(self, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn max(self, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_max_ps(a, b) }
+        }
+        #[inline(always)]
+        fn reciprocal_sqrt(self, a: __m256) -> __m256 {
+            // One Newton step doubles the 11 bits of the estimate: y + y/2 (1 − a y²).
+            unsafe {
+                let y = _mm256_rsqrt_ps(a);
+                let rest = _mm256_fnmadd_ps(_mm256_mul_ps(a, y), y, _mm256_set1_ps(1.0));
+                _mm256_fmadd_ps(_mm256_mul_ps(y, _mm256_set1_ps(0.5)), rest, y)
+            }
+        }
+        #[inline(always)]
+        fn reciprocal(self, a: __m256) -> __m256 {
+            unsafe {
+                let y = _mm256_rcp_ps(a);
+                _mm256_fmadd_ps(y, _mm256_fnmadd_ps(a, y, _mm256_set1_ps(1.0)), y)
+            }
+        }
+        #[inline(always)]
+        fn sum(self, a: __m256) -> f32 {
+            unsafe {
+                let (low, high) = (_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+                let four: [f32; 4] = std::mem::transmute(std::arch::x86_64::_mm_add_ps(low, high));
+                (four[0] + four[2]) + (four[1] + four[3])
+            }
+        }
+        #[inline(always)]
+        fn fma(self, a: f32, b: f32, c: f32) -> f32 {
+            a.mul_add(b, c)
+        }
+        #[inline(always)]
+        fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+            a.mul_add(b, c)
+        }
+    }
+
+    // SAFETY: as above.
+    #[expect(unsafe_code, reason = "intrinsics")]
+    impl Simd for Avx512 {
+        type V = __m512;
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        fn splat(self, x: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(self, at: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(at) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, at: *mut f32, x: __m512) {
+            unsafe { _mm512_storeu_ps(at, x) }
+        }
+        #[inline(always)]
+        unsafe fn load_half(self, at: *const u16) -> __m512 {
+            unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
+        }
+        #[inline(always)]
+        fn add(self, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        fn sub(self, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul(self, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn max(self, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        fn reciprocal_sqrt(self, a: __m512) -> __m512 {
+            unsafe {
+                let y = _mm512_rsqrt14_ps(a);
+                let rest = _mm512_fnmadd_ps(_mm512_mul_ps(a, y), y, _mm512_set1_ps(1.0));
+                _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.5)), rest, y)
+            }
+        }
+        #[inline(always)]
+        fn reciprocal(self, a: __m512) -> __m512 {
+            unsafe {
+                let y = _mm512_rcp14_ps(a);
+                _mm512_fmadd_ps(y, _mm512_fnmadd_ps(a, y, _mm512_set1_ps(1.0)), y)
+            }
+        }
+        #[inline(always)]
+        fn sum(self, a: __m512) -> f32 {
+            unsafe { _mm512_reduce_add_ps(a) }
+        }
+        #[inline(always)]
+        fn fma(self, a: f32, b: f32, c: f32) -> f32 {
+            a.mul_add(b, c)
+        }
+        #[inline(always)]
+        fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+            a.mul_add(b, c)
+        }
+    }
+}
+
+/// The token of a level. Used by [`kernel!`](crate::kernel).
+#[derive(Clone, Copy, Debug)]
+pub enum Token {
+    /// Nothing is proved.
+    Scalar(Scalar),
+    /// The CPU has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// The CPU has AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+/// The token of the level in use.
+#[inline]
+#[must_use]
+pub fn token() -> Token {
+    token_of(level())
+}
+
+/// The token of a level, or of the best one that the CPU has if that is lower. For tests that compare levels.
+#[must_use]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "tokens are made after detection"))]
+pub fn token_of(wanted: Level) -> Token {
+    match wanted.min(best_level()) {
+        // SAFETY: the level is no higher than what was detected.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => Token::Avx512(unsafe { Avx512::new() }),
+        // SAFETY: the level is no higher than what was detected.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => Token::Avx2(unsafe { Avx2::new() }),
+        _ => Token::Scalar(Scalar),
+    }
+}
+
+fn best_level() -> Level {
+    static BEST: OnceLock<Level> = OnceLock::new();
+    *BEST.get_or_init(best_of_this_cpu)
+}
+
+/// Defines functions that are compiled for every [`Level`](crate::simd::Level) and pick one at each call.
+///
+/// The first parameter is the token's name, without a type. Lifetimes and one generic parameter list of `const`s are not
+/// supported; a kernel is a plain function. See [`simd`](crate::simd) for an example.
+#[macro_export]
+macro_rules! kernel {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($simd:ident $(, $arg:ident : $ty:ty)* $(,)?) $(-> $ret:ty)? $body:block)+) => {$(
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<S: $crate::simd::Simd>($simd: S $(, $arg: $ty)*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+                fn avx512(simd: $crate::simd::Avx512 $(, $arg: $ty)*) $(-> $ret)? {
+                    body(simd $(, $arg)*)
+                }
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn avx2(simd: $crate::simd::Avx2 $(, $arg: $ty)*) $(-> $ret)? {
+                    body(simd $(, $arg)*)
+                }
+                #[expect(unsafe_code, reason = "the token proves that the CPU has the instruction set")]
+                match $crate::simd::token() {
+                    // SAFETY: the token proves it.
+                    $crate::simd::Token::Avx512(simd) => unsafe { avx512(simd $(, $arg)*) },
+                    // SAFETY: the token proves it.
+                    $crate::simd::Token::Avx2(simd) => unsafe { avx2(simd $(, $arg)*) },
+                    $crate::simd::Token::Scalar(simd) => body(simd $(, $arg)*),
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            {
+                let $crate::simd::Token::Scalar(simd) = $crate::simd::token();
+                body(simd $(, $arg)*)
+            }
+        }
+    )+};
+}
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "kernels under test read through pointers")]
+mod tests {
+    use super::*;
+
+    fn check<S: Simd>(simd: S) {
+        let x: Vec<f32> = (0..S::LANES).map(|lane| 0.3 + lane as f32).collect();
+        let mut out = vec![0.0; S::LANES];
+        // SAFETY: both hold `LANES` numbers.
+        let v = unsafe { simd.load(x.as_ptr()) };
+        let expected: f32 = x.iter().sum();
+        assert!((simd.sum(v) - expected).abs() < 1e-5 * expected);
+        for (got, want) in [
+            (simd.reciprocal(v), x.iter().map(|x| 1.0 / x).collect::<Vec<_>>()),
+            (simd.reciprocal_sqrt(v), x.iter().map(|x| 1.0 / x.sqrt()).collect()),
+            (simd.mul_add(v, simd.splat(2.0), simd.splat(1.0)), x.iter().map(|x| x * 2.0 + 1.0).collect()),
+            (simd.max(v, simd.splat(3.0)), x.iter().map(|x| x.max(3.0)).collect()),
+        ] {
+            // SAFETY: `out` holds `LANES` numbers.
+            unsafe { simd.store(out.as_mut_ptr(), got) };
+            for (got, want) in out.iter().zip(&want) {
+                assert!((got / want - 1.0).abs() < 2.4e-7 * 2.0, "{got} {want}");
+            }
+        }
+        let half: Vec<u16> = x.iter().map(|&x| f32_to_half(x)).collect();
+        // SAFETY: both hold `LANES` numbers.
+        unsafe { simd.store(out.as_mut_ptr(), simd.load_half(half.as_ptr())) };
+        for (got, want) in out.iter().zip(&x) {
+            assert!((got / want - 1.0).abs() < 1.0 / 2048.0, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn every_level_computes_the_same() {
+        for wanted in [Level::Scalar, Level::Avx2, Level::Avx512] {
+            match token_of(wanted) {
+                Token::Scalar(simd) => check(simd),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(simd) => check(simd),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(simd) => check(simd),
+            }
+        }
+    }
+
+    #[test]
+    fn half_precision_round_trips() {
+        for half in 0..=u16::MAX {
+            let x = half_to_f32(half);
+            if x.is_nan() {
+                assert!(half_to_f32(f32_to_half(x)).is_nan());
+            } else {
+                assert_eq!(f32_to_half(x), half, "{half:04x} is {x}");
+            }
+        }
+        // Ties to even, both ways, and the border to infinity.
+        assert_eq!(f32_to_half(1.0 + 1.0 / 2048.0), f32_to_half(1.0));
+        assert_eq!(f32_to_half(1.0 + 3.0 / 2048.0), f32_to_half(1.0) + 2);
+        assert_eq!(f32_to_half(65519.9), 0x7bff);
+        assert_eq!(f32_to_half(65520.0), 0x7c00);
+    }
+}
