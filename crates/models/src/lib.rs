@@ -7,9 +7,11 @@
 //! | --- | --- |
 //! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
 //! | [`linear`] | the fitted form of every linear factor model |
+//! | [`item_design`] | features of items, for models that use them |
 //! | [`global_mean`] | `global-mean` |
 
 pub mod global_mean;
+pub mod item_design;
 pub mod linear;
 pub mod registry;
 
