@@ -193,7 +193,7 @@ impl FitContext<'_> {
     /// # Errors
     /// [`FitError::Checkpoint`].
     pub fn resume(&self) -> Result<Option<TrainState>, FitError> {
-        self.checkpoints.map_or(Ok(None), |store| store.load())
+        self.checkpoints.map_or(Ok(None), CheckpointStore::load)
     }
 
     /// To be called after each epoch: reports it, keeps a checkpoint when one is due, and turns a request to stop into

@@ -10,6 +10,9 @@ use crate::model::{Capabilities, ModelParts, Recommender};
 /// Changes to a model's default settings, by key.
 pub type Settings = Map<String, Value>;
 
+type FitFunction =
+    fn(&Settings, &TrainingData<'_>, &FitContext<'_>) -> Result<Box<dyn Recommender>, FitError>;
+
 /// One entry of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelEntry {
@@ -21,7 +24,7 @@ pub struct ModelEntry {
     pub capabilities: Capabilities,
     keys: fn() -> Vec<ConfigKey>,
     resolve: fn(&Settings) -> Result<Value, ConfigError>,
-    fit: fn(&Settings, &TrainingData<'_>, &FitContext<'_>) -> Result<Box<dyn Recommender>, FitError>,
+    fit: FitFunction,
     load: fn(ModelParts) -> Result<Box<dyn Recommender>, LoadError>,
 }
 
