@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use foldin_core::{Epoch, Progress};
+use anyhow::Context;
+use foldin_core::{CancelFlag, Epoch, Progress};
+use foldin_eval::{EvalObserver, Job};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over the epochs of one fit.
@@ -58,4 +60,75 @@ pub(crate) fn errors_in_words(epoch: Epoch) -> String {
         .filter_map(|(name, rmse)| rmse.map(|rmse| format!("{name} {rmse:.4}")))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// Asks a running fit or evaluation to stop on the first Ctrl-C; a second one ends the program at once.
+pub(crate) fn cancel_on_ctrl_c(cancel: &CancelFlag) -> anyhow::Result<()> {
+    let flag = cancel.clone();
+    ctrlc::set_handler(move || {
+        if flag.is_cancelled() {
+            std::process::exit(130);
+        }
+        flag.cancel();
+    })
+    .context("cannot listen for Ctrl-C")
+}
+
+/// A bar over the jobs of an evaluation, with the epochs of the current fit in its message.
+#[derive(Debug)]
+pub(crate) struct EvalBars {
+    bar: ProgressBar,
+}
+
+impl EvalBars {
+    /// A bar; invisible unless `visible`.
+    pub(crate) fn new(visible: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(
+            Some(1),
+            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
+        bar.set_style(
+            ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg} {elapsed} (eta {eta})")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&self, job: &Job, what: &str) {
+        self.bar.set_length(job.of as u64);
+        self.bar.set_position(job.number as u64 - 1);
+        self.bar.set_message(format!("{}, fold {}: {what}", job.label, job.fold));
+    }
+}
+
+impl EvalObserver for EvalBars {
+    fn fit_started(&self, job: &Job) {
+        self.say(job, "fitting");
+    }
+
+    fn stage(&self, job: &Job, name: &str) {
+        self.say(job, name);
+    }
+
+    fn epoch(&self, job: &Job, epoch: Epoch) {
+        self.say(job, &format!("epoch {}/{} {}", epoch.number, epoch.of, errors_in_words(epoch)));
+    }
+
+    fn fit_done(&self, job: &Job, _seconds: f64) {
+        self.say(job, "predicting");
+    }
+
+    fn job_done(&self, job: &Job, metrics: &[(String, f64)]) {
+        let figures: Vec<String> = metrics.iter().take(1).map(|(name, value)| format!("{name} {value:.4}")).collect();
+        if !figures.is_empty() {
+            self.bar.println(format!("{}, fold {}: {}", job.label, job.fold, figures.join(", ")));
+        }
+        self.bar.set_position(job.number as u64);
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use foldin_core::{CancelFlag, Dataset, FitContext, FitError, Recommender};
 use foldin_models::folder::{SaveOptions, SavedContext};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::checkpoint::{FolderCheckpoint, Run};
 use crate::common::{Global, print, seconds_in_words};
 use crate::data_args::DataArgs;
 use crate::models::find;
-use crate::progress::{FitBar, errors_in_words};
+use crate::progress::{FitBar, cancel_on_ctrl_c, errors_in_words};
 use crate::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
@@ -68,15 +68,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let checkpoint =
         FolderCheckpoint::open(&args.out, run, args.checkpoint_every, args.resume, args.restart)?;
     let cancel = CancelFlag::default();
-    let flag = cancel.clone();
-    ctrlc::set_handler(move || {
-        // A second Ctrl-C does not wait for the epoch to end.
-        if flag.is_cancelled() {
-            std::process::exit(130);
-        }
-        flag.cancel();
-    })
-    .context("cannot listen for Ctrl-C")?;
+    cancel_on_ctrl_c(&cancel)?;
 
     let bar = FitBar::new(entry.name, global.shows_progress());
     let ctx = FitContext { seed: args.seed, progress: &bar, cancel, checkpoints: Some(&checkpoint) };

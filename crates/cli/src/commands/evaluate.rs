@@ -1,0 +1,129 @@
+//! `foldin evaluate`: models side by side under one protocol.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use foldin_core::Dataset;
+use foldin_eval::{EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
+
+use crate::common::{Global, print, usage, write_file};
+use crate::data_args::DataArgs;
+use crate::models::find;
+use crate::progress::{EvalBars, cancel_on_ctrl_c};
+use crate::settings::SettingsArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin evaluate --data ml-100k --models bias-svd,lfg,lfg-bayes
+  foldin evaluate --data ml-1m --protocol new-users --models bias-svd,lfg-bayes --only-folds 1
+  foldin evaluate --data ml-100k --split u1 --models bias-svd,lfg-bayes --json u1.json --html u1.html
+  foldin evaluate --data ratings.csv --models lfg --set epochs=20 --threads 1
+
+Protocols:
+  ratings          each user's ratings are dealt to the folds; a fold is the test set once
+  ratings-random   a random tenth of all ratings is the test set; each fold is another draw
+  new-users        users are dealt to the folds; a fold's users are new, and the error is shown by how many ratings
+                   they give: 0, 1, 5, 10, 20 or all of 80 %; the targets are always the same other 20 %
+
+Errors are RMSE with predictions clipped to the scale; ± is a 95 % confidence interval over the folds.
+The form of the JSON report is described in docs/report-schema.md.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    data: DataArgs,
+    /// What is tested: ratings, ratings-random or new-users
+    #[arg(long, default_value = "ratings", value_name = "PROTOCOL", conflicts_with = "split")]
+    protocol: String,
+    /// Models, separated by commas; each later one is tested against the first
+    #[arg(long, value_delimiter = ',', required = true, value_name = "A,B,…")]
+    models: Vec<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Number of folds, or of draws for ratings-random
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    folds: usize,
+    /// Run only these folds, numbered from 1
+    #[arg(long, value_delimiter = ',', value_name = "1,2,…")]
+    only_folds: Vec<usize>,
+    /// A given split instead of folds: two files, TRAIN,TEST, or one that comes with the data (u1…u5, ua, ub). May be given often
+    #[arg(long, value_name = "TRAIN,TEST|NAME")]
+    split: Vec<String>,
+    /// Seed of the splits and of everything random in the models
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
+    let protocol = match args.protocol.parse() {
+        Ok(protocol @ (Protocol::Ratings | Protocol::RatingsRandom | Protocol::NewUsers)) => protocol,
+        _ => {
+            return Err(usage(format!(
+                "there is no protocol `{}`; there are ratings, ratings-random and new-users",
+                args.protocol
+            )));
+        }
+    };
+    let settings = args.settings.settings()?;
+    let models: Vec<ModelRequest> = args
+        .models
+        .iter()
+        .map(|name| {
+            let entry = find(name.trim())?;
+            entry.resolve(&settings)?;
+            Ok(ModelRequest::new(*entry).with(settings.clone()))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let dataset = args.data.open(global)?;
+    let given = args.split.iter().map(|spec| given_split(spec, &dataset, args, global)).collect::<anyhow::Result<Vec<_>>>()?;
+    let options = EvalOptions {
+        protocol: if given.is_empty() { protocol } else { Protocol::Given },
+        folds: args.folds,
+        only_folds: args.only_folds.clone(),
+        seed: args.seed,
+        given,
+        ..EvalOptions::default()
+    };
+    let report = evaluate(&dataset, &models, options, global)?;
+    print(foldin_eval::text_table(&report))?;
+    if let Some(path) = &args.json {
+        write_file(path, &report.to_json())?;
+        global.remark(format!("report written to {}", path.display()));
+    }
+    if let Some(path) = &args.html {
+        write_file(path, &foldin_eval::html_page(&report)?)?;
+        global.remark(format!("page written to {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Runs an evaluation with progress bars; Ctrl-C stops it after the epoch.
+pub(crate) fn evaluate(
+    dataset: &Dataset,
+    models: &[ModelRequest],
+    options: EvalOptions,
+    global: &Global,
+) -> anyhow::Result<EvalReport> {
+    cancel_on_ctrl_c(&options.cancel)?;
+    let bars = EvalBars::new(global.shows_progress());
+    let report = foldin_eval::evaluate(dataset, models, &options, &bars);
+    bars.finish();
+    Ok(report?)
+}
+
+fn given_split(spec: &str, dataset: &Dataset, args: &Args, global: &Global) -> anyhow::Result<GivenSplit> {
+    let (train, test) =
+        foldin_data::read_split(args.data.name()?, dataset, spec, &args.data.options(global)?)
+            .with_context(|| format!("--split {spec}"))?;
+    if test.is_empty() {
+        bail!("--split {spec}: the test part is empty");
+    }
+    Ok(GivenSplit { name: spec.to_owned(), train, test })
+}

@@ -1,0 +1,146 @@
+//! `foldin reproduce`: a table of the papers, rebuilt, with the published figures beside ours.
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use foldin_core::Dataset;
+use foldin_eval::{EvalOptions, EvalReport, ModelRequest, NewUserMode};
+use serde_json::json;
+
+use crate::commands::evaluate::evaluate;
+use crate::common::{Global, print, seconds_in_words, usage, write_file};
+use crate::data_args::DataArgs;
+use crate::models::find;
+use crate::recipe::{self, Column, HistoryRule, Recipe};
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin reproduce --list
+  foldin reproduce lfg-table1
+  foldin reproduce lfg-table3 --quick --out results";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The table to rebuild
+    #[arg(required_unless_present = "list", value_name = "RECIPE")]
+    recipe: Option<String>,
+    /// List the recipes
+    #[arg(long)]
+    list: bool,
+    /// Only the first fold
+    #[arg(long)]
+    quick: bool,
+    /// Folder for RECIPE.json and RECIPE.html
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
+    let recipes = recipe::all()?;
+    let Some(name) = args.recipe.as_deref().filter(|_| !args.list) else {
+        for recipe in &recipes {
+            print(format!("{:14} {} ({}, {} folds)", recipe.name, recipe.title, recipe.data, recipe.folds))?;
+        }
+        return Ok(());
+    };
+    let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
+        return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
+    };
+    let data = DataArgs { data: Some(recipe.data.clone()), ..DataArgs::default() };
+    let dataset = data.open(global)?;
+    let report = reproduce(recipe, &dataset, args.quick, global)?;
+    print_table(recipe, &report)?;
+    write(recipe, &report, &args.out, global)
+}
+
+/// Runs a recipe.
+fn reproduce(recipe: &Recipe, dataset: &Dataset, quick: bool, global: &Global) -> anyhow::Result<EvalReport> {
+    let models = recipe.column.iter().map(request).collect::<anyhow::Result<Vec<_>>>()?;
+    let options = EvalOptions {
+        protocol: recipe.protocol.parse()?,
+        folds: recipe.folds,
+        only_folds: if quick { vec![1] } else { Vec::new() },
+        seed: recipe.seed,
+        ..EvalOptions::default()
+    };
+    evaluate(dataset, &models, options, global)
+}
+
+fn request(column: &Column) -> anyhow::Result<ModelRequest> {
+    let mode = match (column.retrain, column.history) {
+        (true, _) => NewUserMode::RetrainAll,
+        (false, HistoryRule::None) => NewUserMode::NoHistory,
+        (false, HistoryRule::Given) => NewUserMode::History,
+    };
+    Ok(ModelRequest::new(*find(&column.model)?)
+        .labelled(column.label.clone())
+        .with(column.settings()?)
+        .meeting(mode))
+}
+
+fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
+    print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut header = vec!["model".to_owned(), "figure".to_owned(), "paper, mean".to_owned(), "ours, mean".to_owned(), "± 95 %".to_owned()];
+    header.extend(report.folds.iter().map(|fold| format!("fold {fold}: paper / ours")));
+    header.push("fit".to_owned());
+    table.set_header(header);
+    for column in &recipe.column {
+        let Some(model) = report.model(&column.label) else { continue };
+        let mut row = vec![column.label.clone(), column.metric.clone(), figure(column.paper_mean())];
+        match model.metrics.get(&column.metric) {
+            Some(summary) => {
+                row.push(format!("{:.4}", summary.mean));
+                row.push(figure(summary.ci95));
+                for (at, fold) in report.folds.iter().enumerate() {
+                    let paper = fold.parse::<usize>().ok().and_then(|number| column.paper.get(number - 1).copied());
+                    row.push(format!("{} / {}", figure(paper), figure(summary.folds.get(at).copied())));
+                }
+            }
+            None => row.push(model.cannot.clone().unwrap_or_else(|| "not measured".to_owned())),
+        }
+        let seconds = model.fit_seconds.iter().sum::<f64>() / model.fit_seconds.len().max(1) as f64;
+        while row.len() < 5 + report.folds.len() {
+            row.push(String::new());
+        }
+        row.push(seconds_in_words(seconds));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    print(table)?;
+    print(format!(
+        "{} folds of {} run, seed {}, {} threads, {}; the paper's folds are not published, so compare means",
+        report.folds.len(),
+        report.of_folds,
+        report.seed,
+        report.threads,
+        report.machine.cpu
+    ))
+}
+
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// Writes the report and the page, with the paper's figures in both.
+fn write(recipe: &Recipe, report: &EvalReport, out: &Path, global: &Global) -> anyhow::Result<()> {
+    let paper: Vec<_> = recipe
+        .column
+        .iter()
+        .map(|column| json!({"label": column.label, "metric": column.metric, "mean": column.paper_mean(), "folds": column.paper}))
+        .collect();
+    let mut value = serde_json::to_value(report)?;
+    if let Some(map) = value.as_object_mut() {
+        map.insert("recipe".to_owned(), json!({"name": recipe.name, "title": recipe.title, "about": recipe.about.trim(), "paper": paper}));
+    }
+    let json = out.join(format!("{}.json", recipe.name));
+    write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
+    let html = out.join(format!("{}.html", recipe.name));
+    write_file(&html, &foldin_eval::html_page(report)?)?;
+    global.remark(format!("written: {} and {}", json.display(), html.display()));
+    Ok(())
+}
