@@ -1,0 +1,76 @@
+//! Data sets that are known by name.
+
+use foldin_core::RatingScale;
+
+/// A data set that `foldin data fetch` downloads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KnownDataset {
+    /// Its name, as in `--data ml-100k`.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// The archive's file name at the address of [`ARCHIVES`].
+    pub file: &'static str,
+    /// MD5 of the archive as its publisher gives it; `None` for one that is replaced from time to time.
+    pub md5: Option<&'static str>,
+}
+
+/// Where the archives of MovieLens are published.
+pub const ARCHIVES: &str = "https://files.grouplens.org/datasets/movielens";
+
+/// Every data set that can be fetched.
+pub const KNOWN: [KnownDataset; 7] = [
+    KnownDataset {
+        name: "ml-100k",
+        about: "MovieLens 100K: 100,000 ratings of 1,682 films by 943 users, with side information of both",
+        file: "ml-100k.zip",
+        md5: Some("0e33842e24a9c977be4e0107933c0723"),
+    },
+    KnownDataset {
+        name: "ml-1m",
+        about: "MovieLens 1M: 1,000,209 ratings of 3,706 films by 6,040 users, with side information of both",
+        file: "ml-1m.zip",
+        md5: Some("c4d9eecfca2ab87c1945afe126590906"),
+    },
+    KnownDataset {
+        name: "ml-10m",
+        about: "MovieLens 10M: 10 million ratings of 10,000 films by 72,000 users",
+        file: "ml-10m.zip",
+        md5: Some("ce571fd55effeba0271552578f2648bd"),
+    },
+    KnownDataset {
+        name: "ml-20m",
+        about: "MovieLens 20M: 20 million ratings of 27,000 films by 138,000 users",
+        file: "ml-20m.zip",
+        md5: Some("cd245b17a1ae2cc31bb14903e1204af3"),
+    },
+    KnownDataset {
+        name: "ml-25m",
+        about: "MovieLens 25M: 25 million ratings of 62,000 films by 162,000 users",
+        file: "ml-25m.zip",
+        md5: Some("6b51fb2759a8657d3bfcbfc42b592ada"),
+    },
+    KnownDataset {
+        name: "ml-32m",
+        about: "MovieLens 32M: 32 million ratings of 88,000 films by 201,000 users",
+        file: "ml-32m.zip",
+        md5: None,
+    },
+    KnownDataset {
+        name: "ml-latest-small",
+        about: "MovieLens latest, small: about 100,000 ratings of 9,700 films by 610 users; replaced from time to time",
+        file: "ml-latest-small.zip",
+        md5: None,
+    },
+];
+
+/// The data set of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static KnownDataset> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+/// Whole stars, as in MovieLens 100K and 1M.
+pub(crate) const STARS: RatingScale = RatingScale { min: 1.0, max: 5.0, step: Some(1.0) };
+/// Half stars, as in MovieLens 10M and everything since.
+pub(crate) const HALF_STARS: RatingScale = RatingScale { min: 0.5, max: 5.0, step: Some(0.5) };

@@ -1,0 +1,64 @@
+//! What happened while reading, beside the data themselves.
+
+use std::fmt;
+
+/// How many bad lines are kept with their message.
+const EXAMPLES: usize = 5;
+
+/// What a reader saw, took and left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadReport {
+    /// The file or archive member the interactions came from.
+    pub file: String,
+    /// The format, in words.
+    pub format: &'static str,
+    /// Lines with an interaction that were taken.
+    pub lines: u64,
+    /// Lines left out because they could not be used (only with `skip_bad_lines`).
+    pub skipped: u64,
+    /// Messages of the first few lines that were left out.
+    pub skipped_examples: Vec<String>,
+    /// Lines that repeated a pair and were merged into it.
+    pub duplicates: u64,
+    /// Remarks a user should see, such as side information that was left out.
+    pub notes: Vec<String>,
+}
+
+impl ReadReport {
+    /// Counts a line that was left out.
+    pub(crate) fn skip(&mut self, message: String) {
+        self.skipped += 1;
+        if self.skipped_examples.len() < EXAMPLES {
+            self.skipped_examples.push(message);
+        }
+    }
+
+    /// Adds a remark, once.
+    pub(crate) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+impl fmt::Display for ReadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "read {} lines of {} ({})", self.lines, self.file, self.format)?;
+        if self.duplicates > 0 {
+            write!(f, "; {} repeated pairs were merged", self.duplicates)?;
+        }
+        if self.skipped > 0 {
+            write!(f, "; {} bad lines were left out:", self.skipped)?;
+            for example in &self.skipped_examples {
+                write!(f, "\n  {example}")?;
+            }
+            if self.skipped > self.skipped_examples.len() as u64 {
+                write!(f, "\n  …")?;
+            }
+        }
+        for note in &self.notes {
+            write!(f, "\n  {note}")?;
+        }
+        Ok(())
+    }
+}

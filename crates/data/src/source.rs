@@ -1,0 +1,188 @@
+//! A folder or a zip archive as a set of named files; gzip is undone on the way.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::error::ReadError;
+
+/// Where the files of a data set lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Folder(Vec<String>),
+    /// Names without the folder they all lie in, and their numbers in the archive.
+    Zip(Vec<(String, usize)>),
+}
+
+impl Source {
+    /// Lists a folder (not the folders in it) or a zip archive.
+    pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
+        let name = path.display().to_string();
+        if path.is_dir() {
+            let mut files = Vec::new();
+            for entry in std::fs::read_dir(path).map_err(|source| ReadError::io(&name, source))? {
+                let entry = entry.map_err(|source| ReadError::io(&name, source))?;
+                if entry.path().is_file() {
+                    files.extend(entry.file_name().into_string());
+                }
+            }
+            files.sort();
+            return Ok(Self { path: path.to_owned(), kind: Kind::Folder(files) });
+        }
+        let archive = open_archive(path)?;
+        let mut members: Vec<(String, usize)> = (0..archive.len())
+            .filter_map(|number| Some((archive.name_for_index(number)?.ok()?.into_owned(), number)))
+            .filter(|(name, _)| !name.ends_with('/') && !name.starts_with("__MACOSX/"))
+            .collect();
+        let common = common_folder(members.iter().map(|(name, _)| name.as_str()));
+        for (name, _) in &mut members {
+            name.drain(..common);
+        }
+        members.sort();
+        Ok(Self { path: path.to_owned(), kind: Kind::Zip(members) })
+    }
+
+    /// The folder or archive itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the files.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::Folder(files) => files.iter().map(String::as_str).collect(),
+            Kind::Zip(members) => members.iter().map(|(name, _)| name.as_str()).collect(),
+        }
+    }
+
+    /// The file of that name, compressed or not.
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+        let files = self.files();
+        let of_name = |wanted: &str| files.iter().copied().find(|file| *file == wanted);
+        of_name(name).or_else(|| of_name(&format!("{name}.gz")))
+    }
+
+    /// A file's name as errors give it, and as a user can give it as a path.
+    pub(crate) fn label(&self, file: &str) -> String {
+        self.path.join(file).display().to_string()
+    }
+
+    /// Opens a file and hands its content, unpacked, to `read`.
+    pub(crate) fn read<T>(
+        &self,
+        file: &str,
+        read: impl FnOnce(&mut dyn Read, &str) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let label = self.label(file);
+        match &self.kind {
+            Kind::Folder(_) => {
+                let opened = File::open(self.path.join(file))
+                    .map_err(|source| ReadError::Io { file: label.clone(), source })?;
+                unpack(opened, &label, read)
+            }
+            Kind::Zip(members) => {
+                let number = members.iter().find(|(name, _)| name == file).map(|&(_, number)| number);
+                let Some(number) = number else {
+                    let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                    return Err(ReadError::Io { file: label, source });
+                };
+                let mut archive = open_archive(&self.path)?;
+                let member = archive.by_index(number).map_err(|error| zip_error(&label, error))?;
+                unpack(member, &label, read)
+            }
+        }
+    }
+
+    /// The whole content of a (small) file.
+    pub(crate) fn bytes(&self, file: &str) -> Result<Vec<u8>, ReadError> {
+        self.read(file, |input, label| {
+            let mut out = Vec::new();
+            input.read_to_end(&mut out).map_err(|source| ReadError::io(label, source))?;
+            Ok(out)
+        })
+    }
+}
+
+fn unpack<T>(
+    mut input: impl Read,
+    label: &str,
+    read: impl FnOnce(&mut dyn Read, &str) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let mut magic = [0u8; 2];
+    let mut got = 0;
+    while got < 2 {
+        match input.read(&mut magic[got..]).map_err(|source| ReadError::io(label, source))? {
+            0 => break,
+            count => got += count,
+        }
+    }
+    let mut input = magic[..got].chain(input);
+    if magic == [0x1f, 0x8b] {
+        read(&mut MultiGzDecoder::new(BufReader::with_capacity(1 << 16, input)), label)
+    } else {
+        read(&mut input, label)
+    }
+}
+
+fn open_archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, ReadError> {
+    let label = path.display().to_string();
+    let file = File::open(path).map_err(|source| ReadError::Io { file: label.clone(), source })?;
+    ZipArchive::new(BufReader::new(file)).map_err(|error| zip_error(&label, error))
+}
+
+fn zip_error(label: &str, error: ZipError) -> ReadError {
+    match error {
+        ZipError::Io(source) => ReadError::io(label, source),
+        ZipError::UnsupportedArchive(reason) => ReadError::Unsupported {
+            file: label.to_owned(),
+            reason: format!("{reason}; unpack the archive and give the folder instead"),
+        },
+        other => ReadError::Damaged { file: label.to_owned(), reason: other.to_string() },
+    }
+}
+
+/// Length of the folder names that all paths begin with.
+fn common_folder<'a>(mut names: impl Iterator<Item = &'a str>) -> usize {
+    let Some(first) = names.next() else { return 0 };
+    let mut common = first.rfind('/').map_or(0, |at| at + 1);
+    for name in names {
+        while !name.starts_with(&first[..common]) {
+            common = first[..common - 1].rfind('/').map_or(0, |at| at + 1);
+        }
+    }
+    common
+}
+
+/// Whether a file begins as zip archives do.
+pub(crate) fn is_zip(path: &Path) -> bool {
+    let mut magic = [0u8; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok_and(|()| magic.starts_with(b"PK"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_folder_is_found() {
+        for (names, common) in [
+            (&["ml-1m/a", "ml-1m/b"][..], 6),
+            (&["x/y/a", "x/z/b"], 2),
+            (&["a", "x/b"], 0),
+            (&["x/ab/1", "x/ac/2"], 2),
+            (&[], 0),
+        ] {
+            assert_eq!(common_folder(names.iter().copied()), common, "{names:?}");
+        }
+    }
+}
