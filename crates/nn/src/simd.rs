@@ -112,6 +112,10 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
     fn reciprocal_sqrt(self, a: Self::V) -> Self::V;
     /// `1/a` within 2⁻²² relative, for `1e-37 ≤ |a| ≤ 1e37`.
     fn reciprocal(self, a: Self::V) -> Self::V;
+    /// Each number whose size is at least `bound`, 0 for the others.
+    fn zero_below(self, a: Self::V, bound: f32) -> Self::V;
+    /// The first of each pair where `condition` is above 0, else the second.
+    fn select_positive(self, condition: Self::V, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of all lanes.
     fn sum(self, a: Self::V) -> f32;
     /// `a · b + c` of single numbers, fused where [`Simd::mul_add`] is.
@@ -178,6 +182,14 @@ impl Simd for Scalar {
         a.map(|a| 1.0 / a)
     }
     #[inline(always)]
+    fn zero_below(self, a: Self::V, bound: f32) -> Self::V {
+        a.map(|a| if a.abs() >= bound { a } else { 0.0 })
+    }
+    #[inline(always)]
+    fn select_positive(self, condition: Self::V, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| if condition[lane] > 0.0 { a[lane] } else { b[lane] })
+    }
+    #[inline(always)]
     fn sum(self, a: Self::V) -> f32 {
         (a[0] + a[2]) + (a[1] + a[3])
     }
@@ -230,12 +242,14 @@ pub use x86::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm_loadu_si128, _mm256_add_ps, _mm256_castps256_ps128, _mm256_cvtph_ps,
+        __m256, __m512, _CMP_GE_OQ, _CMP_GT_OQ, _mm_loadu_si128, _mm256_add_ps, _mm256_and_ps,
+        _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castps256_ps128, _mm256_cmp_ps, _mm256_cvtph_ps,
         _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-        _mm256_max_ps, _mm256_mul_ps, _mm256_rcp_ps, _mm256_rsqrt_ps, _mm256_set1_ps, _mm256_storeu_ps,
-        _mm256_sub_ps, _mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
+        _mm256_max_ps, _mm256_mul_ps, _mm256_rcp_ps, _mm256_rsqrt_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps, _mm256_sub_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_cvtph_ps,
+        _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_maskz_mov_ps,
         _mm512_max_ps, _mm512_mul_ps, _mm512_rcp14_ps, _mm512_reduce_add_ps, _mm512_rsqrt14_ps,
-        _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
     };
 
     use super::Simd;
@@ -325,6 +339,17 @@ mod x86 {
             }
         }
         #[inline(always)]
+        fn zero_below(self, a: __m256, bound: f32) -> __m256 {
+            unsafe {
+                let size = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+                _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_GE_OQ>(size, _mm256_set1_ps(bound)))
+            }
+        }
+        #[inline(always)]
+        fn select_positive(self, condition: __m256, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_GT_OQ>(condition, _mm256_setzero_ps())) }
+        }
+        #[inline(always)]
         fn sum(self, a: __m256) -> f32 {
             unsafe {
                 let (low, high) = (_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
@@ -397,6 +422,19 @@ mod x86 {
             unsafe {
                 let y = _mm512_rcp14_ps(a);
                 _mm512_fmadd_ps(y, _mm512_fnmadd_ps(a, y, _mm512_set1_ps(1.0)), y)
+            }
+        }
+        #[inline(always)]
+        fn zero_below(self, a: __m512, bound: f32) -> __m512 {
+            unsafe {
+                let large = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_abs_ps(a), _mm512_set1_ps(bound));
+                _mm512_maskz_mov_ps(large, a)
+            }
+        }
+        #[inline(always)]
+        fn select_positive(self, condition: __m512, a: __m512, b: __m512) -> __m512 {
+            unsafe {
+                _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask::<_CMP_GT_OQ>(condition, _mm512_setzero_ps()), a)
             }
         }
         #[inline(always)]
@@ -511,6 +549,14 @@ mod tests {
             (simd.reciprocal_sqrt(v), x.iter().map(|x| 1.0 / x.sqrt()).collect()),
             (simd.mul_add(v, simd.splat(2.0), simd.splat(1.0)), x.iter().map(|x| x * 2.0 + 1.0).collect()),
             (simd.max(v, simd.splat(3.0)), x.iter().map(|x| x.max(3.0)).collect()),
+            (
+                simd.add(simd.zero_below(v, 2.0), simd.splat(1.0)),
+                x.iter().map(|&x| if x >= 2.0 { x + 1.0 } else { 1.0 }).collect(),
+            ),
+            (
+                simd.select_positive(simd.sub(v, simd.splat(1.0)), simd.splat(4.0), v),
+                x.iter().map(|&x| if x > 1.0 { 4.0 } else { x }).collect(),
+            ),
         ] {
             // SAFETY: `out` holds `LANES` numbers.
             unsafe { simd.store(out.as_mut_ptr(), got) };
