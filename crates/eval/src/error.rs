@@ -1,13 +1,29 @@
 //! What can go wrong in an evaluation, as data.
 
+use foldin_core::{ConfigError, DataError, FitError, ScoreError};
+
 /// An evaluation that could not be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
+    /// A protocol nobody knows.
+    #[error("there is no protocol `{name}`; there are `ratings`, `ratings-random` and `new-users`")]
+    UnknownProtocol {
+        /// The name given.
+        name: String,
+    },
     /// Fewer than two folds.
     #[error("{folds} folds cannot be made: a part to train on and a part to test on need at least 2")]
     TooFewFolds {
         /// The number asked for.
+        folds: usize,
+    },
+    /// A fold beyond those there are.
+    #[error("there is no fold {fold}: folds are numbered from 1 to {folds}")]
+    UnknownFold {
+        /// The fold asked for.
+        fold: usize,
+        /// How many there are.
         folds: usize,
     },
     /// More folds than there is to deal.
@@ -27,5 +43,109 @@ pub enum EvalError {
         share: f64,
         /// How many ratings there are.
         ratings: usize,
+    },
+    /// A fold without a single test rating.
+    #[error("fold {fold} has no test ratings")]
+    EmptyFold {
+        /// The fold.
+        fold: String,
+    },
+    /// New users who cannot give any rating.
+    #[error("no new user of fold {fold} can give a rating: each has fewer than 2")]
+    NothingGiven {
+        /// The fold.
+        fold: String,
+    },
+    /// Nothing to compare.
+    #[error("no model was named")]
+    NoModels,
+    /// Two models under one name.
+    #[error("two models are called `{label}`: give one of them another label")]
+    DuplicateLabel {
+        /// The name.
+        label: String,
+    },
+    /// Clicks and purchases instead of ratings.
+    #[error("protocol `{protocol}` needs ratings, but the data are clicks or purchases without a scale")]
+    NotRatings {
+        /// The protocol.
+        protocol: &'static str,
+    },
+    /// Given splits asked for, but none brought.
+    #[error("no split was given")]
+    NoSplit,
+    /// A given split of other users or items.
+    #[error("split `{split}`: {source}")]
+    Split {
+        /// Its name.
+        split: String,
+        /// What disagrees with the data set.
+        source: DataError,
+    },
+    /// A given split whose test part is, in part, in its training part too.
+    #[error("split `{split}` has the rating of item `{item}` by user `{user}` in both of its parts")]
+    Overlap {
+        /// Its name.
+        split: String,
+        /// Key of the user.
+        user: String,
+        /// Key of the item.
+        item: String,
+    },
+    /// Parts of the data set that disagree.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Unusable settings of a model; found before anything is fitted.
+    #[error("{label}: {source}")]
+    Config {
+        /// The model's label.
+        label: String,
+        /// What is wrong.
+        source: Box<ConfigError>,
+    },
+    /// A fit that failed.
+    #[error("{label}, fold {fold}: {source}")]
+    Fit {
+        /// The model's label.
+        label: String,
+        /// The fold.
+        fold: String,
+        /// Why.
+        source: Box<FitError>,
+    },
+    /// A model that failed to predict.
+    #[error("{label}, fold {fold}: {source}")]
+    Score {
+        /// The model's label.
+        label: String,
+        /// The fold.
+        fold: String,
+        /// Why.
+        source: ScoreError,
+    },
+    /// A prediction that is no number.
+    #[error("{label}, fold {fold}: the {what} for user `{user}` and item `{item}` is not a finite number")]
+    NotFinite {
+        /// The model's label.
+        label: String,
+        /// The fold.
+        fold: String,
+        /// `prediction` or `predictive variance`.
+        what: &'static str,
+        /// Key of the user.
+        user: String,
+        /// Key of the item.
+        item: String,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A report that could not be drawn.
+    #[error("the plot \"{title}\" could not be drawn: {reason}")]
+    Plot {
+        /// Its title.
+        title: String,
+        /// What the drawing library said.
+        reason: String,
     },
 }

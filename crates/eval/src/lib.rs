@@ -1,9 +1,34 @@
 //! How good a model is: splits, metrics, protocols, confidence intervals and reports.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`split`] | parts to learn from and parts to be tested on, by seed |
+//! | [`metrics`] | RMSE, MAE, coverage of predictive intervals |
+//! | [`statistics`] | mean and confidence interval over folds, paired test, Holm's correction |
+//! | [`options`] | [`Protocol`], [`ModelRequest`], [`EvalOptions`], [`EvalObserver`] |
+//! | [`mod@evaluate`] | [`evaluate()`]: every model in every fold |
+//! | [`report`] | [`EvalReport`] and its JSON form |
+//! | [`table`] | the report on the terminal |
+//! | [`machine`] | processor, peak memory |
 
 pub mod error;
+pub mod evaluate;
+mod fold;
+pub mod machine;
+pub mod metrics;
+pub mod options;
+pub mod report;
+mod run;
 pub mod split;
+pub mod statistics;
+pub mod table;
 
 pub use error::EvalError;
+pub use evaluate::evaluate;
+pub use options::{
+    Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,
+};
+pub use report::{EvalReport, ModelReport};
 pub use split::{
     NewUser, NewUserFold, NewUserSplit, RatingFold, RatingSplit, new_user_folds, random_rating_fold,
     rating_folds,

@@ -1,0 +1,244 @@
+//! The evaluation itself: every model in every fold, then what the folds say together.
+
+use std::collections::HashSet;
+
+use foldin_core::Dataset;
+use serde_json::Value;
+
+use crate::error::EvalError;
+use crate::fold::Cutter;
+use crate::machine::Machine;
+use crate::options::{EvalObserver, EvalOptions, Job, ModelRequest, NewUserMode, Protocol};
+use crate::report::{
+    Calibration, DataSummary, EvalReport, FORMAT, LearningCurve, ModelReport, Named, Paired,
+};
+use crate::run::{Fitted, Outcome, Runner, fit_seed};
+use crate::statistics::{Summary, holm, paired};
+
+/// Fits and tests every model in every fold that was asked for, on the current Rayon pool.
+///
+/// The split is a function of data, protocol and seed; every model gets the same folds, and in a fold the same seed. Metrics
+/// do not depend on the number of threads. Models never see a test rating: they are fitted on the fold's training part,
+/// and called with histories from which the targets are missing.
+///
+/// # Errors
+/// [`EvalError`]: settings, folds and splits are checked before anything is fitted; afterwards a model that fails to fit, or
+/// predicts what is no number, ends the evaluation. A model that cannot serve new users is reported as such and ends
+/// nothing.
+pub fn evaluate(
+    data: &Dataset,
+    requests: &[ModelRequest],
+    options: &EvalOptions,
+    observer: &dyn EvalObserver,
+) -> Result<EvalReport, EvalError> {
+    let configs = check_requests(requests)?;
+    let cutter = Cutter::new(data, options)?;
+    let chosen = cutter.chosen()?;
+    let mut outcomes: Vec<Vec<Outcome>> = requests.iter().map(|_| Vec::new()).collect();
+    let (mut test_ratings, mut test_users) = (Vec::new(), Vec::new());
+    for (turn, &at) in chosen.iter().enumerate() {
+        let fold = cutter.fold(at)?;
+        test_ratings.push(fold.test.values.len());
+        test_users.push(fold.test.users.len());
+        let mut shared: Vec<Option<Fitted>> = requests.iter().map(|_| None).collect();
+        for (which, request) in requests.iter().enumerate() {
+            let job = Job {
+                number: turn * requests.len() + which + 1,
+                of: chosen.len() * requests.len(),
+                label: request.label.clone(),
+                fold: fold.name.clone(),
+            };
+            let runner = Runner { data, options, observer, job: &job, request };
+            let seed = fit_seed(options.seed, at);
+            let outcome = if options.protocol == Protocol::NewUsers && retrains(request) {
+                runner.retrain(&fold, seed)?
+            } else {
+                // One fit serves every later request of the same model and settings: it would have the same bits.
+                let same = |other: &usize| same_fit(requests, &configs, which, *other, options.protocol);
+                let first = (0..which).find(same).unwrap_or(which);
+                if first == which {
+                    shared[which] = Some(runner.fit(&fold.training_data(), seed)?);
+                }
+                let last = !(which + 1..requests.len()).any(|other| same(&other));
+                let Some(fitted) = shared[first].take() else { continue };
+                let outcome = runner.test(&fold, &fitted)?;
+                if !last {
+                    shared[first] = Some(fitted);
+                }
+                outcome
+            };
+            observer.job_done(&job, &outcome.metrics);
+            outcomes[which].push(outcome);
+        }
+    }
+    let folds: Vec<String> = chosen.iter().map(|&fold| cutter.name(fold)).collect();
+    let mut models: Vec<ModelReport> = requests
+        .iter()
+        .zip(configs)
+        .zip(outcomes)
+        .map(|((request, config), outcomes)| {
+            model_report(request, config, outcomes, &folds, options.protocol)
+        })
+        .collect();
+    compare(&mut models, options.protocol.main_metric());
+    Ok(EvalReport {
+        format: FORMAT,
+        data: DataSummary::of(data),
+        protocol: options.protocol.name().to_owned(),
+        main_metric: options.protocol.main_metric().to_owned(),
+        seed: options.seed,
+        of_folds: cutter.folds(),
+        folds,
+        test_ratings,
+        test_users,
+        code_version: options.code_version.clone(),
+        threads: rayon::current_num_threads(),
+        machine: Machine::this(),
+        models,
+    })
+}
+
+/// Checks labels and settings; gives the full configuration of each.
+fn check_requests(requests: &[ModelRequest]) -> Result<Vec<Value>, EvalError> {
+    if requests.is_empty() {
+        return Err(EvalError::NoModels);
+    }
+    let mut labels = HashSet::new();
+    requests
+        .iter()
+        .map(|request| {
+            let label = request.label.clone();
+            if !labels.insert(label.clone()) {
+                return Err(EvalError::DuplicateLabel { label });
+            }
+            request
+                .entry
+                .resolve(&request.settings)
+                .map_err(|source| EvalError::Config { label, source: Box::new(source) })
+        })
+        .collect()
+}
+
+fn retrains(request: &ModelRequest) -> bool {
+    matches!(request.new_users, NewUserMode::RetrainAll | NewUserMode::RetrainEach)
+}
+
+fn same_fit(
+    requests: &[ModelRequest],
+    configs: &[Value],
+    one: usize,
+    other: usize,
+    protocol: Protocol,
+) -> bool {
+    requests[one].entry.name == requests[other].entry.name
+        && configs[one] == configs[other]
+        && !(protocol == Protocol::NewUsers && retrains(&requests[other]))
+}
+
+fn model_report(
+    request: &ModelRequest,
+    config: Value,
+    outcomes: Vec<Outcome>,
+    folds: &[String],
+    protocol: Protocol,
+) -> ModelReport {
+    let cannot = outcomes.iter().find_map(|outcome| outcome.cannot.clone());
+    let complete = if cannot.is_none() { outcomes.as_slice() } else { &[] };
+    let first = complete.first();
+    let metrics = first.map_or_else(Vec::new, |first| {
+        let over_folds = |place: usize| {
+            Summary::of(&complete.iter().map(|outcome| outcome.metrics[place].1).collect::<Vec<_>>())
+        };
+        let names = first.metrics.iter().enumerate();
+        names.filter_map(|(place, (name, _))| Some((name.clone(), over_folds(place)?))).collect()
+    });
+    let calibration = first.map_or_else(Vec::new, |first| {
+        let over_folds = |place: usize| {
+            Summary::of(&complete.iter().map(|outcome| outcome.covered[place].2).collect::<Vec<_>>())
+        };
+        let rows = first.covered.iter().enumerate();
+        rows.filter_map(|(place, (given, level, _))| {
+            Some(Calibration { given: given.clone(), level: *level, coverage: over_folds(place)? })
+        })
+        .collect()
+    });
+    let mut notes: Vec<String> = outcomes.first().map(|outcome| outcome.notes.clone()).unwrap_or_default();
+    let new_users = (protocol == Protocol::NewUsers).then_some(request.new_users);
+    notes.extend(new_users.and_then(note_on).map(str::to_owned));
+    let peaks: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.peak).collect();
+    let peaks = if peaks.len() == outcomes.len() { peaks } else { Vec::new() };
+    let timed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.seconds_per_user).collect();
+    ModelReport {
+        model: request.entry.name.to_owned(),
+        label: request.label.clone(),
+        config,
+        new_users: new_users.map(|mode| mode.name().to_owned()),
+        metrics: Named(metrics),
+        cannot,
+        paired: None,
+        fit_seconds: outcomes.iter().map(|outcome| outcome.seconds).collect(),
+        seconds_per_user: timed.iter().map(|(seconds, _)| *seconds).collect(),
+        seconds_per_user_of: timed.first().map(|(_, what)| (*what).to_owned()),
+        peak_memory_bytes: peaks.iter().map(|peak| peak.absolute).collect(),
+        peak_memory_increase_bytes: peaks.iter().map(|peak| peak.increase).collect(),
+        calibration,
+        learning_curves: folds
+            .iter()
+            .zip(outcomes)
+            .map(|(fold, outcome)| LearningCurve { fold: fold.clone(), epochs: outcome.curve })
+            .collect(),
+        notes,
+    }
+}
+
+fn note_on(mode: NewUserMode) -> Option<&'static str> {
+    match mode {
+        NewUserMode::History => None,
+        NewUserMode::NoHistory => {
+            Some("Given no ratings of the new users, only their side information: every column is the same.")
+        }
+        NewUserMode::RetrainAll => {
+            Some("Fitted again in full with all given ratings of the new users among the training ratings.")
+        }
+        NewUserMode::RetrainEach => Some(
+            "Fitted again in full for each number of given ratings, with these among the training ratings.",
+        ),
+    }
+}
+
+/// Compares every model with the first, figure by figure; Holm's correction runs over the models of one figure.
+fn compare(models: &mut [ModelReport], main: &str) {
+    let Some((first, others)) = models.split_first_mut() else { return };
+    for model in others.iter_mut() {
+        let by_metric: Vec<_> = first
+            .metrics
+            .iter()
+            .filter_map(|(name, reference)| {
+                let test = paired(&model.metrics.get(name)?.folds, &reference.folds)?;
+                Some((name.to_owned(), test))
+            })
+            .collect();
+        let Some((_, test)) = by_metric.iter().find(|(name, _)| name == main).cloned() else { continue };
+        model.paired = Some(Paired {
+            against: first.label.clone(),
+            metric: main.to_owned(),
+            test,
+            by_metric: Named(by_metric),
+        });
+    }
+    for (name, _) in first.metrics.iter() {
+        let mut tests: Vec<_> = others
+            .iter_mut()
+            .filter_map(|model| model.paired.as_mut())
+            .filter_map(|paired| paired.by_metric.0.iter_mut().find(|(known, _)| known == name))
+            .filter_map(|(_, test)| test.p.map(|p| (p, test)))
+            .collect();
+        let corrected = holm(&tests.iter().map(|(p, _)| *p).collect::<Vec<_>>());
+        for ((_, test), corrected) in tests.iter_mut().zip(corrected) {
+            test.p_holm = Some(corrected);
+        }
+    }
+    for paired in others.iter_mut().filter_map(|model| model.paired.as_mut()) {
+        paired.test.p_holm = paired.by_metric.get(main).and_then(|test| test.p_holm);
+    }
+}

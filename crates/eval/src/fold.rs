@@ -1,0 +1,290 @@
+//! One fold made ready: what may be learned from, who is tested on what, and what a model sees of them.
+
+use std::borrow::Cow;
+
+use foldin_core::{DataError, Dataset, Features, Interactions, ItemId, TrainingData, UserId, UserView};
+
+use crate::error::EvalError;
+use crate::options::{EvalOptions, GivenRatings, GivenSplit, Protocol};
+use crate::split::{NewUserFold, NewUserSplit, RatingFold, RatingSplit, random_rating_fold};
+
+/// Test ratings by user.
+#[derive(Debug, Default)]
+pub(crate) struct TestSet {
+    /// The users tested, numbered as in the data set.
+    pub(crate) users: Vec<UserId>,
+    /// Where each user's ratings begin, and where the last user's end.
+    pub(crate) offsets: Vec<usize>,
+    pub(crate) items: Vec<ItemId>,
+    pub(crate) values: Vec<f32>,
+}
+
+impl TestSet {
+    /// Groups ratings in which those of one user stand together.
+    fn grouped(test: impl Iterator<Item = (UserId, ItemId, f32)>) -> Self {
+        let mut out = Self::default();
+        for (user, item, value) in test {
+            if out.users.last() != Some(&user) {
+                out.users.push(user);
+                out.offsets.push(out.items.len());
+            }
+            out.items.push(item);
+            out.values.push(value);
+        }
+        out.offsets.push(out.items.len());
+        out
+    }
+
+    /// The user of the rating at a position.
+    pub(crate) fn user_of(&self, rating: usize) -> UserId {
+        self.users[self.offsets.partition_point(|&offset| offset <= rating) - 1]
+    }
+}
+
+/// The ratings a new user gives, in the order of giving.
+#[derive(Debug)]
+pub(crate) struct Giving {
+    items: Vec<u32>,
+    values: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Fold<'a> {
+    /// A number from 1, or the name of a given split.
+    pub(crate) name: String,
+    data: &'a Dataset,
+    train: Interactions,
+    user_features: Cow<'a, Features>,
+    pub(crate) test: TestSet,
+    /// What the tested users give, if they are new.
+    giving: Option<Vec<Giving>>,
+    /// Users of the training part, numbered as in the data set, if they are not all of them.
+    train_users: Vec<u32>,
+}
+
+impl<'a> Fold<'a> {
+    fn known(name: String, data: &'a Dataset, train: Interactions, test: TestSet) -> Self {
+        let user_features = Cow::Borrowed(&data.user_features);
+        Self { name, data, train, user_features, test, giving: None, train_users: Vec::new() }
+    }
+
+    fn new_users(name: String, data: &'a Dataset, fold: NewUserFold) -> Self {
+        let test = TestSet::grouped(fold.new_users.iter().flat_map(|new| {
+            let user = new.user;
+            new.targets.iter().map(move |&(item, value)| (user, item, value))
+        }));
+        let giving = fold
+            .new_users
+            .iter()
+            .map(|new| {
+                let (items, values) = new.given.iter().copied().unzip();
+                Giving { items, values }
+            })
+            .collect();
+        Self {
+            name,
+            data,
+            train: fold.train,
+            user_features: Cow::Owned(fold.train_user_features),
+            test,
+            giving: Some(giving),
+            train_users: fold.train_users,
+        }
+    }
+
+    /// What may be learned from.
+    pub(crate) fn training_data(&self) -> TrainingData<'_> {
+        TrainingData {
+            interactions: &self.train,
+            user_features: &self.user_features,
+            item_features: &self.data.item_features,
+        }
+    }
+
+    /// The tested users as the model sees them: known users with their training ratings, new ones with what they give.
+    pub(crate) fn views(&self, given: GivenRatings) -> Vec<UserView<'_>> {
+        let tested = self.test.users.iter();
+        let Some(giving) = &self.giving else {
+            return tested.map(|user| self.training_data().user(user.index())).collect();
+        };
+        tested
+            .zip(giving)
+            .map(|(user, giving)| {
+                let n = given.of(giving.items.len());
+                UserView {
+                    items: &giving.items[..n],
+                    values: &giving.values[..n],
+                    features: self.data.user_features.row(user.index()),
+                    trained_as: None,
+                }
+            })
+            .collect()
+    }
+
+    /// The training part with what the new users give added as rows after those of the training users.
+    pub(crate) fn retraining(&self, given: GivenRatings) -> (Interactions, Features) {
+        let by_user = self.data.interactions.by_user();
+        let mut keep = vec![true; by_user.n_entries()];
+        let mut users = self.train_users.clone();
+        for (at, user) in self.test.users.iter().enumerate() {
+            let range = by_user.range(user.index());
+            keep[range.clone()].fill(false);
+            for item in self.giving.iter().flat_map(|giving| {
+                let Giving { items, .. } = &giving[at];
+                &items[..given.of(items.len())]
+            }) {
+                if let Ok(place) = by_user.row(user.index()).0.binary_search(item) {
+                    keep[range.start + place] = true;
+                }
+            }
+            users.push(user.0);
+        }
+        let train = self.data.interactions.filter(&keep).select_users(&users);
+        (train, self.data.user_features.select_rows(&users))
+    }
+
+    /// As [`Fold::views`], of users who were trained as [`Fold::retraining`] numbers them.
+    pub(crate) fn retrained_views(&self, given: GivenRatings) -> Vec<UserView<'_>> {
+        let mut views = self.views(given);
+        for (view, number) in views.iter_mut().zip(self.train_users.len() as u32..) {
+            view.trained_as = Some(UserId(number));
+        }
+        views
+    }
+}
+
+/// How the data are cut; makes one fold at a time, so that only one is in memory.
+#[derive(Debug)]
+pub(crate) struct Cutter<'a> {
+    data: &'a Dataset,
+    options: &'a EvalOptions,
+    deal: Deal,
+}
+
+#[derive(Debug)]
+enum Deal {
+    Ratings(RatingSplit),
+    Random,
+    NewUsers(NewUserSplit),
+    Given,
+}
+
+impl<'a> Cutter<'a> {
+    pub(crate) fn new(data: &'a Dataset, options: &'a EvalOptions) -> Result<Self, EvalError> {
+        data.check()?;
+        if data.interactions.feedback().scale().is_none() {
+            return Err(EvalError::NotRatings { protocol: options.protocol.name() });
+        }
+        let deal = match options.protocol {
+            Protocol::Ratings => {
+                Deal::Ratings(RatingSplit::deal(&data.interactions, options.folds, options.seed)?)
+            }
+            Protocol::RatingsRandom if options.folds == 0 => {
+                return Err(EvalError::TooFewFolds { folds: 0 });
+            }
+            Protocol::RatingsRandom => Deal::Random,
+            Protocol::NewUsers => {
+                Deal::NewUsers(NewUserSplit::deal(&data.interactions, options.folds, options.seed)?)
+            }
+            Protocol::Given if options.given.is_empty() => return Err(EvalError::NoSplit),
+            Protocol::Given => Deal::Given,
+        };
+        Ok(Self { data, options, deal })
+    }
+
+    /// Number of folds there are.
+    pub(crate) fn folds(&self) -> usize {
+        match self.deal {
+            Deal::Given => self.options.given.len(),
+            Deal::Ratings(_) | Deal::Random | Deal::NewUsers(_) => self.options.folds,
+        }
+    }
+
+    /// The folds asked for, from 0, ascending, each once.
+    pub(crate) fn chosen(&self) -> Result<Vec<usize>, EvalError> {
+        let folds = self.folds();
+        if self.options.only_folds.is_empty() {
+            return Ok((0..folds).collect());
+        }
+        let mut chosen = self.options.only_folds.clone();
+        chosen.sort_unstable();
+        chosen.dedup();
+        match chosen.iter().find(|&&fold| fold == 0 || fold > folds) {
+            Some(&fold) => Err(EvalError::UnknownFold { fold, folds }),
+            None => Ok(chosen.into_iter().map(|fold| fold - 1).collect()),
+        }
+    }
+
+    /// The name of a fold, from 0.
+    pub(crate) fn name(&self, fold: usize) -> String {
+        match self.deal {
+            Deal::Given => self.options.given[fold].name.clone(),
+            Deal::Ratings(_) | Deal::Random | Deal::NewUsers(_) => (fold + 1).to_string(),
+        }
+    }
+
+    /// One fold, from 0.
+    pub(crate) fn fold(&self, fold: usize) -> Result<Fold<'a>, EvalError> {
+        let (data, options) = (self.data, self.options);
+        let name = self.name(fold);
+        let of = |cut: RatingFold| {
+            Fold::known(name.clone(), data, cut.train, TestSet::grouped(cut.test.into_iter()))
+        };
+        let made = match &self.deal {
+            Deal::Ratings(split) => of(split.fold(&data.interactions, fold)),
+            Deal::Random => {
+                of(random_rating_fold(&data.interactions, options.test_share, options.seed, fold)?)
+            }
+            Deal::NewUsers(split) => {
+                let cut = split.fold(&data.interactions, &data.user_features, fold);
+                if cut.new_users.iter().all(|new| new.given.is_empty()) {
+                    return Err(EvalError::NothingGiven { fold: name });
+                }
+                Fold::new_users(name, data, cut)
+            }
+            Deal::Given => given_fold(data, &options.given[fold])?,
+        };
+        if made.test.values.is_empty() {
+            return Err(EvalError::EmptyFold { fold: made.name });
+        }
+        Ok(made)
+    }
+}
+
+fn given_fold<'a>(data: &'a Dataset, split: &GivenSplit) -> Result<Fold<'a>, EvalError> {
+    let (n_users, n_items) = (data.interactions.n_users(), data.interactions.n_items());
+    let refused = |source| EvalError::Split { split: split.name.clone(), source };
+    for (what, expected, got) in [
+        ("users of the training part", n_users, split.train.n_users()),
+        ("items of the training part", n_items, split.train.n_items()),
+    ] {
+        if expected != got {
+            return Err(refused(DataError::Shape { what, expected, got }));
+        }
+    }
+    let mut test = split.test.clone();
+    test.sort_by_key(|&(user, item, _)| (user, item));
+    for (at, &(user, item, value)) in test.iter().enumerate() {
+        let (row, column) = (user.index(), item.0);
+        if row >= n_users {
+            return Err(refused(DataError::RowOutOfRange { row: user.0, n_rows: n_users }));
+        }
+        if item.index() >= n_items {
+            return Err(refused(DataError::ColumnOutOfRange { row, column, n_cols: n_items }));
+        }
+        if !value.is_finite() {
+            return Err(refused(DataError::NotFinite { row, column }));
+        }
+        if at > 0 && (test[at - 1].0, test[at - 1].1) == (user, item) {
+            return Err(refused(DataError::Duplicate { row, column }));
+        }
+        if split.train.by_user().row(row).0.binary_search(&column).is_ok() {
+            return Err(EvalError::Overlap {
+                split: split.name.clone(),
+                user: data.users.key(user.0).unwrap_or_default().to_owned(),
+                item: data.items.key(column).unwrap_or_default().to_owned(),
+            });
+        }
+    }
+    Ok(Fold::known(split.name.clone(), data, split.train.clone(), TestSet::grouped(test.into_iter())))
+}

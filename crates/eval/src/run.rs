@@ -1,0 +1,304 @@
+//! One model in one fold: fit it, predict, measure.
+
+use std::sync::{Mutex, PoisonError};
+
+use foldin_core::parallel::chunked;
+use foldin_core::random::numbered_seed;
+use foldin_core::{
+    Dataset, Epoch, FitContext, FitError, Progress, Recommender, ScoreError, TrainingData, UserView,
+};
+
+use crate::error::EvalError;
+use crate::fold::{Fold, TestSet};
+use crate::machine::{MemoryWatch, Peak};
+use crate::metrics::{coverage, mae, rmse};
+use crate::options::{EvalObserver, EvalOptions, GivenRatings, Job, ModelRequest, NewUserMode, Protocol};
+use crate::report::CurvePoint;
+use crate::statistics::median;
+
+/// Nominal probabilities of the intervals whose coverage is reported.
+const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
+/// Users predicted at once.
+const BATCH: usize = 256;
+/// Users timed one at a time, and the seconds after which no further one is begun.
+const TIMED: usize = 200;
+const TIMED_SECONDS: f64 = 2.0;
+
+/// A fitted model and what fitting it took.
+#[derive(Debug)]
+pub(crate) struct Fitted {
+    model: Box<dyn Recommender>,
+    seconds: f64,
+    peak: Option<Peak>,
+    curve: Vec<CurvePoint>,
+}
+
+/// What a job found.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) metrics: Vec<(String, f64)>,
+    /// Ratings given, nominal probability, share of test ratings covered.
+    pub(crate) covered: Vec<(Option<String>, f64, f64)>,
+    pub(crate) cannot: Option<String>,
+    pub(crate) seconds: f64,
+    pub(crate) peak: Option<Peak>,
+    pub(crate) curve: Vec<CurvePoint>,
+    pub(crate) seconds_per_user: Option<(f64, &'static str)>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What every step of a job needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Runner<'a> {
+    pub(crate) data: &'a Dataset,
+    pub(crate) options: &'a EvalOptions,
+    pub(crate) observer: &'a dyn EvalObserver,
+    pub(crate) job: &'a Job,
+    pub(crate) request: &'a ModelRequest,
+}
+
+/// The seed of the fits of a fold (from 0): the same for every model, so that two requests of one model agree.
+pub(crate) fn fit_seed(seed: u64, fold: usize) -> u64 {
+    numbered_seed(seed, "fit", fold as u64 + 1)
+}
+
+/// Keeps the learning curve and passes everything on.
+struct Listener<'a> {
+    observer: &'a dyn EvalObserver,
+    job: &'a Job,
+    curve: Mutex<Vec<CurvePoint>>,
+}
+
+impl Progress for Listener<'_> {
+    fn stage(&self, name: &str) {
+        self.observer.stage(self.job, name);
+    }
+
+    fn epoch(&self, epoch: Epoch) {
+        self.curve.lock().unwrap_or_else(PoisonError::into_inner).push(epoch.into());
+        self.observer.epoch(self.job, epoch);
+    }
+}
+
+impl Runner<'_> {
+    /// Fits the model of the request.
+    pub(crate) fn fit(&self, training: &TrainingData<'_>, seed: u64) -> Result<Fitted, EvalError> {
+        if self.options.cancel.is_cancelled() {
+            return Err(EvalError::Cancelled);
+        }
+        // Every model of the fold shares this; it must not count as work of the first one that asks.
+        let _ = training.interactions.by_item();
+        self.observer.fit_started(self.job);
+        let listener = Listener { observer: self.observer, job: self.job, curve: Mutex::default() };
+        let ctx =
+            FitContext { seed, progress: &listener, cancel: self.options.cancel.clone(), checkpoints: None };
+        let watch = MemoryWatch::start();
+        let start = self.options.clock.seconds();
+        let fitted = self.request.entry.fit(&self.request.settings, training, &ctx);
+        let seconds = self.options.clock.seconds() - start;
+        let model = fitted.map_err(|source| match source {
+            FitError::Cancelled { .. } => EvalError::Cancelled,
+            source => EvalError::Fit {
+                label: self.request.label.clone(),
+                fold: self.job.fold.clone(),
+                source: Box::new(source),
+            },
+        })?;
+        let peak = watch.and_then(|watch| watch.peak());
+        self.observer.fit_done(self.job, seconds);
+        let curve = listener.curve.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Fitted { model, seconds, peak, curve })
+    }
+
+    /// Tests a model that was fitted on the fold's training part.
+    pub(crate) fn test(&self, fold: &Fold<'_>, fitted: &Fitted) -> Result<Outcome, EvalError> {
+        let mut outcome = Outcome::of(fitted);
+        if self.options.protocol == Protocol::NewUsers {
+            let silent = self.request.new_users == NewUserMode::NoHistory;
+            for given in GivenRatings::COLUMNS {
+                // Nothing given is the same in every column.
+                let views = fold.views(if silent { GivenRatings::First(0) } else { given });
+                self.measure(fold, &views, fitted, Some(given), &mut outcome)?;
+            }
+        } else {
+            self.measure(fold, &fold.views(GivenRatings::All), fitted, None, &mut outcome)?;
+        }
+        if self.request.new_users == NewUserMode::History {
+            outcome.seconds_per_user = self.time_users(fold, fitted.model.as_ref())?;
+        }
+        Ok(outcome)
+    }
+
+    /// Fits and tests with the new users' ratings among the training ratings.
+    pub(crate) fn retrain(&self, fold: &Fold<'_>, seed: u64) -> Result<Outcome, EvalError> {
+        let columns: &[GivenRatings] = match self.request.new_users {
+            NewUserMode::RetrainEach => &GivenRatings::COLUMNS,
+            NewUserMode::RetrainAll | NewUserMode::History | NewUserMode::NoHistory => &[GivenRatings::All],
+        };
+        let mut outcome = Outcome::default();
+        for &given in columns {
+            let (train, user_features) = fold.retraining(given);
+            let training = TrainingData {
+                interactions: &train,
+                user_features: &user_features,
+                item_features: &self.data.item_features,
+            };
+            let fitted = self.fit(&training, seed)?;
+            let earlier = std::mem::take(&mut outcome);
+            // Times and curves are those of the last column, which is that of all ratings.
+            outcome = Outcome { metrics: earlier.metrics, covered: earlier.covered, ..Outcome::of(&fitted) };
+            self.measure(fold, &fold.retrained_views(given), &fitted, Some(given), &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    fn measure(
+        &self,
+        fold: &Fold<'_>,
+        views: &[UserView<'_>],
+        fitted: &Fitted,
+        given: Option<GivenRatings>,
+        outcome: &mut Outcome,
+    ) -> Result<(), EvalError> {
+        if self.options.cancel.is_cancelled() {
+            return Err(EvalError::Cancelled);
+        }
+        if outcome.cannot.is_some() {
+            return Ok(());
+        }
+        let (model, test) = (fitted.model.as_ref(), &fold.test);
+        let predicted = match predict(model, views, test) {
+            Ok(predicted) => predicted,
+            Err(error @ ScoreError::NewUser { .. }) => {
+                outcome.cannot = Some(error.to_string());
+                return Ok(());
+            }
+            Err(source) => return Err(self.score_error(source)),
+        };
+        self.check_finite(test, &predicted, "prediction")?;
+        let given = given.map(|given| given.to_string());
+        let name = |metric: &str| match &given {
+            Some(given) => format!("{metric}@{given}"),
+            None => metric.to_owned(),
+        };
+        outcome.metrics.extend(rmse(&predicted, &test.values).map(|value| (name("rmse"), value)));
+        if given.is_none() {
+            outcome.metrics.extend(mae(&predicted, &test.values).map(|value| (name("mae"), value)));
+        }
+        if model.capabilities().uncertainty {
+            let (mean, variance) =
+                predict_with_variance(model, views, test).map_err(|source| self.score_error(source))?;
+            self.check_finite(test, &mean, "prediction")?;
+            self.check_finite(test, &variance, "predictive variance")?;
+            outcome.covered.extend(LEVELS.iter().filter_map(|&level| {
+                coverage(&mean, &variance, &test.values, level).map(|share| (given.clone(), level, share))
+            }));
+        }
+        Ok(())
+    }
+
+    fn score_error(&self, source: ScoreError) -> EvalError {
+        EvalError::Score { label: self.request.label.clone(), fold: self.job.fold.clone(), source }
+    }
+
+    fn check_finite(&self, test: &TestSet, values: &[f32], what: &'static str) -> Result<(), EvalError> {
+        let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+        Err(EvalError::NotFinite {
+            label: self.request.label.clone(),
+            fold: self.job.fold.clone(),
+            what,
+            user: self.data.users.key(test.user_of(at).0).unwrap_or_default().to_owned(),
+            item: self.data.items.key(test.items[at].0).unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Median seconds to generate one user, and what was timed; `None` for a model that serves no new users.
+    fn time_users(
+        &self,
+        fold: &Fold<'_>,
+        model: &dyn Recommender,
+    ) -> Result<Option<(f64, &'static str)>, EvalError> {
+        if !model.capabilities().new_users {
+            return Ok(None);
+        }
+        let clock = &self.options.clock;
+        let views = fold.views(GivenRatings::All);
+        let mut scores = vec![0f32; model.n_items()];
+        let generator = model.as_generator();
+        let what = if generator.is_some() { "factors" } else { "scores" };
+        let mut seconds = Vec::with_capacity(TIMED);
+        let begin = clock.seconds();
+        for view in views.iter().step_by(views.len().div_ceil(TIMED).max(1)) {
+            // As a visitor would come: the model may not look the user up.
+            let view = [UserView { trained_as: None, ..*view }];
+            let start = clock.seconds();
+            let result = match generator {
+                Some(generator) => {
+                    generator.generate(&view).map(|factors| drop(std::hint::black_box(factors)))
+                }
+                None => model.score(&view, std::hint::black_box(&mut scores)),
+            };
+            let end = clock.seconds();
+            result.map_err(|source| self.score_error(source))?;
+            seconds.push(end - start);
+            if end - begin > TIMED_SECONDS {
+                break;
+            }
+        }
+        Ok(median(&seconds).map(|seconds| (seconds, what)))
+    }
+}
+
+impl Outcome {
+    fn of(fitted: &Fitted) -> Self {
+        Self {
+            seconds: fitted.seconds,
+            peak: fitted.peak,
+            curve: fitted.curve.clone(),
+            notes: fitted.model.notes(),
+            ..Self::default()
+        }
+    }
+}
+
+fn predict(model: &dyn Recommender, views: &[UserView<'_>], test: &TestSet) -> Result<Vec<f32>, ScoreError> {
+    in_batches(views, test, |users, pairs| {
+        let mut out = vec![0f32; pairs.len()];
+        model.predict(users, pairs, &mut out)?;
+        Ok(out)
+    })
+    .map(|batches| batches.concat())
+}
+
+fn predict_with_variance(
+    model: &dyn Recommender,
+    views: &[UserView<'_>],
+    test: &TestSet,
+) -> Result<(Vec<f32>, Vec<f32>), ScoreError> {
+    let batches = in_batches(views, test, |users, pairs| {
+        let (mut mean, mut variance) = (vec![0f32; pairs.len()], vec![0f32; pairs.len()]);
+        model.predict_with_variance(users, pairs, &mut mean, &mut variance)?;
+        Ok((mean, variance))
+    })?;
+    let (means, variances): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+    Ok((means.concat(), variances.concat()))
+}
+
+fn in_batches<T: Send>(
+    views: &[UserView<'_>],
+    test: &TestSet,
+    run: impl Fn(&[UserView<'_>], &[(u32, foldin_core::ItemId)]) -> Result<T, ScoreError> + Sync,
+) -> Result<Vec<T>, ScoreError> {
+    chunked(views.len(), BATCH, |users| {
+        let pairs: Vec<_> = users
+            .clone()
+            .zip(0u32..)
+            .flat_map(|(user, place)| {
+                test.items[test.offsets[user]..test.offsets[user + 1]].iter().map(move |&item| (place, item))
+            })
+            .collect();
+        run(&views[users], &pairs)
+    })
+    .into_iter()
+    .collect()
+}
