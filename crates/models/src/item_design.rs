@@ -33,8 +33,7 @@ impl ItemDesign {
     pub fn build(&self, data: &TrainingData<'_>, seed: u64) -> Design {
         let ratings = data.interactions;
         let n = ratings.n_items();
-        let sparse =
-            if self.side_information { data.item_features.rows().clone() } else { Csr::empty(n, 0) };
+        let sparse = if self.side_information { data.item_features.rows().clone() } else { Csr::empty(n, 0) };
         let svd = cooccurrence(ratings, self.cooccurrence, seed);
         let scale = (n as f32).sqrt();
         let before = usize::from(self.constant) + 1;
@@ -192,8 +191,7 @@ mod tests {
         let ratings = ratings();
         let (users, items) = (Features::none(4), Features::none(4));
         let data = TrainingData { interactions: &ratings, user_features: &users, item_features: &items };
-        let design =
-            ItemDesign { constant: true, side_information: true, cooccurrence: 2 }.build(&data, 1);
+        let design = ItemDesign { constant: true, side_information: true, cooccurrence: 2 }.build(&data, 1);
         let rows: Vec<Vec<f32>> =
             (0..4).map(|item| design.entries(item).map(|(_, value)| value).collect()).collect();
         assert_eq!(design.width(), 4);

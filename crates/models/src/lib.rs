@@ -8,11 +8,15 @@
 //! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
 //! | [`linear`] | the fitted form of every linear factor model |
 //! | [`item_design`] | features of items, for models that use them |
+//! | [`lfg_bayes`] | `lfg-bayes` |
 //! | [`global_mean`] | `global-mean` |
 
 pub mod global_mean;
+pub mod holdout;
 pub mod item_design;
+pub mod lfg_bayes;
 pub mod linear;
 pub mod registry;
+pub mod sgd;
 
 pub use registry::{UnknownModel, find, registry};

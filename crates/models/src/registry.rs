@@ -6,11 +6,12 @@ use foldin_core::config::nearest;
 use foldin_core::registry::ModelEntry;
 
 use crate::global_mean::GlobalMean;
+use crate::lfg_bayes::LfgBayes;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
 #[must_use]
 pub fn registry() -> &'static [ModelEntry] {
-    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| vec![ModelEntry::of::<GlobalMean>()]);
+    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| vec![ModelEntry::of::<GlobalMean>(), ModelEntry::of::<LfgBayes>()]);
     &ENTRIES
 }
 
