@@ -1,8 +1,16 @@
 //! Kernels of Foldin's models: instruction sets chosen at run time, sparse and dense layers, optimisers, retrieval.
 
 pub mod adam;
+pub mod dense_layer;
+pub mod dropout;
 pub mod gaussian;
 pub mod kernels;
 pub mod linalg;
+pub mod matmul;
+pub mod observed;
+pub mod plan;
+pub mod ridge;
 pub mod simd;
+pub mod sparse_layer;
 pub mod svd;
+pub mod table;

@@ -1,0 +1,292 @@
+//! Dense products of matrices, for the layers behind the sparse one.
+//!
+//! `C = A·B` with `A` and `B` given by strides, so that a transpose costs nothing extra. Both are packed into panels that the
+//! inner kernel reads from end to end. An element of `C` is one sum in order of the inner dimension, and tasks own rows of `C`,
+//! so the result has the same bits at any number of threads.
+
+use rayon::prelude::*;
+
+use crate::kernel;
+use crate::simd::{Level, Simd, level};
+
+/// A matrix seen through strides.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    rows_at: Axis,
+    columns_at: Axis,
+}
+
+/// Where the elements of an axis lie: `stride` apart, and `fold_stride` from one group of `fold` of them to the next.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    stride: usize,
+    fold: usize,
+    fold_stride: usize,
+}
+
+impl Axis {
+    fn plain(stride: usize) -> Self {
+        Self { stride, fold: usize::MAX, fold_stride: 0 }
+    }
+
+    #[inline(always)]
+    fn at(self, index: usize) -> usize {
+        index / self.fold * self.fold_stride + index % self.fold * self.stride
+    }
+}
+
+impl<'a> Matrix<'a> {
+    /// A `[rows × columns]` matrix, row-major.
+    ///
+    /// # Panics
+    /// If `data` holds fewer elements.
+    #[must_use]
+    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert!(data.len() >= rows * columns, "{rows} × {columns}");
+        Self { data, rows, columns, rows_at: Axis::plain(columns), columns_at: Axis::plain(1) }
+    }
+
+    /// A matrix stored in blocks of `block` columns, each `[rows × block]` row-major, as the sparse layer leaves it. `block`
+    /// must be a multiple of 32.
+    ///
+    /// # Panics
+    /// If `data` holds fewer elements, or `block` does not fit the inner kernel.
+    #[must_use]
+    pub fn blocked(data: &'a [f32], rows: usize, columns: usize, block: usize) -> Self {
+        assert!(block > 0 && block.is_multiple_of(32), "blocks of {block}");
+        assert!(data.len() >= rows * columns.next_multiple_of(block), "{rows} × {columns}");
+        let columns_at = Axis { stride: 1, fold: block, fold_stride: rows * block };
+        Self { data, rows, columns, rows_at: Axis::plain(block), columns_at }
+    }
+
+    /// The first `columns` columns.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn first_columns(self, columns: usize) -> Self {
+        assert!(columns <= self.columns, "{columns} of {}", self.columns);
+        Self { columns, ..self }
+    }
+
+    /// The same matrix with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            rows_at: self.columns_at,
+            columns_at: self.rows_at,
+            ..self
+        }
+    }
+}
+
+/// Rows of `C` that a task owns. Many small tasks would pack more than they multiply.
+const ROWS_AT_ONCE: usize = 32;
+
+/// `C = A·B`, or `C += A·B` if `add`; `c` is `[a.rows × b.columns]`, row-major.
+///
+/// # Panics
+/// If the shapes disagree.
+pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, add: bool, c: &mut [f32]) {
+    assert_eq!(a.columns, b.rows, "inner dimension");
+    assert_eq!(c.len(), a.rows * b.columns, "size of the product");
+    if c.is_empty() {
+        return;
+    }
+    if a.columns == 0 {
+        if !add {
+            c.fill(0.0);
+        }
+        return;
+    }
+    let panel = panel_width();
+    let mut packed = vec![0.0f32; b.columns.div_ceil(panel) * panel * b.rows];
+    packed.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
+        let first = at * panel;
+        let width = panel.min(b.columns - first);
+        pack(b.transposed(), first, width, panel, out);
+    });
+    // At most eight tasks a core of two, but never pieces too small to be worth their packing.
+    let rows = ROWS_AT_ONCE.min(a.rows.div_ceil(2).next_multiple_of(8));
+    c.par_chunks_mut(rows * b.columns).enumerate().for_each(|(at, c)| {
+        multiply_rows(a, at * rows, &packed, b.columns, add, c);
+    });
+}
+
+/// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel` with zeros.
+///
+/// `first` must be a multiple of `panel`, so that a panel lies within one block of a blocked axis.
+fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f32]) {
+    if from.rows_at.stride == 1 {
+        let first = from.rows_at.at(first);
+        for (column, out) in out.chunks_exact_mut(panel).enumerate().take(from.columns) {
+            let at = first + from.columns_at.at(column);
+            out[..width].copy_from_slice(&from.data[at..at + width]);
+        }
+        return;
+    }
+    let fold = from.columns_at.fold.min(from.columns);
+    for row in 0..width {
+        let start = from.rows_at.at(first + row);
+        for group in 0..from.columns.div_ceil(fold) {
+            let at = start + group * from.columns_at.fold_stride;
+            let n = fold.min(from.columns - group * fold);
+            let out = out[group * fold * panel + row..].iter_mut().step_by(panel).take(n);
+            for (out, &x) in out.zip(from.data[at..].iter().step_by(from.columns_at.stride)) {
+                *out = x;
+            }
+        }
+    }
+}
+
+/// Columns of `C` that the inner kernel computes at once: two registers.
+fn panel_width() -> usize {
+    match level() {
+        Level::Scalar => 8,
+        Level::Avx2 => 16,
+        Level::Avx512 => 32,
+    }
+}
+
+kernel! {
+    /// Rows `first..` of the product, as many as `c` holds.
+    fn multiply_rows(
+        simd, a: Matrix<'_>, first: usize, packed: &[f32], n: usize, add: bool, c: &mut [f32],
+    ) {
+        match S::LANES {
+            16 => tiles::<S, 8>(simd, a, first, packed, n, add, c),
+            _ => tiles::<S, 4>(simd, a, first, packed, n, add, c),
+        }
+    }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of dense layers")]
+fn tiles<S: Simd, const R: usize>(
+    simd: S,
+    a: Matrix<'_>,
+    first: usize,
+    packed: &[f32],
+    n: usize,
+    add: bool,
+    c: &mut [f32],
+) {
+    let panel = 2 * S::LANES;
+    let depth = a.columns;
+    let n_rows = c.len() / n;
+    let n_tiles = n_rows.div_ceil(R);
+    let mut left = vec![0.0f32; n_tiles * R * depth];
+    for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
+        pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
+    }
+    assert_eq!(packed.len(), n.div_ceil(panel) * panel * depth);
+    for (at, right) in packed.chunks_exact(panel * depth).enumerate() {
+        let width = panel.min(n - at * panel);
+        for (tile, left) in left.chunks_exact(R * depth).enumerate() {
+            let mut sums = [[simd.splat(0.0); 2]; R];
+            let (mut x, mut y) = (left.as_ptr(), right.as_ptr());
+            for _ in 0..depth {
+                // SAFETY: `left` holds `depth` groups of R numbers and `right` as many groups of two registers.
+                unsafe {
+                    let (low, high) = (simd.load(y), simd.load(y.add(S::LANES)));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let x = simd.splat(*x.add(row));
+                        sums[0] = simd.mul_add(x, low, sums[0]);
+                        sums[1] = simd.mul_add(x, high, sums[1]);
+                    }
+                    x = x.add(R);
+                    y = y.add(panel);
+                }
+            }
+            let mut line = [0.0f32; 64];
+            for (row, sums) in sums.iter().enumerate().take(R.min(n_rows - tile * R)) {
+                let from = (tile * R + row) * n + at * panel;
+                let c = &mut c[from..from + width];
+                // SAFETY: `line` holds at least two registers of any level, and `c` holds two where it is that wide.
+                unsafe {
+                    if width == panel {
+                        let low = c.as_mut_ptr();
+                        let high = low.add(S::LANES);
+                        if add {
+                            simd.store(low, simd.add(sums[0], simd.load(low)));
+                            simd.store(high, simd.add(sums[1], simd.load(high)));
+                        } else {
+                            simd.store(low, sums[0]);
+                            simd.store(high, sums[1]);
+                        }
+                        continue;
+                    }
+                    simd.store(line.as_mut_ptr(), sums[0]);
+                    simd.store(line.as_mut_ptr().add(S::LANES), sums[1]);
+                }
+                for (c, &x) in c.iter_mut().zip(&line) {
+                    *c = if add { *c + x } else { x };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|at| ((at * 7 + seed * 13) % 23) as f32 / 8.0 - 1.25).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_equal_their_naive_twin(
+            m in 0usize..70, k in 0usize..40, n in 0usize..70, left: bool, right: bool, add: bool,
+        ) {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let at = |i: usize, j: usize| if left { a[j * m + i] } else { a[i * k + j] };
+            let bt = |i: usize, j: usize| if right { b[j * k + i] } else { b[i * n + j] };
+            let a = if left { Matrix::new(&a, k, m).transposed() } else { Matrix::new(&a, m, k) };
+            let b = if right { Matrix::new(&b, n, k).transposed() } else { Matrix::new(&b, k, n) };
+            let mut c = numbers(m * n, 3);
+            let before = c.clone();
+            matmul(a, b, add, &mut c);
+            for i in 0..m {
+                for j in 0..n {
+                    // Eighths: every product and sum here is exact in `f32`.
+                    let sum: f32 = (0..k).map(|l| at(i, l) * bt(l, j)).sum();
+                    let expected = if add { before[i * n + j] + sum } else { sum };
+                    prop_assert!((c[i * n + j] - expected).abs() < 1e-6, "{} {} {}", i, j, expected);
+                }
+            }
+        }
+
+        #[test]
+        fn blocked_matrices_multiply_as_plain_ones(n in 1usize..20, width in 1usize..140) {
+            let plain = numbers(n * width, 4);
+            let blocks = width.div_ceil(64);
+            let mut blocked = vec![0.0; blocks * n * 64];
+            for row in 0..n {
+                for column in 0..width {
+                    blocked[column / 64 * n * 64 + row * 64 + column % 64] = plain[row * width + column];
+                }
+            }
+            let (from_plain, from_blocked) = (Matrix::new(&plain, n, width), Matrix::blocked(&blocked, n, width, 64));
+            let weights = numbers(width * 9, 5);
+            let right = Matrix::new(&weights, width, 9);
+            let (mut expected, mut got) = (vec![0.0; n * 9], vec![0.0; n * 9]);
+            matmul(from_plain, right, false, &mut expected);
+            matmul(from_blocked, right, false, &mut got);
+            prop_assert_eq!(&expected, &got);
+            let gradient = numbers(n * 9, 6);
+            let gradient = Matrix::new(&gradient, n, 9);
+            let (mut expected, mut got) = (vec![0.0; width * 9], vec![0.0; width * 9]);
+            matmul(from_plain.transposed(), gradient, false, &mut expected);
+            matmul(from_blocked.transposed(), gradient, false, &mut got);
+            prop_assert_eq!(expected, got);
+        }
+    }
+}
