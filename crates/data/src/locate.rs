@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::ReadError;
+use crate::layout::Layout;
 use crate::options::OpenOptions;
 use crate::source::{Source, is_zip};
 
@@ -20,7 +21,7 @@ pub(crate) struct Location {
 
 impl Location {
     fn holds_data(&self) -> bool {
-        self.file.is_some() || crate::layout::Layout::of_source(&self.source).is_ok()
+        self.file.is_some() || Layout::of_source(&self.source).is_ok()
     }
 }
 
@@ -66,7 +67,7 @@ fn folders(options: &OpenOptions) -> Vec<PathBuf> {
     options.data_dir.clone().into_iter().chain(variable).chain(cache_dir()).collect()
 }
 
-/// `NAME`, `NAME.zip`, the same within `NAME/`, then one folder down.
+/// `NAME`, `NAME.zip`, the same within `NAME/`, then within any other folder.
 fn candidates(folder: &Path, name: &str) -> Vec<PathBuf> {
     let zip = format!("{name}.zip");
     let mut out = vec![folder.join(name), folder.join(&zip)];
@@ -88,9 +89,21 @@ fn candidates(folder: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 /// What lies at a path; also `archive.zip/file`. `None` if there is nothing.
-fn at_path(path: &Path, given: &str) -> Result<Option<Location>, ReadError> {
+pub(crate) fn at_path(path: &Path, given: &str) -> Result<Option<Location>, ReadError> {
     let name = short_name(path);
-    if path.is_dir() || (path.is_file() && is_zip(path)) {
+    if path.is_dir() {
+        let source = Source::open(path)?;
+        // A folder that only wraps an archive, or a folder, of its own name.
+        if Layout::of_source(&source).is_err() {
+            for inner in [path.join(&name), path.join(format!("{name}.zip"))] {
+                if inner.is_dir() || (inner.is_file() && is_zip(&inner)) {
+                    return Ok(Some(Location { source: Source::open(&inner)?, file: None, name }));
+                }
+            }
+        }
+        return Ok(Some(Location { source, file: None, name }));
+    }
+    if path.is_file() && (is_zip(path) || path.extension().is_some_and(|ending| ending == "zip")) {
         return Ok(Some(Location { source: Source::open(path)?, file: None, name }));
     }
     if path.is_file() {

@@ -26,6 +26,8 @@ pub(crate) enum Hint {
     Word,
     /// Several words of a few.
     Words,
+    /// Several numbers, which no field can hold.
+    Numbers,
 }
 
 /// Users or items as a file describes them, in its order.
@@ -101,6 +103,9 @@ fn derive_kind<'a>(
 ) -> Result<FieldKind, String> {
     if let Some(kind) = known_kind(name) {
         return Ok(kind);
+    }
+    if hint == Hint::Numbers {
+        return Err("it holds lists of numbers".to_owned());
     }
     if hint == Hint::Number {
         let (mut n, mut sum, mut squares) = (0.0f64, 0.0f64, 0.0f64);

@@ -22,6 +22,7 @@ enum Kind {
     Folder(Vec<String>),
     /// Names without the folder they all lie in, and their numbers in the archive.
     Zip(Vec<(String, usize)>),
+    Memory(Vec<(String, Vec<u8>)>),
 }
 
 impl Source {
@@ -52,6 +53,11 @@ impl Source {
         Ok(Self { path: path.to_owned(), kind: Kind::Zip(members) })
     }
 
+    /// Files that are in memory.
+    pub(crate) fn in_memory(name: &str, files: Vec<(String, Vec<u8>)>) -> Self {
+        Self { path: PathBuf::from(name), kind: Kind::Memory(files) }
+    }
+
     /// The folder or archive itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -62,6 +68,7 @@ impl Source {
         match &self.kind {
             Kind::Folder(files) => files.iter().map(String::as_str).collect(),
             Kind::Zip(members) => members.iter().map(|(name, _)| name.as_str()).collect(),
+            Kind::Memory(files) => files.iter().map(|(name, _)| name.as_str()).collect(),
         }
     }
 
@@ -90,11 +97,13 @@ impl Source {
                     .map_err(|source| ReadError::Io { file: label.clone(), source })?;
                 unpack(opened, &label, read)
             }
+            Kind::Memory(files) => match files.iter().find(|(name, _)| name == file) {
+                Some((_, content)) => unpack(&content[..], &label, read),
+                None => Err(missing(label)),
+            },
             Kind::Zip(members) => {
-                let number = members.iter().find(|(name, _)| name == file).map(|&(_, number)| number);
-                let Some(number) = number else {
-                    let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-                    return Err(ReadError::Io { file: label, source });
+                let Some(&(_, number)) = members.iter().find(|(name, _)| name == file) else {
+                    return Err(missing(label));
                 };
                 let mut archive = open_archive(&self.path)?;
                 let member = archive.by_index(number).map_err(|error| zip_error(&label, error))?;
@@ -111,6 +120,10 @@ impl Source {
             Ok(out)
         })
     }
+}
+
+fn missing(file: String) -> ReadError {
+    ReadError::Io { file, source: std::io::Error::from(std::io::ErrorKind::NotFound) }
 }
 
 fn unpack<T>(
