@@ -8,12 +8,14 @@
 //! | [`options`] | [`Protocol`], [`ModelRequest`], [`EvalOptions`], [`EvalObserver`] |
 //! | [`mod@evaluate`] | [`evaluate()`]: every model in every fold |
 //! | [`report`] | [`EvalReport`] and its JSON form |
+//! | [`leak`] | [`leak_check`]: nothing of the test part reaches a fitted model |
 //! | [`table`] | the report on the terminal |
 //! | [`machine`] | processor, peak memory |
 
 pub mod error;
 pub mod evaluate;
 mod fold;
+pub mod leak;
 pub mod machine;
 pub mod metrics;
 pub mod options;
@@ -25,6 +27,7 @@ pub mod table;
 
 pub use error::EvalError;
 pub use evaluate::evaluate;
+pub use leak::{LeakError, leak_check};
 pub use options::{
     Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,
 };

@@ -1,0 +1,200 @@
+//! Proof that nothing of the test part reaches a fitted model.
+//!
+//! The test part is altered beyond recognition, the data are cut again, and the model is fitted again: training part, model,
+//! learning curve and predictions for training users must be the same, bit for bit.
+
+use std::sync::Mutex;
+
+use foldin_core::registry::Settings;
+use foldin_core::{
+    Csr, Dataset, Epoch, FitContext, FitError, Interactions, ItemId, ModelEntry, ModelParts, Progress,
+    RatingScale, ScoreError, TrainingData,
+};
+
+use crate::error::EvalError;
+use crate::fold::{Cutter, Fold, TestSet};
+use crate::options::{EvalOptions, Protocol};
+
+/// What [`leak_check`] found, or why it could not look.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeakError {
+    /// The data cannot be cut.
+    #[error(transparent)]
+    Cut(#[from] EvalError),
+    /// The scale has one value only, so that nothing can be planted.
+    #[error("nothing can be planted: the scale has a single value")]
+    NothingToPlant,
+    /// The model could not be fitted.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The model could not predict.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// What was planted in the test part appears in the training part.
+    #[error("protocol {protocol}: the training part changed with the test part")]
+    TrainingPart {
+        /// The protocol.
+        protocol: Protocol,
+    },
+    /// The fitted models differ.
+    #[error("protocol {protocol}: {model} is not the same when the test part changes: {what} differ")]
+    Model {
+        /// The protocol.
+        protocol: Protocol,
+        /// The model.
+        model: &'static str,
+        /// What differs.
+        what: String,
+    },
+}
+
+/// Plants other values in the test ratings of a fold of `ratings`, and other ratings in the place of all ratings of the
+/// new users of a fold of `new-users`, and proves each time that the fitted model is the same, bit for bit. Four fits.
+///
+/// # Errors
+/// [`LeakError::TrainingPart`] or [`LeakError::Model`] if there is a leak (or a fit that does not repeat itself); otherwise
+/// why the check could not be made. The data need a rating scale, and at least 5 ratings and users.
+pub fn leak_check(
+    entry: &ModelEntry,
+    settings: &Settings,
+    data: &Dataset,
+    seed: u64,
+) -> Result<(), LeakError> {
+    for protocol in [Protocol::Ratings, Protocol::NewUsers] {
+        let options = EvalOptions { protocol, seed, ..EvalOptions::default() };
+        let fold = Cutter::new(data, &options)?.fold(0)?;
+        let planted = plant(data, &fold.test, protocol)?;
+        let other = Cutter::new(&planted, &options)?.fold(0)?;
+        if !same_training(&fold, &other) {
+            return Err(LeakError::TrainingPart { protocol });
+        }
+        let one = Trace::of(entry, settings, &fold.training_data(), seed)?;
+        let two = Trace::of(entry, settings, &other.training_data(), seed)?;
+        if let Some(what) = one.difference(&two) {
+            return Err(LeakError::Model { protocol, model: entry.name, what });
+        }
+    }
+    Ok(())
+}
+
+/// The data set with another test part.
+fn plant(data: &Dataset, test: &TestSet, protocol: Protocol) -> Result<Dataset, LeakError> {
+    let interactions = &data.interactions;
+    let scale = interactions.feedback().scale().ok_or(LeakError::NothingToPlant)?;
+    if scale.min >= scale.max {
+        return Err(LeakError::NothingToPlant);
+    }
+    let n_items = interactions.n_items() as u32;
+    let triples: Vec<_> = interactions
+        .by_user()
+        .triples()
+        .map(|(user, item, value)| {
+            let Ok(place) = test.users.binary_search_by_key(&user, |tested| tested.0) else {
+                return (user, item, value);
+            };
+            let tested = &test.items[test.offsets[place]..test.offsets[place + 1]];
+            if protocol == Protocol::NewUsers {
+                // The same number of ratings, of other items.
+                (user, (item + 1) % n_items, flipped(scale, value))
+            } else if tested.binary_search(&ItemId(item)).is_ok() {
+                (user, item, flipped(scale, value))
+            } else {
+                (user, item, value)
+            }
+        })
+        .collect();
+    let by_user = Csr::from_triples(interactions.n_users(), interactions.n_items(), &triples)
+        .map_err(EvalError::from)?;
+    let times = interactions.times().map(<[i64]>::to_vec);
+    let interactions = Interactions::new(by_user, times, interactions.feedback()).map_err(EvalError::from)?;
+    Ok(Dataset { interactions, ..data.clone() })
+}
+
+fn flipped(scale: RatingScale, value: f32) -> f32 {
+    if value > f32::midpoint(scale.min, scale.max) { scale.min } else { scale.max }
+}
+
+fn same_training(one: &Fold<'_>, other: &Fold<'_>) -> bool {
+    let (one, other) = (one.training_data(), other.training_data());
+    one.interactions.fingerprint() == other.interactions.fingerprint()
+        && one.user_features == other.user_features
+        && one.item_features == other.item_features
+}
+
+/// Everything that can be seen of a fit.
+struct Trace {
+    parts: ModelParts,
+    epochs: Vec<Epoch>,
+    predictions: Option<Vec<f32>>,
+}
+
+#[derive(Default)]
+struct Listener(Mutex<Vec<Epoch>>);
+
+impl Progress for Listener {
+    fn epoch(&self, epoch: Epoch) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(epoch);
+    }
+}
+
+impl Trace {
+    fn of(
+        entry: &ModelEntry,
+        settings: &Settings,
+        training: &TrainingData<'_>,
+        seed: u64,
+    ) -> Result<Self, LeakError> {
+        let listener = Listener::default();
+        let ctx = FitContext { progress: &listener, ..FitContext::new(seed) };
+        let model = entry.fit(settings, training, &ctx)?;
+        let users = training.users();
+        // Every training user with a few items spread over the catalogue.
+        let step = model.n_items().div_ceil(16).max(1);
+        let pairs: Vec<_> = (0..users.len() as u32)
+            .flat_map(|user| (0..model.n_items() as u32).step_by(step).map(move |item| (user, ItemId(item))))
+            .collect();
+        let mut out = vec![0f32; pairs.len()];
+        let predictions = match model.predict(&users, &pairs, &mut out) {
+            Ok(()) => Some(out),
+            Err(ScoreError::NewUser { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let epochs = listener.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(Self { parts: model.to_parts(), epochs, predictions })
+    }
+
+    /// What is not the same, bit for bit.
+    fn difference(&self, other: &Self) -> Option<String> {
+        if self.parts.tensors.len() != other.parts.tensors.len() {
+            return Some("the lists of tensors".to_owned());
+        }
+        for (name, tensor) in &self.parts.tensors {
+            let same = other
+                .parts
+                .tensors
+                .get(name)
+                .is_some_and(|other| tensor.shape == other.shape && same_bits(&tensor.data, &other.data));
+            if !same {
+                return Some(format!("the tensors `{name}`"));
+            }
+        }
+        if self.parts.meta != other.parts.meta {
+            return Some("the descriptions".to_owned());
+        }
+        // Formatted, so that a NaN equals itself; the shortest text that reads back is different for different bits.
+        if format!("{:?}", self.epochs) != format!("{:?}", other.epochs) {
+            return Some("the learning curves".to_owned());
+        }
+        let same = match (&self.predictions, &other.predictions) {
+            (Some(one), Some(two)) => same_bits(one, two),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        (!same).then(|| "the predictions for training users".to_owned())
+    }
+}
+
+fn same_bits(one: &[f32], two: &[f32]) -> bool {
+    one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.to_bits() == two.to_bits())
+}
