@@ -1,21 +1,33 @@
-//! Every model of the registry through the conformance suite, each as a test of its own.
+//! Every model of the registry through the conformance suite and the leak test.
 
 use std::collections::BTreeSet;
 
+use foldin_core::ModelEntry;
 use foldin_core::registry::Settings;
+use foldin_eval::leak_check;
 use foldin_models::{find, registry};
-use foldin_testkit::{Level, Subject, conformance};
+use foldin_testkit::{Level, Subject, conformance, planted};
 use serde_json::{Value, json};
 
-/// A test for each model, and the list of those that have one. `quick` are settings for a fit of milliseconds, `learning`
+/// Two tests for each model, and the list of those that have them. `quick` are settings for a fit of milliseconds, `learning`
 /// settings under which the planted blocks (150 users, 40 items) are learned.
 macro_rules! models {
     ($($test:ident: $name:literal, $level:ident, quick $quick:tt, learning $learning:tt;)*) => {
         const TESTED: &[&str] = &[$($name),*];
         $(
-            #[test]
-            fn $test() {
-                check($name, Level::$level, json!($quick), json!($learning));
+            mod $test {
+                use super::*;
+
+                #[test]
+                fn conforms() {
+                    let (quick, learning) = (settings(json!($quick)), settings(json!($learning)));
+                    conformance(&Subject { entry: entry($name), quick, learning, level: Level::$level });
+                }
+
+                #[test]
+                fn sees_nothing_of_the_test_part() {
+                    leak($name, json!($quick));
+                }
             }
         )*
     };
@@ -23,17 +35,25 @@ macro_rules! models {
 
 models! {
     global_mean: "global-mean", Mean, quick {}, learning {};
+    lfg_bayes: "lfg-bayes", Personal,
+        quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
+        learning { "factors": 4, "iterations": 30 };
 }
 
-fn check(name: &str, level: Level, quick: Value, learning: Value) {
-    let settings = |value: Value| -> Settings {
-        match value {
-            Value::Object(map) => map,
-            other => panic!("{other} is not a table of settings"),
-        }
-    };
-    let entry = find(name).unwrap_or_else(|error| panic!("{error}"));
-    conformance(&Subject { entry, quick: settings(quick), learning: settings(learning), level });
+fn entry(name: &str) -> &'static ModelEntry {
+    find(name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn settings(value: Value) -> Settings {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is not a table of settings"),
+    }
+}
+
+fn leak(name: &str, quick: Value) {
+    let data = planted::with_side_information(60, 30, 3, 1).dataset();
+    leak_check(entry(name), &settings(quick), &data, 1).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
-    Csr, FeatureSchema, Features, Feedback, Field, FieldKind, Interactions, RatingScale, TrainingData,
-    UserView,
+    Csr, Dataset, Dictionary, FeatureSchema, Features, Feedback, Field, FieldKind, Interactions, RatingScale,
+    TrainingData, UserView,
 };
 
 /// Ratings to learn from, ratings held out of them, and users of whom nothing is in them.
@@ -66,6 +66,29 @@ impl Planted {
             interactions: &self.interactions,
             user_features: &self.user_features,
             item_features: &self.item_features,
+        }
+    }
+
+    /// The training part as a data set, with generated keys and titles.
+    ///
+    /// # Panics
+    /// Never: generated keys are distinct.
+    #[must_use]
+    pub fn dataset(&self) -> Dataset {
+        let keys = |word: &str, n: usize| {
+            Dictionary::from_keys((0..n).map(|at| format!("{word} {at}")).collect())
+                .expect("distinct by their numbers")
+        };
+        let (users, items) =
+            (keys("user", self.interactions.n_users()), keys("item", self.interactions.n_items()));
+        Dataset {
+            name: "planted".to_owned(),
+            interactions: self.interactions.clone(),
+            titles: items.keys().to_vec(),
+            users,
+            items,
+            user_features: self.user_features.clone(),
+            item_features: self.item_features.clone(),
         }
     }
 
