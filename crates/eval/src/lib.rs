@@ -9,12 +9,13 @@
 //! | [`mod@evaluate`] | [`evaluate()`]: every model in every fold |
 //! | [`report`] | [`EvalReport`] and its JSON form |
 //! | [`leak`] | [`leak_check`]: nothing of the test part reaches a fitted model |
-//! | [`table`] | the report on the terminal |
+//! | [`table`], [`html`] | the report on the terminal, and as a page with plots |
 //! | [`machine`] | processor, peak memory |
 
 pub mod error;
 pub mod evaluate;
 mod fold;
+pub mod html;
 pub mod leak;
 pub mod machine;
 pub mod metrics;

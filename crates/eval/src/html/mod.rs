@@ -1,0 +1,239 @@
+//! A report as one HTML page that needs nothing else: plots are SVG in the page, styles too, no script, no address.
+
+use std::fmt::Write as _;
+
+use crate::error::EvalError;
+use crate::report::{EvalReport, ModelReport};
+use crate::table::{costs, figure, headline, metric_names, p_value};
+
+mod plots;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Draws the report as a page.
+///
+/// # Errors
+/// [`EvalError::Plot`] if the drawing library fails.
+pub fn render(report: &EvalReport) -> Result<String, EvalError> {
+    let title = escape(&format!("{}: {}", report.data.name, report.protocol));
+    let mut body = format!("<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n", escape(&headline(report)));
+    section(&mut body, "Figures", &figures(report));
+    if let Some(svg) = plots::intervals(report)? {
+        let caption =
+            "Large dot: mean of the folds; bar: its 95 % confidence interval; small dots: the folds.";
+        section(&mut body, &plots::metric_name(report), &plot("", &svg, caption));
+    }
+    if let Some(svg) = plots::by_given(report)? {
+        let caption = "Every column is tested on the same ratings; a user with fewer to give gives all.";
+        section(&mut body, "RMSE by ratings given", &plot(&keys(report), &svg, caption));
+    }
+    section(&mut body, &format!("{} in each fold", plots::metric_name(report)), &per_fold(report));
+    section(&mut body, "Cost", &cost(report));
+    section(&mut body, "Learning curves", &learning(report)?);
+    if let Some(svg) = plots::calibration(report)? {
+        let caption = "On the dashed line, intervals hold as often as they say; above it they are too wide.";
+        let drawn = plot(&keys(report), &svg, caption);
+        section(
+            &mut body,
+            "Calibration of predictive intervals",
+            &format!("<div class=\"narrow\">{drawn}</div>"),
+        );
+    }
+    section(&mut body, "Models", &models(report));
+    section(&mut body, "Provenance", &provenance(report));
+    Ok(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    ))
+}
+
+/// A heading and what belongs under it; nothing if nothing does.
+fn section(body: &mut String, heading: &str, content: &str) {
+    if !content.is_empty() {
+        let _ = write!(body, "<section>\n<h2>{}</h2>\n{content}</section>\n", escape(heading));
+    }
+}
+
+fn plot(keys: &str, svg: &str, caption: &str) -> String {
+    format!("<figure>\n{keys}{svg}<figcaption>{caption}</figcaption>\n</figure>\n")
+}
+
+/// Which colour is which model.
+fn keys(report: &EvalReport) -> String {
+    let items: Vec<_> = report
+        .models
+        .iter()
+        .enumerate()
+        .filter(|(_, model)| !model.metrics.0.is_empty())
+        .map(|(number, model)| (plots::series_variable(number), escape(&model.label)))
+        .collect();
+    key_list(&items)
+}
+
+fn key_list(items: &[(String, String)]) -> String {
+    let items: String =
+        items.iter().map(|(colour, name)| format!("<li style=\"--key: {colour}\">{name}</li>")).collect();
+    format!("<ul class=\"keys\">{items}</ul>\n")
+}
+
+fn figures(report: &EvalReport) -> String {
+    let names = metric_names(report);
+    let best = |name: &str| {
+        let means = report.models.iter().filter_map(|model| Some(model.metrics.get(name)?.mean));
+        means.fold(f64::INFINITY, f64::min)
+    };
+    let mut header = vec!["model".to_owned()];
+    header.extend(names.iter().map(|name| name.replace("rmse", "RMSE").replace("mae", "MAE")));
+    let against = report.models.first().map_or("", |model| model.label.as_str());
+    let compared = report.models.len() > 1;
+    if compared {
+        header.extend([format!("difference to {against}"), "p (Holm)".to_owned()]);
+    }
+    let rows = report.models.iter().map(|model| {
+        let mut row = vec![(model.label.clone(), false)];
+        row.extend(names.iter().map(|name| match model.metrics.get(name) {
+            Some(summary) => (figure(summary), summary.mean <= best(name)),
+            None if model.cannot.is_some() => ("cannot".to_owned(), false),
+            None => ("–".to_owned(), false),
+        }));
+        if compared {
+            let paired = model.paired.as_ref();
+            row.push((
+                paired.map_or_else(String::new, |paired| {
+                    let ci95 = paired.test.ci95.map(|ci95| format!(" ± {ci95:.4}")).unwrap_or_default();
+                    format!("{:+.4}{ci95}", paired.test.mean_difference)
+                }),
+                false,
+            ));
+            row.push((paired.map_or_else(String::new, |paired| p_value(&paired.test)), false));
+        }
+        row
+    });
+    let note = format!(
+        "<p class=\"quiet\">Mean over folds ± half the width of its 95 % confidence interval; lower is better. \
+         {} ratings of {} users tested.</p>\n",
+        report.test_ratings.iter().sum::<usize>(),
+        report.test_users.iter().sum::<usize>(),
+    );
+    table(&header, rows) + &note
+}
+
+fn per_fold(report: &EvalReport) -> String {
+    if report.folds.len() < 2 {
+        return String::new();
+    }
+    let mut header = vec!["model".to_owned()];
+    header.extend(report.folds.iter().map(|fold| format!("fold {fold}")));
+    header.push("mean".to_owned());
+    let rows = report.models.iter().filter_map(|model| {
+        let summary = model.metrics.get(&report.main_metric)?;
+        let values = summary.folds.iter().chain([&summary.mean]);
+        Some(
+            [(model.label.clone(), false)]
+                .into_iter()
+                .chain(values.map(|value| (format!("{value:.4}"), false)))
+                .collect(),
+        )
+    });
+    table(&header, rows)
+}
+
+fn cost(report: &EvalReport) -> String {
+    let header = ["model", "fit", "one user", "of", "peak memory", "rise during the fit"].map(str::to_owned);
+    let rows = report.models.iter().map(|model| {
+        let [fit, user, peak, rise] = costs(model);
+        let of = model.seconds_per_user_of.clone().unwrap_or_default();
+        [model.label.clone(), fit, user, of, peak, rise].map(|cell| (cell, false)).to_vec()
+    });
+    table(&header, rows)
+        + "<p class=\"quiet\">Fit: mean of the folds. One user: median time from a history to the user's factors, or to \
+           the scores of all items, one user at a time. Memory: of the whole process, the most of all folds.</p>\n"
+}
+
+fn learning(report: &EvalReport) -> Result<String, EvalError> {
+    let mut drawn = String::new();
+    for model in &report.models {
+        if let Some(svg) = plots::learning(model)? {
+            drawn += &plot("", &svg, &escape(&model.label));
+        }
+    }
+    if drawn.is_empty() {
+        return Ok(drawn);
+    }
+    let keys = key_list(&[
+        (plots::series_variable(0), "training (dashed)".to_owned()),
+        (plots::series_variable(1), "validation slice of the training part".to_owned()),
+    ]);
+    Ok(format!("{keys}<div class=\"pair\">\n{drawn}</div>\n"))
+}
+
+fn models(report: &EvalReport) -> String {
+    report.models.iter().map(one_model).collect()
+}
+
+fn one_model(model: &ModelReport) -> String {
+    let config = serde_json::to_string_pretty(&model.config).unwrap_or_default();
+    let mode = model.new_users.as_ref().map(|mode| format!(" · {mode}")).unwrap_or_default();
+    let notes: String = model
+        .cannot
+        .iter()
+        .chain(&model.notes)
+        .map(|note| format!("<p class=\"quiet\">{}</p>\n", escape(note)))
+        .collect();
+    format!(
+        "<details>\n<summary>{} <span class=\"quiet\">{}{}</span></summary>\n{notes}<pre>{}</pre>\n</details>\n",
+        escape(&model.label),
+        escape(&model.model),
+        escape(&mode),
+        escape(&config),
+    )
+}
+
+fn provenance(report: &EvalReport) -> String {
+    let data = &report.data;
+    let scale = data.scale.map(|scale| format!(", scale {} to {}", scale.min, scale.max)).unwrap_or_default();
+    let facts = [
+        (
+            "data",
+            format!(
+                "{}: {} users, {} items, {} ratings{scale}",
+                data.name, data.users, data.items, data.ratings
+            ),
+        ),
+        ("data fingerprint", data.fingerprint.clone()),
+        ("protocol", report.protocol.clone()),
+        ("folds run", format!("{} (of {})", report.folds.join(", "), report.of_folds)),
+        ("seed", report.seed.to_string()),
+        ("code version", report.code_version.clone()),
+        ("threads", report.threads.to_string()),
+        ("machine", format!("{}, {} cores", report.machine.cpu, report.machine.cores)),
+    ];
+    let rows: String = facts
+        .iter()
+        .map(|(name, fact)| format!("<tr><td>{name}</td><td>{}</td></tr>\n", escape(fact)))
+        .collect();
+    format!("<table class=\"facts\">\n{rows}</table>\n")
+}
+
+/// A table; cells marked are the best of their column.
+fn table(header: &[String], rows: impl Iterator<Item = Vec<(String, bool)>>) -> String {
+    let mut out = String::from("<div class=\"scroll\"><table>\n<tr>");
+    for name in header {
+        let _ = write!(out, "<th>{}</th>", escape(name));
+    }
+    out += "</tr>\n";
+    for row in rows {
+        out += "<tr>";
+        for (cell, best) in row {
+            let class = if best { " class=\"best\"" } else { "" };
+            let _ = write!(out, "<td{class}>{}</td>", escape(&cell));
+        }
+        out += "</tr>\n";
+    }
+    out + "</table></div>\n"
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
