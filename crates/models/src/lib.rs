@@ -7,10 +7,13 @@
 //! | --- | --- |
 //! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
 //! | [`linear`] | the fitted form of every linear factor model |
+//! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`lfg_bayes`] | `lfg-bayes` |
 //! | [`global_mean`] | `global-mean` |
 
+pub mod fold_in;
+pub mod folder;
 pub mod global_mean;
 pub mod holdout;
 pub mod item_design;

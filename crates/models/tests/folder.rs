@@ -1,0 +1,168 @@
+//! Model folders: what is written loads, and what is damaged is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use foldin_core::registry::Settings;
+use foldin_core::{
+    Csr, Dataset, Dictionary, Feedback, FitContext, Interactions, ItemId, RatingScale, UserView,
+};
+use foldin_models::folder::{SaveError, SaveOptions, SavedContext, load, save};
+use foldin_models::{find, registry};
+use proptest::prelude::*;
+
+fn dataset() -> Dataset {
+    let triples: Vec<(u32, u32, f32)> = (0..24u32)
+        .flat_map(|user| (0..12u32).map(move |item| (user, item)))
+        .filter(|(user, item)| (user * 5 + item * 3) % 4 != 0)
+        .map(|(user, item)| (user, item, if (user + item) % 2 == 0 { 8.0 } else { 2.0 + (item % 3) as f32 }))
+        .collect();
+    let feedback = Feedback::Explicit(RatingScale { min: 0.0, max: 10.0, step: Some(1.0) });
+    let interactions =
+        Interactions::new(Csr::from_triples(24, 12, &triples).unwrap(), None, feedback).unwrap();
+    let keys = |prefix: &str, n: usize| {
+        Dictionary::from_keys((0..n).map(|at| format!("{prefix}{at}")).collect()).unwrap()
+    };
+    Dataset::new("tiny", interactions, keys("u", 24), keys("i", 12)).unwrap()
+}
+
+fn write(folder: &Path, name: &str) -> PathBuf {
+    let dataset = dataset();
+    let model =
+        find(name).unwrap().fit(&Settings::new(), &dataset.training_data(), &FitContext::new(1)).unwrap();
+    let out = folder.join(name);
+    let context = SavedContext::of(&dataset, serde_json::json!({}), serde_json::json!({}));
+    save(&out, &*model, &context, SaveOptions::default()).unwrap();
+    out
+}
+
+fn predictions(folder: &Path) -> Vec<f32> {
+    let loaded = load(folder).unwrap();
+    let pairs: Vec<(u32, ItemId)> = (0..12).map(|item| (0, ItemId(item))).collect();
+    let mut out = vec![0.0; 12];
+    loaded.model.predict(&[UserView::new(&[0, 3, 4], &[8.0, 2.0, 9.0])], &pairs, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn every_model_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset();
+    for entry in registry() {
+        let out = write(folder.path(), entry.name);
+        let model = entry.fit(&Settings::new(), &dataset.training_data(), &FitContext::new(1)).unwrap();
+        let pairs: Vec<(u32, ItemId)> = (0..12).map(|item| (0, ItemId(item))).collect();
+        let mut expected = vec![0.0; 12];
+        model.predict(&[UserView::new(&[0, 3, 4], &[8.0, 2.0, 9.0])], &pairs, &mut expected).unwrap();
+        assert_eq!(predictions(&out), expected, "{}", entry.name);
+        let loaded = load(&out).unwrap();
+        assert_eq!(loaded.items.checksum(), dataset.items.checksum());
+        assert_eq!(loaded.counts.iter().sum::<u32>() as usize, dataset.interactions.len());
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(
+            names.iter().all(|name| !name.to_string_lossy().starts_with('.')),
+            "nothing is left over: {names:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_replaced_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = write(folder.path(), "bias");
+    let dataset = dataset();
+    let model = find("item-mean")
+        .unwrap()
+        .fit(&Settings::new(), &dataset.training_data(), &FitContext::new(1))
+        .unwrap();
+    let context = SavedContext::of(&dataset, serde_json::json!({}), serde_json::json!({}));
+    assert!(matches!(save(&out, &*model, &context, SaveOptions::default()), Err(SaveError::Exists { .. })));
+    assert_eq!(load(&out).unwrap().model.name(), "bias");
+    save(&out, &*model, &context, SaveOptions { overwrite: true }).unwrap();
+    assert_eq!(load(&out).unwrap().model.name(), "item-mean");
+
+    let precious = folder.path().join("precious");
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("thesis.tex"), "years of work").unwrap();
+    let refused = save(&precious, &*model, &context, SaveOptions { overwrite: true });
+    assert!(matches!(refused, Err(SaveError::NotAModel { .. })));
+    assert!(precious.join("thesis.tex").exists());
+}
+
+#[test]
+fn damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = write(folder.path(), "bias-svd");
+    for file in ["weights.safetensors", "items.jsonl", "features.json", "manifest.json"] {
+        let path = out.join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 0x10;
+        for damaged in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new()] {
+            fs::write(&path, damaged).unwrap();
+            let outcome = load(&out);
+            if file == "manifest.json" && outcome.is_ok() {
+                continue; // A changed letter in a note is still a manifest.
+            }
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.contains(file) || file == "manifest.json", "{file}: {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = load(&out).unwrap_err().to_string();
+        assert!(error.contains(file), "{error}");
+        fs::write(&path, whole).unwrap();
+        load(&out).unwrap();
+    }
+    let path = out.join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    let error = load(&out).unwrap_err().to_string();
+    assert!(error.contains("newer"), "{error}");
+    fs::write(&path, text.replace("\"bias-svd\"", "\"bias-sdv\"")).unwrap();
+    let error = load(&out).unwrap_err().to_string();
+    assert!(error.contains("manifest.json") && error.contains("bias-svd"), "{error}");
+}
+
+/// A folder written by format 1 must load, and predict what it predicted, for ever.
+#[test]
+fn the_golden_folder_of_format_1_loads() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
+    for name in ["bias", "lfg-bayes"] {
+        let text = fs::read_to_string(fixture.join(name).with_extension("json")).unwrap();
+        let expected: Vec<f32> = serde_json::from_str(&text).unwrap();
+        for (got, expected) in predictions(&fixture.join(name)).iter().zip(&expected) {
+            // Kernels of different instruction sets round differently; a format error would be far larger.
+            assert!((got - expected).abs() < 1e-4, "{name}: {got} {expected}");
+        }
+    }
+}
+
+/// Writes the golden folders; run by hand once for each new format version.
+#[test]
+#[ignore = "writes fixtures"]
+fn write_the_golden_folders() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
+    fs::create_dir_all(&fixture).unwrap();
+    for name in ["bias", "lfg-bayes"] {
+        let out = write(&fixture, name);
+        let text = serde_json::to_string(&predictions(&out)).unwrap();
+        fs::write(fixture.join(name).with_extension("json"), text).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn arbitrary_bytes_are_an_error_and_never_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        file in 0usize..4,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let out = write(folder.path(), "bias");
+        let name = ["weights.safetensors", "items.jsonl", "features.json", "manifest.json"][file];
+        fs::write(out.join(name), bytes).unwrap();
+        prop_assert!(load(&out).is_err());
+    }
+}
