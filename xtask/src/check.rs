@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{layers, licences, sources};
+use crate::{docs, layers, licences, sources};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -18,6 +18,8 @@ const STEPS: &[Step] = &[
     }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", || cargo(&["test", "--workspace", "--locked"], &[])),
+    // Last, because the tests have built the binary that is asked.
+    ("settings", || said(docs::run(true))),
 ];
 
 const FULL: &[Step] = &[("quickstart", || cargo(&["run", "--release", "--locked", "--", "quickstart"], &[]))];

@@ -3,6 +3,7 @@
 //! | command | does |
 //! | --- | --- |
 //! | `cargo xtask check [--full]` | everything below, then clippy, docs and tests; `--full` adds the quickstart in release |
+//! | `cargo xtask docs [--check]` | writes `docs/config.md` from the registry, or fails if it is out of date |
 //! | `cargo xtask layers` | which crate may depend on which |
 //! | `cargo xtask licences` | licences and native libraries of every dependency |
 //! | `cargo xtask sources` | unfinished marks, machine paths, file lengths |
@@ -11,12 +12,13 @@
 use std::process::ExitCode;
 
 mod check;
+mod docs;
 mod layers;
 mod licences;
 mod metadata;
 mod sources;
 
-const USAGE: &str = "usage: cargo xtask check [--full] | layers | licences | sources";
+const USAGE: &str = "usage: cargo xtask check [--full] | docs [--check] | layers | licences | sources";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["check"] => check::run(false),
         ["check", "--full"] => check::run(true),
+        ["docs"] => docs::run(false),
+        ["docs", "--check"] => docs::run(true),
         ["layers"] => layers::run(),
         ["licences"] => licences::run(),
         ["sources"] => sources::run(),

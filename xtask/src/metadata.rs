@@ -13,6 +13,8 @@ pub(crate) fn cargo() -> std::ffi::OsString {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
+    /// Where builds go.
+    pub(crate) target_directory: std::path::PathBuf,
 }
 
 /// One package.
