@@ -6,9 +6,9 @@ use crate::report::{EvalReport, ModelReport};
 use crate::statistics::{PairedTest, Summary, mean};
 
 /// Draws the report: figures with their intervals, the comparison with the first model and the costs; then the figures of
-/// each fold; then the coverage of predictive intervals, where there are any. Lines end with a newline.
+/// each fold; then the coverage of predictive intervals, where there are any. Without a newline at the end.
 #[must_use]
-pub fn render(report: &EvalReport) -> String {
+pub fn text_table(report: &EvalReport) -> String {
     let mut out = headline(report) + "\n";
     out += &block(figures(report));
     if report.folds.len() > 1 {
@@ -24,6 +24,7 @@ pub fn render(report: &EvalReport) -> String {
             out += &format!("{}: {note}\n", model.label);
         }
     }
+    out.truncate(out.trim_end().len());
     out
 }
 
