@@ -54,7 +54,7 @@ pub const KNOWN: [KnownDataset; 7] = [
         name: "ml-32m",
         about: "MovieLens 32M: 32 million ratings of 88,000 films by 201,000 users",
         file: "ml-32m.zip",
-        md5: None,
+        md5: Some("d472be332d4daa821edc399621853b57"),
     },
     KnownDataset {
         name: "ml-latest-small",

@@ -36,6 +36,12 @@ pub fn open_with_report(
     open_location(locate(name_or_path, options)?, options)
 }
 
+/// Whether a data set can be found by path or name; says nothing about whether it can be read.
+#[must_use]
+pub fn is_present(name_or_path: &str, options: &OpenOptions) -> bool {
+    locate(name_or_path, options).is_ok()
+}
+
 /// Reads a data set from files in memory, such as an upload; names decide what each file is, as they do in a folder.
 ///
 /// # Errors

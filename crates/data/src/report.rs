@@ -1,7 +1,5 @@
 //! What happened while reading, beside the data themselves.
 
-use std::fmt;
-
 /// How many bad lines are kept with their message.
 const EXAMPLES: usize = 5;
 
@@ -33,32 +31,26 @@ impl ReadReport {
         }
     }
 
+    /// What a user should be told: lines that were merged or left out, and the notes. Empty if all went as expected.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.duplicates > 0 {
+            out.push(format!("{}: {} lines repeated a pair and were merged", self.file, self.duplicates));
+        }
+        if self.skipped > 0 {
+            let examples = self.skipped_examples.join("; ");
+            let more = if self.skipped > self.skipped_examples.len() as u64 { "; …" } else { "" };
+            out.push(format!("{}: {} bad lines were left out ({examples}{more})", self.file, self.skipped));
+        }
+        out.extend(self.notes.iter().cloned());
+        out
+    }
+
     /// Adds a remark, once.
     pub(crate) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
-    }
-}
-
-impl fmt::Display for ReadReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "read {} lines of {} ({})", self.lines, self.file, self.format)?;
-        if self.duplicates > 0 {
-            write!(f, "; {} repeated pairs were merged", self.duplicates)?;
-        }
-        if self.skipped > 0 {
-            write!(f, "; {} bad lines were left out:", self.skipped)?;
-            for example in &self.skipped_examples {
-                write!(f, "\n  {example}")?;
-            }
-            if self.skipped > self.skipped_examples.len() as u64 {
-                write!(f, "\n  …")?;
-            }
-        }
-        for note in &self.notes {
-            write!(f, "\n  {note}")?;
-        }
-        Ok(())
     }
 }
