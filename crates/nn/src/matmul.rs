@@ -88,11 +88,91 @@ impl<'a> Matrix<'a> {
 /// Rows of `C` that a task owns. Many small tasks would pack more than they multiply.
 const ROWS_AT_ONCE: usize = 32;
 
+/// A right-hand matrix laid out for the inner kernel, to be used many times.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Packed {
+    /// Panels of [`Packed::panel`] columns, each `[rows × panel]`, padded with zeros.
+    data: Vec<f32>,
+    rows: usize,
+    columns: usize,
+    panel: usize,
+}
+
+impl Packed {
+    /// Packs a matrix.
+    #[must_use]
+    pub fn new(b: Matrix<'_>) -> Self {
+        let panel = panel_width();
+        let mut data = vec![0.0f32; b.columns.div_ceil(panel) * panel * b.rows];
+        if !data.is_empty() {
+            data.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
+                let first = at * panel;
+                pack(b.transposed(), first, panel.min(b.columns - first), panel, out);
+            });
+        }
+        Self { data, rows: b.rows, columns: b.columns, panel }
+    }
+
+    /// Number of rows: the inner dimension of a product.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Columns of a panel, which depends on the CPU.
+    #[must_use]
+    pub fn panel(&self) -> usize {
+        self.panel
+    }
+
+    /// The products of one row `x` with the columns of the panels `panels`, one after the other into `out`, which holds whole
+    /// panels; the padding of the last one gives zeros. Same bits as [`matmul`] of that row.
+    ///
+    /// # Panics
+    /// If `x` has not as many elements as there are rows, a panel is out of range, or `out` is of another size.
+    pub fn row_times_panels(&self, x: &[f32], panels: std::ops::Range<usize>, out: &mut [f32]) {
+        assert_eq!(x.len(), self.rows, "inner dimension");
+        assert_eq!(out.len(), panels.len() * self.panel, "whole panels");
+        let size = self.panel * self.rows;
+        row_times_panels(x, &self.data[panels.start * size..panels.end * size], out);
+    }
+
+    /// `x · self` of one row: `out` gets [`Packed::columns`] numbers. Same bits as [`matmul`] of that row.
+    ///
+    /// # Panics
+    /// If the lengths disagree.
+    pub fn row_times(&self, x: &[f32], out: &mut [f32]) {
+        assert_eq!(out.len(), self.columns, "size of the product");
+        let whole = self.columns / self.panel;
+        let (most, last) = out.split_at_mut(whole * self.panel);
+        self.row_times_panels(x, 0..whole, most);
+        if !last.is_empty() {
+            let mut line = [0.0; 64];
+            self.row_times_panels(x, whole..whole + 1, &mut line[..self.panel]);
+            last.copy_from_slice(&line[..last.len()]);
+        }
+    }
+}
+
 /// `C = A·B`, or `C += A·B` if `add`; `c` is `[a.rows × b.columns]`, row-major.
 ///
 /// # Panics
 /// If the shapes disagree.
 pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, add: bool, c: &mut [f32]) {
+    matmul_packed(a, &Packed::new(b), add, c);
+}
+
+/// As [`matmul`], of a matrix that is packed already.
+///
+/// # Panics
+/// If the shapes disagree.
+pub fn matmul_packed(a: Matrix<'_>, b: &Packed, add: bool, c: &mut [f32]) {
     assert_eq!(a.columns, b.rows, "inner dimension");
     assert_eq!(c.len(), a.rows * b.columns, "size of the product");
     if c.is_empty() {
@@ -104,17 +184,14 @@ pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, add: bool, c: &mut [f32]) {
         }
         return;
     }
-    let panel = panel_width();
-    let mut packed = vec![0.0f32; b.columns.div_ceil(panel) * panel * b.rows];
-    packed.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
-        let first = at * panel;
-        let width = panel.min(b.columns - first);
-        pack(b.transposed(), first, width, panel, out);
-    });
-    // At most eight tasks a core of two, but never pieces too small to be worth their packing.
+    // At least two tasks where there is work for two, but no pieces too small to be worth their packing.
     let rows = ROWS_AT_ONCE.min(a.rows.div_ceil(2).next_multiple_of(8));
+    if a.rows <= rows {
+        multiply_rows(a, 0, &b.data, b.columns, add, c);
+        return;
+    }
     c.par_chunks_mut(rows * b.columns).enumerate().for_each(|(at, c)| {
-        multiply_rows(a, at * rows, &packed, b.columns, add, c);
+        multiply_rows(a, at * rows, &b.data, b.columns, add, c);
     });
 }
 
@@ -161,6 +238,52 @@ kernel! {
         match S::LANES {
             16 => tiles::<S, 8>(simd, a, first, packed, n, add, c),
             _ => tiles::<S, 4>(simd, a, first, packed, n, add, c),
+        }
+    }
+}
+
+kernel! {
+    fn row_times_panels(simd, x: &[f32], panels: &[f32], out: &mut [f32]) {
+        let panel = 2 * S::LANES;
+        let size = panel * x.len();
+        // Four panels at a time keep eight sums going; what is left goes one by one.
+        let four = out.len() / (4 * panel) * 4 * panel;
+        let (many, rest) = out.split_at_mut(four);
+        for (at, out) in many.chunks_exact_mut(4 * panel).enumerate() {
+            row_times::<S, 4>(simd, x, &panels[at * 4 * size..(at + 1) * 4 * size], out);
+        }
+        for (at, out) in rest.chunks_exact_mut(panel).enumerate() {
+            let from = (four / panel + at) * size;
+            row_times::<S, 1>(simd, x, &panels[from..from + size], out);
+        }
+    }
+}
+
+/// One row times `P` panels of two registers.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of retrieval")]
+fn row_times<S: Simd, const P: usize>(simd: S, x: &[f32], panels: &[f32], out: &mut [f32]) {
+    let panel = 2 * S::LANES;
+    let size = panel * x.len();
+    assert!(panels.len() == P * size && out.len() == P * panel);
+    let mut sums = [[simd.splat(0.0); 2]; P];
+    for (row, &x) in x.iter().enumerate() {
+        let x = simd.splat(x);
+        for (at, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: a panel holds two registers for each of `x`, and there are P of them.
+            unsafe {
+                let from = panels.as_ptr().add(at * size + row * panel);
+                sums[0] = simd.mul_add(x, simd.load(from), sums[0]);
+                sums[1] = simd.mul_add(x, simd.load(from.add(S::LANES)), sums[1]);
+            }
+        }
+    }
+    for (at, sums) in sums.iter().enumerate() {
+        // SAFETY: `out` holds P panels of two registers.
+        unsafe {
+            let to = out.as_mut_ptr().add(at * panel);
+            simd.store(to, sums[0]);
+            simd.store(to.add(S::LANES), sums[1]);
         }
     }
 }
@@ -254,6 +377,11 @@ mod tests {
             let mut c = numbers(m * n, 3);
             let before = c.clone();
             matmul(a, b, add, &mut c);
+            if let (false, false, Some(first)) = (left, add, c.get(..n)) {
+                let mut row = vec![0.0; n];
+                Packed::new(b).row_times(&numbers(m * k, 1)[..k], &mut row);
+                prop_assert_eq!(&row[..], first);
+            }
             for i in 0..m {
                 for j in 0..n {
                     // Eighths: every product and sum here is exact in `f32`.

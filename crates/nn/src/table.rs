@@ -5,7 +5,9 @@
 
 use rayon::prelude::*;
 
-use crate::adam::{Columns, Moving, Skips, Steps, skip_rows};
+use crate::adam::{Columns, Moving, Skips, Steps, skip_rows, step, update_row};
+use crate::kernel;
+use crate::plan::RowLists;
 
 /// Rows that one task takes forward at a time.
 const ROWS_AT_ONCE: usize = 256;
@@ -85,6 +87,42 @@ impl Table {
         });
     }
 
+    /// A step at `at` for the rows of `lists` with their gradients, `[lists.rows.len() × block]`, and the steps that each skips
+    /// afterwards. `skips` is that after this step. For tables of one block.
+    ///
+    /// # Panics
+    /// If the lengths disagree.
+    pub fn update<E: Copy + Default + Sync>(
+        &mut self,
+        steps: &Steps,
+        columns: &Columns,
+        at: usize,
+        skips: &Skips,
+        lists: &RowLists<E>,
+        gradients: &[f32],
+    ) {
+        let width = self.block;
+        self.pieces(ROWS_AT_ONCE).into_par_iter().for_each(|(_, first, mut piece)| {
+            let positions = lists.within(first as u32..(first + ROWS_AT_ONCE) as u32);
+            let gradients = &gradients[positions.start * width..positions.end * width];
+            let (rows, skipped) = (&lists.rows[positions.clone()], &lists.skipped[positions]);
+            update_listed(steps, columns, at, skips, first, rows, skipped, gradients, &mut piece);
+        });
+    }
+
+    /// A step at `at` for all rows, with gradients laid out as the weights are.
+    ///
+    /// # Panics
+    /// If the lengths disagree.
+    pub fn update_all(&mut self, steps: &Steps, columns: &Columns, at: usize, gradients: &[f32]) {
+        let chunk = (ROWS_AT_ONCE * self.block).max(1);
+        self.pieces(ROWS_AT_ONCE).into_par_iter().zip(gradients.par_chunks(chunk)).for_each(
+            |((_, _, mut piece), gradients)| {
+                step(steps, columns, at, gradients, &mut piece);
+            },
+        );
+    }
+
     /// The running means corrected for their start from zero, or the weights where there are none.
     #[must_use]
     pub fn averaged(&self, correction: f32) -> Vec<f32> {
@@ -92,6 +130,21 @@ impl Table {
             return self.w.clone();
         }
         self.average.iter().map(|&average| average * correction).collect()
+    }
+}
+
+kernel! {
+    /// Steps for the rows `rows`, of which the first of `piece` is number `first`.
+    fn update_listed(
+        simd, steps: &Steps, columns: &Columns, at: usize, skips: &Skips, first: usize, rows: &[u32],
+        skipped: &[u32], gradients: &[f32], piece: &mut Moving<'_>,
+    ) {
+        let width = columns.width();
+        for ((&row, &skipped), gradient) in rows.iter().zip(skipped).zip(gradients.chunks_exact(width)) {
+            let from = (row as usize - first) * width;
+            let mut row = piece.slice(from..from + width);
+            update_row(simd, steps, columns, at, Some(skips), skipped as usize, Some(gradient), &mut row);
+        }
     }
 }
 
