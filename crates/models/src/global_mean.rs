@@ -9,7 +9,7 @@ use foldin_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::linear::{BASELINE, Family, LinearFactors, UserRule, explicit_ratings};
+use crate::linear::{BASELINE, Family, LinearFactors, explicit_ratings};
 
 /// `global-mean` has no settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ impl ModelFamily for GlobalMean {
             bias: vec![0.0; ratings.n_items()],
             mean: ratings.mean() as f32,
         };
-        Ok(LinearFactors::new(FAMILY, items, ratings.feedback(), UserRule::Same))
+        Ok(LinearFactors::new(FAMILY, items, ratings.feedback()))
     }
 
     fn load(parts: ModelParts) -> Result<LinearFactors, LoadError> {

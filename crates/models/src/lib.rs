@@ -6,20 +6,28 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
-//! | [`linear`] | the fitted form of every linear factor model |
+//! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
+//! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
+//! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
+//! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`lfg_bayes`] | `lfg-bayes` |
-//! | [`global_mean`] | `global-mean` |
 
+pub mod bias;
+pub mod bias_svd;
+pub mod factorization;
 pub mod fold_in;
 pub mod folder;
+pub mod funk_svd;
 pub mod global_mean;
 pub mod holdout;
 pub mod item_design;
+pub mod item_mean;
 pub mod lfg_bayes;
 pub mod linear;
 pub mod registry;
 pub mod sgd;
+pub mod svd;
 
 pub use registry::{UnknownModel, find, registry};

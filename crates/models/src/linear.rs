@@ -1,14 +1,19 @@
-//! The fitted form of every linear factor model: `r̂_ui = μ + b_u + b_i + u_u·q_i`.
+//! The fitted form of every linear factor model: `r̂_ui = μ + b_u + b_i + u_u·m_i`.
 //!
 //! What differs between these models is how the items' side is learned. The rest is the same for all and lives here: how a
-//! user gets factors (learned ones for a training user while the model is in memory, a ridge fold-in for everybody else), how
-//! pairs and whole catalogues are scored, and what a model folder keeps. A model without factors (`k = 0`) is only biases.
+//! user gets factors (learned ones for a training user while the model is in memory, a [fold-in](crate::fold_in) for
+//! everybody else), how pairs and whole catalogues are scored, and what a model folder keeps. A model without factors
+//! (`k = 0`) is only biases.
 
 use foldin_core::{
     Capabilities, Factors, Feedback, FitError, Generator, Interactions, ItemFactors, ItemId, LoadError,
     ModelParts, Recommender, ScoreError, Tensor, TrainingData, UserView,
 };
+use foldin_nn::kernel;
+use foldin_nn::kernels::{dot, dot_in};
 use rayon::prelude::*;
+
+use crate::fold_in::FoldIn;
 
 /// What the models of one family share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +38,13 @@ pub const BASELINE: Capabilities = Capabilities {
 /// Capabilities of a linear factor model.
 pub const FACTORS: Capabilities = Capabilities { generator: true, ..BASELINE };
 
-/// How a user without learned factors gets some.
-#[derive(Clone, Debug, PartialEq)]
-pub enum UserRule {
-    /// Everybody is the same: no factors, no bias.
-    Same,
+/// Factors learned for the training users. They stay in memory and are never saved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserFactors {
+    /// `[n_users × k]`, row-major.
+    pub u: Vec<f32>,
+    /// `[n_users]`.
+    pub bias: Vec<f32>,
 }
 
 /// The ratings of the training data, for models that learn from explicit ones.
@@ -64,14 +71,49 @@ pub struct LinearFactors {
     family: Family,
     items: ItemFactors,
     feedback: Feedback,
-    rule: UserRule,
+    /// How a user gets factors; without it, everybody has none and no bias.
+    fold_in: Option<FoldIn>,
+    users: Option<UserFactors>,
+    notes: Vec<String>,
 }
 
 impl LinearFactors {
-    /// Wraps learned parts.
+    /// A model in which every user is the same: no factors, no bias.
     #[must_use]
-    pub fn new(family: Family, items: ItemFactors, feedback: Feedback, rule: UserRule) -> Self {
-        Self { family, items, feedback, rule }
+    pub fn new(family: Family, items: ItemFactors, feedback: Feedback) -> Self {
+        Self { family, items, feedback, fold_in: None, users: None, notes: Vec::new() }
+    }
+
+    /// Folds users in by `fold_in`, but for the training users, whose factors are `users`.
+    #[must_use]
+    pub fn with_users(self, fold_in: FoldIn, users: Option<UserFactors>) -> Self {
+        Self { fold_in: Some(fold_in), users, ..self }
+    }
+
+    /// Adds a remark for [`Recommender::notes`].
+    #[must_use]
+    pub fn with_note(mut self, note: String) -> Self {
+        self.notes.push(note);
+        self
+    }
+
+    /// Factors learned for the training users, `[n_users × k]` and their biases; only in the model as it was fitted, not in
+    /// one that was loaded.
+    #[must_use]
+    pub fn user_factors(&self) -> Option<&UserFactors> {
+        self.users.as_ref()
+    }
+
+    /// Factors and biases of the items.
+    #[must_use]
+    pub fn item_factors(&self) -> &ItemFactors {
+        &self.items
+    }
+
+    /// How new users are folded in, if users differ at all.
+    #[must_use]
+    pub fn fold_in(&self) -> Option<&FoldIn> {
+        self.fold_in.as_ref()
     }
 
     /// Rebuilds a model from what [`Recommender::to_parts`] gave.
@@ -82,25 +124,48 @@ impl LinearFactors {
         let bias = parts.take("item_bias", &[None])?.data;
         let m = parts.take("item_factors", &[Some(bias.len()), None])?;
         let items = ItemFactors { k: m.shape[1], m: m.data, bias, mean: parts.get("mean")? };
-        Ok(Self::new(family, items, parts.get("feedback")?, UserRule::Same))
+        let fold_in = FoldIn::from_parts(&mut parts, items.k)?;
+        let notes = parts.get("notes")?;
+        Ok(Self { family, items, feedback: parts.get("feedback")?, fold_in, users: None, notes })
     }
 
-    fn generate(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
-        users.iter().try_for_each(|user| user.check(self.items.bias.len()))?;
+    /// Factors of each user: learned ones where there are any, folded in otherwise.
+    fn factors(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
         let k = self.items.k;
-        match self.rule {
-            UserRule::Same => Ok(Factors {
-                k,
-                u: vec![0.0; users.len() * k],
-                bias: vec![0.0; users.len()],
-                covariance: None,
-            }),
+        users.iter().try_for_each(|user| user.check(self.items.bias.len()))?;
+        let mut out =
+            Factors { k, u: vec![0.0; users.len() * k], bias: vec![0.0; users.len()], covariance: None };
+        let mut new = Vec::new();
+        for (at, user) in users.iter().enumerate() {
+            let known = user.trained_as.map(foldin_core::UserId::index);
+            match (&self.users, known) {
+                (Some(learned), Some(user)) if user < learned.bias.len() => {
+                    out.u[at * k..(at + 1) * k].copy_from_slice(&learned.u[user * k..(user + 1) * k]);
+                    out.bias[at] = learned.bias[user];
+                }
+                _ => new.push(at),
+            }
         }
+        let Some(fold_in) = self.fold_in.as_ref().filter(|_| !new.is_empty()) else { return Ok(out) };
+        if new.len() == users.len() {
+            return fold_in.generate(&self.items, users);
+        }
+        let views: Vec<UserView<'_>> = new.iter().map(|&at| users[at]).collect();
+        let folded = fold_in.generate(&self.items, &views)?;
+        for (from, &at) in new.iter().enumerate() {
+            out.u[at * k..(at + 1) * k].copy_from_slice(folded.row(from));
+            out.bias[at] = folded.bias[from];
+        }
+        Ok(out)
     }
+}
 
-    fn value(&self, factors: &Factors, user: usize, item: usize) -> f32 {
-        let dot: f32 = factors.row(user).iter().zip(self.items.row(item)).map(|(u, m)| u * m).sum();
-        self.items.mean + factors.bias[user] + self.items.bias[item] + dot
+kernel! {
+    /// `out[i] = base + bias[i] + u·m_i` for every item.
+    fn score_items(simd, u: &[f32], base: f32, items: &ItemFactors, out: &mut [f32]) {
+        for (item, (out, &bias)) in out.iter_mut().zip(&items.bias).enumerate() {
+            *out = base + bias + dot_in(simd, u, items.row(item));
+        }
     }
 }
 
@@ -119,16 +184,10 @@ impl Recommender for LinearFactors {
 
     fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
         let n_items = self.n_items();
-        if out.len() != users.len() * n_items {
-            return Err(ScoreError::Shape {
-                what: "scores",
-                expected: users.len() * n_items,
-                got: out.len(),
-            });
-        }
-        let factors = self.generate(users)?;
-        out.par_chunks_mut(n_items.max(1)).enumerate().for_each(|(user, row)| {
-            row.iter_mut().enumerate().for_each(|(item, score)| *score = self.value(&factors, user, item));
+        check_len("scores", users.len() * n_items, out.len())?;
+        let factors = self.factors(users)?;
+        out.par_chunks_mut(n_items.max(1)).enumerate().for_each(|(user, out)| {
+            score_items(factors.row(user), self.items.mean + factors.bias[user], &self.items, out);
         });
         Ok(())
     }
@@ -139,25 +198,23 @@ impl Recommender for LinearFactors {
         pairs: &[(u32, ItemId)],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        if out.len() != pairs.len() {
-            return Err(ScoreError::Shape { what: "predictions", expected: pairs.len(), got: out.len() });
-        }
+        check_len("predictions", pairs.len(), out.len())?;
         let n_items = self.n_items();
         for &(user, item) in pairs {
             if user as usize >= users.len() {
-                return Err(ScoreError::Shape {
-                    what: "position of a user",
-                    expected: users.len(),
-                    got: user as usize,
-                });
+                let (expected, got) = (users.len(), user as usize);
+                return Err(ScoreError::Shape { what: "position of a user", expected, got });
             }
             if item.index() >= n_items {
                 return Err(ScoreError::UnknownItem { item: item.0, n_items });
             }
         }
-        let factors = self.generate(users)?;
-        out.par_iter_mut().with_min_len(1024).zip(pairs).for_each(|(out, &(user, item))| {
-            *out = self.feedback.clip(self.value(&factors, user as usize, item.index()));
+        let factors = self.factors(users)?;
+        out.par_iter_mut().with_min_len(4096).zip(pairs).for_each(|(out, &(user, item))| {
+            let (user, item) = (user as usize, item.index());
+            let base = self.items.mean + factors.bias[user];
+            let score = base + self.items.bias[item] + dot(factors.row(user), self.items.row(item));
+            *out = self.feedback.clip(score);
         });
         Ok(())
     }
@@ -166,20 +223,32 @@ impl Recommender for LinearFactors {
         self.family.capabilities.generator.then_some(self)
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
         let (n, k) = (self.n_items(), self.items.k);
         parts.tensors.insert("item_bias".to_owned(), Tensor::new([n], self.items.bias.clone()));
         parts.tensors.insert("item_factors".to_owned(), Tensor::new([n, k], self.items.m.clone()));
+        if let Some(fold_in) = &self.fold_in {
+            fold_in.to_parts(&mut parts);
+        }
         parts.set("mean", self.items.mean);
         parts.set("feedback", self.feedback);
+        parts.set("notes", &self.notes);
         parts
     }
 }
 
+fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), ScoreError> {
+    if expected == got { Ok(()) } else { Err(ScoreError::Shape { what, expected, got }) }
+}
+
 impl Generator for LinearFactors {
     fn generate(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
-        self.generate(users)
+        self.factors(users)
     }
 
     fn items(&self) -> &ItemFactors {

@@ -5,13 +5,28 @@ use std::sync::LazyLock;
 use foldin_core::config::nearest;
 use foldin_core::registry::ModelEntry;
 
+use crate::bias::Bias;
+use crate::bias_svd::BiasSvd;
+use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
+use crate::item_mean::ItemMean;
 use crate::lfg_bayes::LfgBayes;
+use crate::svd::Svd;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
 #[must_use]
 pub fn registry() -> &'static [ModelEntry] {
-    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| vec![ModelEntry::of::<GlobalMean>(), ModelEntry::of::<LfgBayes>()]);
+    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| {
+        vec![
+            ModelEntry::of::<GlobalMean>(),
+            ModelEntry::of::<ItemMean>(),
+            ModelEntry::of::<Bias>(),
+            ModelEntry::of::<Svd>(),
+            ModelEntry::of::<FunkSvd>(),
+            ModelEntry::of::<BiasSvd>(),
+            ModelEntry::of::<LfgBayes>(),
+        ]
+    });
     &ENTRIES
 }
 

@@ -35,6 +35,17 @@ macro_rules! models {
 
 models! {
     global_mean: "global-mean", Mean, quick {}, learning {};
+    item_mean: "item-mean", Items, quick {}, learning {};
+    bias: "bias", Items, quick {}, learning {};
+    svd: "svd", Personal,
+        quick { "factors": 4, "epochs": 3 },
+        learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
+    funk_svd: "funk-svd", Personal,
+        quick { "factors": 4, "epochs": 3 },
+        learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
+    bias_svd: "bias-svd", Personal,
+        quick { "factors": 4, "epochs": 3 },
+        learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
     lfg_bayes: "lfg-bayes", Personal,
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };

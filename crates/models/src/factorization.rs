@@ -1,0 +1,253 @@
+//! What `svd`, `funk-svd` and `bias-svd` have in common: settings, a start, the descent, and the users' side afterwards.
+//!
+//! Ratings are learned in units of a quarter of their scale, so that learning rates and shrinkage mean the same whether ratings
+//! run from 1 to 5, in half stars or from −10 to 10; what is learned is put back into the data's own units at the end.
+
+use foldin_core::random::{Random, child_seed};
+use foldin_core::{Auto, Csr, FitContext, FitError, Interactions, ItemFactors, ModelConfig, TrainingData};
+use foldin_nn::svd::truncated_svd;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fold_in::FoldIn;
+use crate::linear::{Family, LinearFactors, UserFactors, explicit_ratings};
+use crate::sgd::{Descent, Learned, Side, descend_from};
+
+/// Where the descent begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Truncated SVD of the rating matrix with 0 for what is not rated (one step of the unit below the lowest rating): who rated
+    /// what is in it too.
+    FilledSvd,
+    /// Truncated SVD of the ratings less their mean, with 0 for what is not rated.
+    CentredSvd,
+    /// Normal random numbers.
+    Random,
+}
+
+/// Settings of `svd`, `funk-svd` and `bias-svd`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactorizationConfig {
+    /// Number of factors.
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors: usize,
+    /// Where the descent begins.
+    pub start: Start,
+    /// What the start is multiplied by: √S·U and √S·V of an SVD, or the standard deviation of random factors.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub start_scale: f32,
+    /// Passes over the ratings, at most.
+    #[schemars(range(min = 0, max = 10000))]
+    pub epochs: Auto<usize>,
+    /// Step of the first epoch.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    pub learning_rate: f32,
+    /// Factor on the step from one epoch to the next.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    pub learning_rate_decay: f32,
+    /// Shrinkage of factors with each rating.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub regularization: Auto<f32>,
+    /// Shrinkage of biases with each rating; without effect on a model without biases.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub bias_regularization: f32,
+    /// Ridge on the factors of a user who is folded in.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub fold_in_ridge: Auto<f32>,
+    /// Ridge on the bias of a user who is folded in.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub fold_in_bias_ridge: Auto<f32>,
+    /// What each given rating adds to the ridge on the factors.
+    #[schemars(range(min = 0.0))]
+    pub fold_in_ridge_per_rating: Auto<f32>,
+    /// Share of each user's ratings held out to stop early; 0 runs all epochs on all ratings.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub validation_fraction: f64,
+    /// Epochs without improvement of the held-out part after which to stop.
+    #[schemars(range(min = 1))]
+    pub patience: usize,
+}
+
+impl Default for FactorizationConfig {
+    fn default() -> Self {
+        Self {
+            factors: 50,
+            start: Start::FilledSvd,
+            start_scale: 0.3,
+            epochs: Auto::Auto,
+            learning_rate: 0.01,
+            learning_rate_decay: 0.96,
+            regularization: Auto::Auto,
+            bias_regularization: 0.03,
+            fold_in_ridge: Auto::Auto,
+            fold_in_bias_ridge: Auto::Auto,
+            fold_in_ridge_per_rating: Auto::Auto,
+            validation_fraction: 0.0,
+            patience: 5,
+        }
+    }
+}
+
+impl ModelConfig for FactorizationConfig {}
+
+/// How one of the models differs from the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// Whether users and items have biases.
+    pub(crate) biases: bool,
+    /// Whether the mean is a part of every prediction, so that factors explain only what differs from it.
+    pub(crate) centred: bool,
+    /// What `auto` stands for, given the number of ratings.
+    pub(crate) choose: fn(usize) -> Choices,
+}
+
+/// What `auto` stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Choices {
+    pub(crate) epochs: usize,
+    pub(crate) regularization: f32,
+    pub(crate) fold_in_ridge: f32,
+    pub(crate) fold_in_bias_ridge: f32,
+    pub(crate) fold_in_ridge_per_rating: f32,
+}
+
+/// A unit of ratings that makes scales alike, and the point that counts as nought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Unit {
+    length: f32,
+    origin: f32,
+}
+
+impl Unit {
+    fn of(ratings: &Interactions, centred: bool) -> Self {
+        let scale = ratings.feedback().scale();
+        let length = scale.map_or(1.0, |scale| (scale.max - scale.min) / 4.0);
+        let length = if length > 0.0 && length.is_finite() { length } else { 1.0 };
+        let filled = scale.map_or(0.0, |scale| scale.min - length);
+        Self { length, origin: if centred { ratings.mean() as f32 } else { filled } }
+    }
+}
+
+/// Fits one of the models.
+pub(crate) fn fit(
+    family: Family,
+    form: Form,
+    config: &FactorizationConfig,
+    data: &TrainingData<'_>,
+    ctx: &FitContext<'_>,
+) -> Result<LinearFactors, FitError> {
+    let ratings = explicit_ratings(family.name, data)?;
+    let choices = (form.choose)(ratings.len());
+    let unit = Unit::of(ratings, form.centred);
+    let descent = Descent {
+        model: family.name,
+        biases: form.biases,
+        epochs: config.epochs.or_else(|| choices.epochs),
+        learning_rate: config.learning_rate,
+        learning_rate_decay: config.learning_rate_decay,
+        regularization: config.regularization.or_else(|| choices.regularization),
+        bias_regularization: config.bias_regularization,
+        origin: unit.origin,
+        unit: unit.length,
+        validation_fraction: config.validation_fraction,
+        patience: config.patience,
+    };
+    let mut learned = descend_from(|train| begin(config, form, train, ctx), &descent, ratings, ctx)?;
+    fill_unrated(&mut learned.users, ratings.by_user());
+    fill_unrated(&mut learned.items, ratings.by_item());
+    for bias in learned.users.bias.iter_mut().chain(&mut learned.items.bias).chain(&mut learned.items.factors)
+    {
+        *bias *= unit.length;
+    }
+    // A ridge of λ in the unit of learning is λ·unit² once items' factors are in the data's own.
+    let square = unit.length * unit.length;
+    let fold_in = FoldIn {
+        base: diagonal(
+            learned.k,
+            form.biases,
+            square * config.fold_in_ridge.or_else(|| choices.fold_in_ridge),
+            config.fold_in_bias_ridge.or_else(|| choices.fold_in_bias_ridge),
+        ),
+        per_rating: diagonal(
+            learned.k,
+            form.biases,
+            square * config.fold_in_ridge_per_rating.or_else(|| choices.fold_in_ridge_per_rating),
+            0.0,
+        ),
+        prior: mean_row(&learned.users, learned.k, |_| true),
+    };
+    let zero_if_none = |bias: Vec<f32>, n: usize| if bias.is_empty() { vec![0.0; n] } else { bias };
+    let items = ItemFactors {
+        k: learned.k,
+        m: learned.items.factors,
+        bias: zero_if_none(learned.items.bias, ratings.n_items()),
+        mean: unit.origin,
+    };
+    let bias = zero_if_none(learned.users.bias, ratings.n_users());
+    let users = UserFactors { u: learned.users.factors, bias };
+    Ok(LinearFactors::new(family, items, ratings.feedback()).with_users(fold_in, Some(users)))
+}
+
+/// The descent's start.
+fn begin(config: &FactorizationConfig, form: Form, train: &Interactions, ctx: &FitContext<'_>) -> Learned {
+    let (n_users, n_items, k) = (train.n_users(), train.n_items(), config.factors);
+    let (users, items) = match config.start {
+        Start::Random => {
+            ctx.progress.stage("random start");
+            let mut random = Random::new(child_seed(ctx.seed, "start"));
+            let mut draw = |n: usize| (0..n).map(|_| random.normal() as f32 * config.start_scale).collect();
+            (draw(n_users * k), draw(n_items * k))
+        }
+        Start::FilledSvd | Start::CentredSvd => {
+            ctx.progress.stage("truncated SVD");
+            let unit = Unit::of(train, config.start == Start::CentredSvd);
+            let svd = truncated_svd(train.by_user(), unit.origin, k, ctx.seed);
+            let roots: Vec<f32> =
+                svd.s.iter().map(|s| (s / unit.length).sqrt() * config.start_scale).collect();
+            let scaled = |vectors: &[f32]| {
+                vectors
+                    .chunks_exact(k)
+                    .flat_map(|row| row.iter().zip(&roots).map(|(x, root)| x * root))
+                    .collect()
+            };
+            (scaled(&svd.u), scaled(&svd.v))
+        }
+    };
+    let side = |factors, n: usize| Side { factors, bias: vec![0.0; if form.biases { n } else { 0 }] };
+    Learned { k, users: side(users, n_users), items: side(items, n_items) }
+}
+
+/// Gives those without any rating, of whom nothing was learned, the mean of those with.
+fn fill_unrated(side: &mut Side, ratings: &Csr) {
+    let n = ratings.n_rows();
+    let k = side.factors.len() / n.max(1);
+    let mean = mean_row(side, k, |row| ratings.row_len(row) > 0);
+    for row in (0..n).filter(|&row| ratings.row_len(row) == 0) {
+        let values = side.factors[row * k..(row + 1) * k].iter_mut().chain(side.bias.get_mut(row));
+        mean.iter().zip(values).for_each(|(&mean, x)| *x = mean);
+    }
+}
+
+/// The mean factors, and then the mean bias if there are any, of the rows that count.
+fn mean_row(side: &Side, k: usize, counts: impl Fn(usize) -> bool) -> Vec<f32> {
+    let n = side.factors.len() / k.max(1);
+    let mut sum = vec![0.0f64; k + usize::from(!side.bias.is_empty())];
+    let mut rows = 0usize;
+    for row in (0..n).filter(|&row| counts(row)) {
+        let values = side.factors[row * k..(row + 1) * k].iter().chain(side.bias.get(row));
+        sum.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+        rows += 1;
+    }
+    sum.iter().map(|sum| (sum / rows.max(1) as f64) as f32).collect()
+}
+
+/// One number for each factor and another for the bias, if there is one.
+fn diagonal(k: usize, biases: bool, factors: f32, bias: f32) -> Vec<f32> {
+    let mut out = vec![factors; k];
+    if biases {
+        out.push(bias);
+    }
+    out
+}
