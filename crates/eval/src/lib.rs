@@ -28,7 +28,7 @@ pub mod table;
 
 pub use error::EvalError;
 pub use evaluate::evaluate;
-pub use html::html_page;
+pub use html::render as html_page;
 pub use leak::{LeakError, leak_check};
 pub use options::{
     Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,
@@ -38,4 +38,4 @@ pub use split::{
     NewUser, NewUserFold, NewUserSplit, RatingFold, RatingSplit, new_user_folds, random_rating_fold,
     rating_folds,
 };
-pub use table::text_table;
+pub use table::render as text_table;

@@ -8,7 +8,7 @@ use crate::statistics::{PairedTest, Summary, mean};
 /// Draws the report: figures with their intervals, the comparison with the first model and the costs; then the figures of
 /// each fold; then the coverage of predictive intervals, where there are any. Without a newline at the end.
 #[must_use]
-pub fn text_table(report: &EvalReport) -> String {
+pub fn render(report: &EvalReport) -> String {
     let mut out = headline(report) + "\n";
     out += &block(figures(report));
     if report.folds.len() > 1 {

@@ -14,7 +14,7 @@ const STYLE: &str = include_str!("style.css");
 ///
 /// # Errors
 /// [`EvalError::Plot`] if the drawing library fails.
-pub fn html_page(report: &EvalReport) -> Result<String, EvalError> {
+pub fn render(report: &EvalReport) -> Result<String, EvalError> {
     let title = escape(&format!("{}: {}", report.data.name, report.protocol));
     let mut body = format!("<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n", escape(&headline(report)));
     section(&mut body, "Figures", &figures(report));
