@@ -1,0 +1,150 @@
+//! What the fuzzers run, and what they claim: bytes from outside lead to data that hold together, or to an error in words.
+//! Never to a panic.
+//!
+//! The same functions run on stable, on mutated examples, in `crates/testkit/tests/fuzz_smoke.rs`. With nightly and cargo-fuzz:
+//! `cargo +nightly fuzz run ratings`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use foldin_core::registry::Settings;
+use foldin_core::{Csr, Dataset, Dictionary, Feedback, FitContext, Interactions, RatingScale, UserView};
+use foldin_data::{Duplicates, OpenOptions, ReadError, ReadReport};
+use foldin_models::folder::{SaveOptions, SavedContext, load, save};
+use sha2::{Digest as _, Sha256};
+
+/// Names that decide which reader is used.
+pub const NAMES: &[&str] =
+    &["ratings.csv", "ratings.tsv", "some.inter", "ratings.jsonl", "ratings.txt", "u.data", "ratings.dat"];
+
+/// Stands between the interactions and the tables of users and of items.
+pub const NEXT_FILE: u8 = 0x1e;
+
+/// One or more files in memory. The first byte picks the reader, the second the options. Says whether they were accepted.
+pub fn ratings(bytes: &[u8]) -> bool {
+    let [name, flags, content @ ..] = bytes else { return false };
+    let name = NAMES[usize::from(*name) % NAMES.len()];
+    let beside: [&str; 2] = match name {
+        "some.inter" => ["some.user", "some.item"],
+        "u.data" => ["u.user", "u.item"],
+        "ratings.dat" => ["users.dat", "movies.dat"],
+        "ratings.tsv" => ["users.tsv", "items.tsv"],
+        "ratings.jsonl" => ["users.jsonl", "items.jsonl"],
+        _ => ["users.csv", "movies.csv"],
+    };
+    let files = [name].into_iter().chain(beside).map(str::to_owned);
+    let parts = content.splitn(3, |&byte| byte == NEXT_FILE).map(<[u8]>::to_vec);
+    check(foldin_data::open_files("fuzzed", files.zip(parts).collect(), &options(*flags)))
+}
+
+/// A file on disk that claims to be a zip archive, or is compressed. Says whether it was accepted.
+///
+/// # Panics
+/// If the machine has no room for a temporary file.
+pub fn archive(bytes: &[u8]) -> bool {
+    let [flags, content @ ..] = bytes else { return false };
+    let folder = tempfile::tempdir().expect("room for a temporary folder");
+    let name = if content.starts_with(b"PK") { "data.zip" } else { "ratings.csv.gz" };
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).expect("room for a temporary file");
+    check(foldin_data::open_with_report(&path.display().to_string(), &options(*flags)))
+}
+
+fn options(flags: u8) -> OpenOptions {
+    OpenOptions {
+        duplicates: [Duplicates::Error, Duplicates::Last, Duplicates::Mean, Duplicates::Last]
+            [usize::from(flags & 3)],
+        skip_bad_lines: flags & 4 != 0,
+        implicit: flags & 8 != 0,
+        header: match flags >> 4 & 3 {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+        scale: (flags & 64 != 0).then_some(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) }),
+        ..OpenOptions::default()
+    }
+}
+
+fn check(outcome: Result<(Dataset, ReadReport), ReadError>) -> bool {
+    match outcome {
+        Ok((data, report)) => {
+            data.check().expect("parts that fit each other");
+            let scale = data.interactions.feedback().scale();
+            for (_, _, value) in data.interactions.by_user().triples() {
+                assert!(value.is_finite() && scale.is_none_or(|scale| scale.contains(value)), "{value}");
+            }
+            assert!(!data.interactions.is_empty(), "no interaction is an error");
+            drop(report.remarks());
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// A model folder of which one file is replaced. The first byte picks the file; checksums in the manifest are put right, so
+/// that what comes behind them is reached. Says whether it was accepted.
+///
+/// # Panics
+/// If the machine has no room for a temporary folder.
+pub fn model(bytes: &[u8]) -> bool {
+    let [which, content @ ..] = bytes else { return false };
+    let folder = tempfile::tempdir().expect("room for a temporary folder");
+    let path = folder.path().join("model");
+    write_model(&path);
+    let name =
+        ["manifest.json", "weights.safetensors", "items.jsonl", "features.json"][usize::from(*which) % 4];
+    std::fs::write(path.join(name), content).expect("room for a temporary file");
+    if name != "manifest.json" {
+        put_right(&path, name, content);
+    }
+    match load(&path) {
+        Ok(loaded) => {
+            let mut scores = vec![0.0; loaded.model.n_items()];
+            // Weights may be any numbers; what comes out is scores or an error.
+            drop(loaded.model.score(&[UserView::default()], &mut scores));
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// Writes a small sound model.
+///
+/// # Panics
+/// If the machine has no room for it.
+pub fn write_model(path: &Path) {
+    let cells = [(0, 0, 1.0), (0, 1, 4.0), (1, 0, 2.0), (1, 2, 5.0), (2, 1, 3.0), (2, 2, 4.0)];
+    let scale = Feedback::Explicit(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) });
+    let keys = |word: &str| Dictionary::from_keys((0..3).map(|at| format!("{word}{at}")).collect());
+    let data = Csr::from_triples(3, 3, &cells)
+        .and_then(|csr| Interactions::new(csr, None, scale))
+        .and_then(|interactions| {
+            let (users, items) = (keys("u").unwrap_or_default(), keys("i").unwrap_or_default());
+            Dataset::new("small", interactions, users, items)
+        })
+        .expect("sound data");
+    let entry = foldin_models::find("global-mean").expect("the simplest model");
+    let model =
+        entry.fit(&Settings::new(), &data.training_data(), &FitContext::new(1)).expect("six ratings suffice");
+    let context = SavedContext::of(&data, serde_json::json!({}), serde_json::json!({}));
+    save(path, model.as_ref(), &context, SaveOptions::default()).expect("room for a model");
+}
+
+fn put_right(path: &Path, name: &str, content: &[u8]) {
+    let manifest = path.join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).expect("a manifest was written");
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("a manifest is JSON");
+    let hash = Sha256::digest(content).iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    });
+    value["files"][name] = hash.into();
+    std::fs::write(manifest, value.to_string()).expect("room for a manifest");
+}
