@@ -237,6 +237,7 @@ impl LineProblem {
         match self {
             Self::OutOfScale { .. } => ", give the scale with --scale MIN,MAX,STEP",
             Self::TooFewColumns { .. } => ", give the separator with --separator",
+            Self::InvalidNumber { what: "time", .. } => ", ignore times with --columns time=-",
             Self::MissingKey { .. } => ", name the key with --columns",
             _ => "",
         }
