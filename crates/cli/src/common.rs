@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 /// Flags every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -83,10 +84,23 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string_pretty(value)?)
 }
 
+/// An empty table in the style of every table here: a rule under the header, wrapped to the terminal's width.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table
+}
+
 /// Writes a file, making the folders above it.
 pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -107,7 +121,9 @@ mod tests {
 
     #[test]
     fn spans_read_well() {
-        for (seconds, words) in [(3.24e-6, "3.2 µs"), (0.041, "41.0 ms"), (2.5, "2.5 s"), (200.0, "3 min 20 s")] {
+        for (seconds, words) in
+            [(3.24e-6, "3.2 µs"), (0.041, "41.0 ms"), (2.5, "2.5 s"), (200.0, "3 min 20 s")]
+        {
             assert_eq!(seconds_in_words(seconds), words);
         }
     }

@@ -45,6 +45,11 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
+    /// A data set by name, read as it is.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { data: Some(name.to_owned()), ..Self::default() }
+    }
+
     /// The flags as options of the reader.
     pub(crate) fn options(&self, global: &Global) -> anyhow::Result<OpenOptions> {
         let scale = self
@@ -68,7 +73,9 @@ impl DataArgs {
 
     /// The data set asked for; without `--data` it is an error of usage.
     pub(crate) fn name(&self) -> anyhow::Result<&str> {
-        self.data.as_deref().ok_or_else(|| usage("say which data: --data ml-100k, or --data path/to/ratings.csv"))
+        self.data
+            .as_deref()
+            .ok_or_else(|| usage("say which data: --data ml-100k, or --data path/to/ratings.csv"))
     }
 
     /// Reads the data set, with what the reader had to say about it.

@@ -7,8 +7,8 @@ use foldin_core::features::EncodedRow;
 use foldin_core::{FeatureValue, RawFeatures, UserView};
 use foldin_models::folder::LoadedModel;
 
-use crate::data_args::DataArgs;
 use crate::common::{Global, usage};
+use crate::data_args::DataArgs;
 use crate::titles::find_item;
 
 /// Who is asking.
@@ -42,13 +42,23 @@ pub(crate) struct Person {
 impl Person {
     /// What the model sees.
     pub(crate) fn view(&self) -> UserView<'_> {
-        UserView { items: &self.items, values: &self.values, features: self.features.as_row(), trained_as: None }
+        UserView {
+            items: &self.items,
+            values: &self.values,
+            features: self.features.as_row(),
+            trained_as: None,
+        }
     }
 }
 
 impl PersonArgs {
     /// Puts the user together. `data` is where `--user` is looked up, the model's own data set unless given.
-    pub(crate) fn person(&self, loaded: &LoadedModel, data: &DataArgs, global: &Global) -> anyhow::Result<Person> {
+    pub(crate) fn person(
+        &self,
+        loaded: &LoadedModel,
+        data: &DataArgs,
+        global: &Global,
+    ) -> anyhow::Result<Person> {
         let mut person = match &self.user {
             Some(key) => known_user(key, loaded, data, global)?,
             None => {
@@ -126,9 +136,9 @@ fn known_user(key: &str, loaded: &LoadedModel, data: &DataArgs, global: &Global)
 }
 
 fn parse_rate(text: &str, loaded: &LoadedModel) -> anyhow::Result<(u32, f32)> {
-    let (title, rating) = text
-        .rsplit_once('=')
-        .ok_or_else(|| usage(format!("`--rate {text}` is not TITLE=RATING, such as --rate \"Toy Story (1995)=5\"")))?;
+    let (title, rating) = text.rsplit_once('=').ok_or_else(|| {
+        usage(format!("`--rate {text}` is not TITLE=RATING, such as --rate \"Toy Story (1995)=5\""))
+    })?;
     let value: f32 = rating
         .trim()
         .parse()
@@ -172,9 +182,9 @@ fn read_history(path: &Path, loaded: &LoadedModel) -> anyhow::Result<Vec<(u32, f
 fn parse_features(pairs: &[String]) -> anyhow::Result<RawFeatures> {
     let mut raw = RawFeatures::new();
     for pair in pairs {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or_else(|| usage(format!("`--feature {pair}` is not NAME=VALUE, such as --feature age=31")))?;
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            usage(format!("`--feature {pair}` is not NAME=VALUE, such as --feature age=31"))
+        })?;
         let (name, text) = (name.trim().to_owned(), value.trim().to_owned());
         let value = match raw.remove(&name) {
             None => text.parse().map_or(FeatureValue::Text(text), FeatureValue::Number),
@@ -196,7 +206,9 @@ mod tests {
 
     #[test]
     fn features_are_read_by_their_look() {
-        let raw = parse_features(&["age=31".into(), "occupation = writer".into(), "g=a".into(), "g=b".into()]).unwrap();
+        let raw =
+            parse_features(&["age=31".into(), "occupation = writer".into(), "g=a".into(), "g=b".into()])
+                .unwrap();
         assert_eq!(raw["age"], FeatureValue::Number(31.0));
         assert_eq!(raw["occupation"], FeatureValue::Text("writer".into()));
         assert_eq!(raw["g"], FeatureValue::List(vec!["a".into(), "b".into()]));

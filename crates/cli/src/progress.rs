@@ -125,7 +125,8 @@ impl EvalObserver for EvalBars {
     }
 
     fn job_done(&self, job: &Job, metrics: &[(String, f64)]) {
-        let figures: Vec<String> = metrics.iter().take(1).map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let figures: Vec<String> =
+            metrics.iter().take(1).map(|(name, value)| format!("{name} {value:.4}")).collect();
         if !figures.is_empty() {
             self.bar.println(format!("{}, fold {}: {}", job.label, job.fold, figures.join(", ")));
         }

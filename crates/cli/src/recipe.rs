@@ -105,7 +105,9 @@ mod tests {
         for recipe in all().unwrap() {
             for column in &recipe.column {
                 let entry = foldin_models::registry::find(&column.model).unwrap();
-                entry.resolve(&column.settings().unwrap()).unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
+                entry
+                    .resolve(&column.settings().unwrap())
+                    .unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
                 assert!(column.paper.is_empty() || column.paper.len() == recipe.folds, "{}", recipe.name);
             }
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
-    Csr, Dataset, Dictionary, FeatureSchema, FeatureValue, Features, Feedback, Field, FieldKind, Interactions,
-    RatingScale, RawFeatures,
+    Csr, Dataset, Dictionary, FeatureSchema, FeatureValue, Features, Feedback, Field, FieldKind,
+    Interactions, RatingScale, RawFeatures,
 };
 
 const USERS: usize = 600;
@@ -29,12 +29,20 @@ pub(crate) fn generated(seed: u64) -> anyhow::Result<Dataset> {
     let mut genres = Vec::with_capacity(ITEMS);
     for item in 0..ITEMS {
         let year = 1950 + random.below(70);
-        titles.push(format!("{} {} {} ({year})", FIRST[item % 10], SECOND[item / 10 % 10], ["I", "II", "III", "IV"][item / 100]));
+        titles.push(format!(
+            "{} {} {} ({year})",
+            FIRST[item % 10],
+            SECOND[item / 10 % 10],
+            ["I", "II", "III", "IV"][item / 100]
+        ));
         let own = [random.below(GENRES.len()), random.below(GENRES.len())];
         let list = own.iter().map(|&genre| GENRES[genre].to_owned()).collect();
         item_raw.push(
-            [("genres".to_owned(), FeatureValue::List(list)), ("year".to_owned(), FeatureValue::Number(year as f64))]
-                .into(),
+            [
+                ("genres".to_owned(), FeatureValue::List(list)),
+                ("year".to_owned(), FeatureValue::Number(year as f64)),
+            ]
+            .into(),
         );
         genres.push(own);
     }
@@ -68,14 +76,20 @@ pub(crate) fn generated(seed: u64) -> anyhow::Result<Dataset> {
     )?;
     dataset.titles = titles;
     dataset.user_features = encode(
-        vec![Field { name: "age".into(), kind: FieldKind::Numeric { center: 35.0, scale: 50.0, edges: vec![25.0, 45.0] } }],
+        vec![Field {
+            name: "age".into(),
+            kind: FieldKind::Numeric { center: 35.0, scale: 50.0, edges: vec![25.0, 45.0] },
+        }],
         &user_raw,
     )?;
     let words = GENRES.iter().map(|genre| (*genre).to_owned()).collect();
     dataset.item_features = encode(
         vec![
             Field { name: "genres".into(), kind: FieldKind::MultiCategory { values: words } },
-            Field { name: "year".into(), kind: FieldKind::Numeric { center: 1985.0, scale: 15.0, edges: vec![] } },
+            Field {
+                name: "year".into(),
+                kind: FieldKind::Numeric { center: 1985.0, scale: 15.0, edges: vec![] },
+            },
         ],
         &item_raw,
     )?;
@@ -88,7 +102,9 @@ fn encode(fields: Vec<Field>, raw: &[RawFeatures]) -> anyhow::Result<Features> {
     let mut triples = Vec::new();
     for (row, raw) in raw.iter().enumerate() {
         let encoded = schema.encode(raw);
-        triples.extend(encoded.columns.iter().zip(&encoded.values).map(|(&column, &value)| (row as u32, column, value)));
+        triples.extend(
+            encoded.columns.iter().zip(&encoded.values).map(|(&column, &value)| (row as u32, column, value)),
+        );
     }
     let rows = Csr::from_triples(raw.len(), schema.width(), &triples)?;
     Ok(Features::new(Arc::new(schema), rows)?)

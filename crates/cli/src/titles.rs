@@ -22,7 +22,9 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
     let words: Vec<&str> = wanted.name.split(' ').filter(|word| !word.is_empty()).collect();
     let steps: [&dyn Fn(&Normalised) -> bool; 3] = [
         &|title| title.name == wanted.name,
-        &|title| !words.is_empty() && words.iter().all(|word| title.name.split(' ').any(|other| other == *word)),
+        &|title| {
+            !words.is_empty() && words.iter().all(|word| title.name.split(' ').any(|other| other == *word))
+        },
         &|title| {
             wanted.name.len() > 3
                 && distance_within(&title.name, &wanted.name, 1 + wanted.name.len() / 10).is_some()
@@ -33,7 +35,8 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
             [] => {}
             [only] => return Ok(ItemId(only as u32)),
             ref several => {
-                let mut list: Vec<String> = several.iter().take(10).map(|&at| line(at, items, titles)).collect();
+                let mut list: Vec<String> =
+                    several.iter().take(10).map(|&at| line(at, items, titles)).collect();
                 if several.len() > 10 {
                     list.push(format!("  … and {} more", several.len() - 10));
                 }
@@ -150,7 +153,10 @@ mod tests {
     #[test]
     fn ambiguous_titles_are_listed() {
         let error = found("sabrina").unwrap_err();
-        assert!(error.contains("fits 2 items") && error.contains("(key m3)") && error.contains("(key m4)"), "{error}");
+        assert!(
+            error.contains("fits 2 items") && error.contains("(key m3)") && error.contains("(key m4)"),
+            "{error}"
+        );
     }
 
     #[test]

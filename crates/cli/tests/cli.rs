@@ -104,7 +104,10 @@ fn what_cannot_be_done_ends_with_one() {
         ("separator", &["data", "info", "--data", "separator.csv"]),
         ("scale", &["data", "info", "--data", "ratings.csv", "--scale", "1,5"]),
         ("missing_model", &["recommend", "--model", "nowhere", "--rate", "i1=5"]),
-        ("bad_setting", &["train", "--data", "ratings.csv", "--model", "bias", "--out", "m", "--set", "dampin=3"]),
+        (
+            "bad_setting",
+            &["train", "--data", "ratings.csv", "--model", "bias", "--out", "m", "--set", "dampin=3"],
+        ),
     ] {
         let text = shown(folder.path(), args);
         assert!(text.starts_with("exit code 1"), "{text}");
@@ -125,7 +128,23 @@ fn from_data_to_a_recommendation() {
         assert_eq!(again.status.code(), Some(1), "an existing folder is not replaced unasked");
         let json = ok(
             at,
-            &["recommend", "--model", &out, "--rate", "i0=9", "--rate", "i2=8", "--rate", "i1=-6", "--rate", "i3=-5", "-n", "5", "--json", "--explain"],
+            &[
+                "recommend",
+                "--model",
+                &out,
+                "--rate",
+                "i0=9",
+                "--rate",
+                "i2=8",
+                "--rate",
+                "i1=-6",
+                "--rate",
+                "i3=-5",
+                "-n",
+                "5",
+                "--json",
+                "--explain",
+            ],
         );
         let answer: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(answer["model"], model);
@@ -139,7 +158,10 @@ fn from_data_to_a_recommendation() {
             }
         }
         assert!(answer["items"][0]["because"].as_array().is_some_and(|because| !because.is_empty()));
-        let json = ok(at, &["predict", "--model", &out, "--user", "u4", "--data", "ratings.csv", "--item", "i6", "--json"]);
+        let json = ok(
+            at,
+            &["predict", "--model", &out, "--user", "u4", "--data", "ratings.csv", "--item", "i6", "--json"],
+        );
         let answer: serde_json::Value = serde_json::from_str(&json).unwrap();
         let predicted = answer["items"][0]["predicted"].as_f64().unwrap();
         assert!((-10.0..=10.0).contains(&predicted));
@@ -155,7 +177,24 @@ fn evaluation_writes_its_json_and_html() {
     for protocol in ["ratings", "ratings-random", "new-users"] {
         let table = ok(
             at,
-            &["evaluate", "--data", "ratings.csv", "--protocol", protocol, "--models", "item-mean,bias-svd", "--folds", "3", "--only-folds", "1,2", "--json", "r.json", "--html", "r.html", "--quiet"],
+            &[
+                "evaluate",
+                "--data",
+                "ratings.csv",
+                "--protocol",
+                protocol,
+                "--models",
+                "item-mean,bias-svd",
+                "--folds",
+                "3",
+                "--only-folds",
+                "1,2",
+                "--json",
+                "r.json",
+                "--html",
+                "r.html",
+                "--quiet",
+            ],
         );
         assert!(table.contains("bias-svd"), "{table}");
         let report: serde_json::Value =

@@ -82,7 +82,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<_>>()?;
     let dataset = args.data.open(global)?;
-    let given = args.split.iter().map(|spec| given_split(spec, &dataset, args, global)).collect::<anyhow::Result<Vec<_>>>()?;
+    let given = args
+        .split
+        .iter()
+        .map(|spec| given_split(spec, &dataset, args, global))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let options = EvalOptions {
         protocol: if given.is_empty() { protocol } else { Protocol::Given },
         folds: args.folds,
@@ -92,13 +96,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         ..EvalOptions::default()
     };
     let report = evaluate(&dataset, &models, options, global)?;
-    print(foldin_eval::text_table(&report))?;
+    print(foldin_eval::table::render(&report))?;
     if let Some(path) = &args.json {
         write_file(path, &report.to_json())?;
         global.remark(format!("report written to {}", path.display()));
     }
     if let Some(path) = &args.html {
-        write_file(path, &foldin_eval::html_page(&report)?)?;
+        write_file(path, &foldin_eval::html::render(&report)?)?;
         global.remark(format!("page written to {}", path.display()));
     }
     Ok(())

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
-use crate::common::{print, print_json};
+use crate::common::{print, print_json, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,38 +37,41 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }));
     }
     print(format!("{}: {}\n", args.model.display(), loaded.model.name()))?;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut out = table([]);
     let manifest = serde_json::to_value(&loaded.manifest)?;
     if let Some(map) = manifest.as_object() {
         for (key, value) in map {
             match value.as_object() {
                 Some(inner) => {
                     for (name, value) in inner {
-                        table.add_row([format!("{key}.{name}"), in_words(value)]);
+                        out.add_row([format!("{key}.{name}"), in_words(value)]);
                     }
                 }
                 None => {
-                    table.add_row([key.clone(), in_words(value)]);
+                    out.add_row([key.clone(), in_words(value)]);
                 }
             }
         }
     }
-    table.add_row(["items".to_owned(), loaded.items.len().to_string()]);
-    for (name, schema) in [("user side information", &loaded.user_schema), ("item side information", &loaded.item_schema)]
+    out.add_row(["items".to_owned(), loaded.items.len().to_string()]);
+    for (name, schema) in
+        [("user side information", &loaded.user_schema), ("item side information", &loaded.item_schema)]
     {
         let fields: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
         let fields = if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
-        table.add_row([name.to_owned(), fields]);
+        out.add_row([name.to_owned(), fields]);
     }
-    print(table)?;
+    print(out)?;
 
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["tensor", "shape", "KiB"]);
+    let mut out = table(["tensor", "shape", "KiB"]);
     for (name, tensor) in &parts.tensors {
-        table.add_row([name.clone(), format!("{:?}", tensor.shape), (tensor.data.len() * 4).div_ceil(1024).to_string()]);
+        out.add_row([
+            name.clone(),
+            format!("{:?}", tensor.shape),
+            (tensor.data.len() * 4).div_ceil(1024).to_string(),
+        ]);
     }
-    print(table)?;
+    print(out)?;
     for note in loaded.model.notes() {
         print(format!("note: {note}"))?;
     }

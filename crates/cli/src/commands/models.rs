@@ -1,12 +1,11 @@
 //! `foldin models`: which models there are and what each can do.
 
 use clap::Subcommand;
-use comfy_table::{ContentArrangement, Table, presets};
 use foldin_core::Capabilities;
 use foldin_models::registry::registry;
 use serde_json::json;
 
-use crate::common::{print, print_json};
+use crate::common::{print, print_json, table};
 use crate::models::find;
 
 const EXAMPLES: &str = "\
@@ -55,11 +54,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn list() -> anyhow::Result<()> {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["model", "new users", "factors", "uncertainty", "side information", "what it is"]);
+    let mut out = table(["model", "new users", "factors", "uncertainty", "side information", "what it is"]);
     for entry in registry() {
-        let Capabilities { new_users, generator, uncertainty, user_features, item_features, .. } = entry.capabilities;
+        let Capabilities { new_users, generator, uncertainty, user_features, item_features, .. } =
+            entry.capabilities;
         let yes = |can: bool| if can { "yes" } else { "–" };
         let side = match (user_features, item_features) {
             (true, true) => "users, items",
@@ -67,9 +65,9 @@ fn list() -> anyhow::Result<()> {
             (false, true) => "items",
             (false, false) => "–",
         };
-        table.add_row([entry.name, yes(new_users), yes(generator), yes(uncertainty), side, entry.summary]);
+        out.add_row([entry.name, yes(new_users), yes(generator), yes(uncertainty), side, entry.summary]);
     }
-    print(table)?;
+    print(out)?;
     print(
         "\nnew users: serves somebody who was not in training, from their history, without retraining\n\
          factors: generates latent factors; a score is u·m + b_u + b_i + μ\n\
@@ -80,7 +78,9 @@ fn list() -> anyhow::Result<()> {
 fn show(model: &str, toml: bool, json: bool) -> anyhow::Result<()> {
     let entry = find(model)?;
     if json {
-        return print_json(&json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities, "settings": entry.keys()}));
+        return print_json(
+            &json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities, "settings": entry.keys()}),
+        );
     }
     if toml {
         print(format!("# {}: {}\n", entry.name, entry.summary))?;
@@ -91,13 +91,12 @@ fn show(model: &str, toml: bool, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     print(format!("{}: {}\n", entry.name, entry.summary))?;
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["setting", "default", "range", "meaning"]);
+    let mut out = table(["setting", "default", "range", "meaning"]);
     for key in entry.keys() {
-        let range = if key.range.is_empty() { key.kind.clone() } else { format!("{}: {}", key.kind, key.range) };
-        table.add_row([key.key, key.default.to_string(), range, key.meaning]);
+        let range =
+            if key.range.is_empty() { key.kind.clone() } else { format!("{}: {}", key.kind, key.range) };
+        out.add_row([key.key, key.default.to_string(), range, key.meaning]);
     }
-    print(table)?;
+    print(out)?;
     print("\nSet one with --set KEY=VALUE, or many with --config FILE.toml")
 }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use comfy_table::{ContentArrangement, Table, presets};
 use foldin_core::ItemId;
 use serde_json::json;
 
+use crate::common::{Global, print, print_json, table, usage};
 use crate::data_args::DataArgs;
-use crate::common::{Global, print, print_json, usage};
 use crate::person::PersonArgs;
 use crate::titles::find_item;
 
@@ -72,17 +71,22 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        return print_json(&json!({"model": loaded.model.name(), "ratings_used": person.items.len(), "items": list}));
+        return print_json(
+            &json!({"model": loaded.model.name(), "ratings_used": person.items.len(), "items": list}),
+        );
     }
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(if deviations.is_some() { vec!["title", "predicted", "±"] } else { vec!["title", "predicted"] });
+    let mut out = table([]);
+    out.set_header(if deviations.is_some() {
+        vec!["title", "predicted", "±"]
+    } else {
+        vec!["title", "predicted"]
+    });
     for (at, item) in items.iter().enumerate() {
         let mut row = vec![loaded.titles[item.index()].clone(), format!("{:.2}", predicted[at])];
         if let Some(list) = &deviations {
             row.push(format!("{:.2}", list[at]));
         }
-        table.add_row(row);
+        out.add_row(row);
     }
-    print(table)
+    print(out)
 }

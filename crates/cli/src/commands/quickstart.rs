@@ -8,6 +8,7 @@ use foldin_data::OpenOptions;
 use foldin_eval::{EvalOptions, ModelRequest, Protocol};
 use foldin_models::folder::load;
 
+use crate::commands::data::fetch;
 use crate::commands::evaluate::evaluate;
 use crate::commands::recommend::{print_answer, recommend};
 use crate::commands::train::save;
@@ -46,24 +47,34 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         dataset.interactions.n_users(),
         dataset.interactions.n_items()
     ))?;
-    let models = MODELS.iter().map(|name| Ok(ModelRequest::new(*find(name)?))).collect::<anyhow::Result<Vec<_>>>()?;
+    let models =
+        MODELS.iter().map(|name| Ok(ModelRequest::new(*find(name)?))).collect::<anyhow::Result<Vec<_>>>()?;
     for (protocol, heading, file) in [
-        (Protocol::Ratings, "1. Known users: a fifth of everybody's ratings is hidden and predicted (fold 1 of 5)", "known-users"),
-        (Protocol::NewUsers, "2. New users: a fifth of the users is kept out of training; error by how many ratings they give (fold 1 of 5)", "new-users"),
+        (
+            Protocol::Ratings,
+            "1. Known users: a fifth of everybody's ratings is hidden and predicted (fold 1 of 5)",
+            "known-users",
+        ),
+        (
+            Protocol::NewUsers,
+            "2. New users: a fifth of the users is kept out of training; error by how many ratings they give (fold 1 of 5)",
+            "new-users",
+        ),
     ] {
         print(heading)?;
         let options = EvalOptions { protocol, only_folds: vec![1], ..EvalOptions::default() };
         let report = evaluate(&dataset, &models, options, global)?;
-        print(foldin_eval::text_table(&report))?;
+        print(foldin_eval::table::render(&report))?;
         write_file(&args.out.join(format!("{file}.json")), &report.to_json())?;
-        write_file(&args.out.join(format!("{file}.html")), &foldin_eval::html_page(&report)?)?;
+        write_file(&args.out.join(format!("{file}.html")), &foldin_eval::html::render(&report)?)?;
     }
 
     print("3. Somebody who was never seen")?;
     let entry = find("lfg-bayes")?;
     let bar = FitBar::new("lfg-bayes on all ratings", global.shows_progress());
     let settings = foldin_core::registry::Settings::new();
-    let model = entry.fit(&settings, &dataset.training_data(), &FitContext { progress: &bar, ..FitContext::new(1) });
+    let model =
+        entry.fit(&settings, &dataset.training_data(), &FitContext { progress: &bar, ..FitContext::new(1) });
     bar.finish();
     let folder = args.out.join("model");
     save(&folder, &*model?, &dataset, entry.resolve(&settings)?, serde_json::json!({"seed": 1}), true)?;
@@ -75,7 +86,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     print_answer(&recommend(&loaded, &person, 10, false, true)?)?;
     if let Some(generator) = loaded.model.as_generator() {
         let view = person.view();
-        print(format!("the factors alone take {} (median of 1,000)", seconds_in_words(median_generation(generator, view))))?;
+        print(format!(
+            "the factors alone take {} (median of 1,000)",
+            seconds_in_words(median_generation(generator, view))
+        ))?;
     }
     print(format!(
         "\nDone in {}. Reports and the model are in {}\nNext: foldin recommend --model {} --rate \"TITLE=RATING\" …, and `foldin --help`",
@@ -92,11 +106,13 @@ fn find_data(global: &Global) -> anyhow::Result<Dataset> {
         return Ok(foldin_data::open("ml-100k", &options)?);
     }
     global.remark("MovieLens 100K is not on this machine; downloading it from files.grouplens.org …");
-    match crate::commands::data::fetch("ml-100k", global) {
+    match fetch("ml-100k", global) {
         Ok(_) => Ok(foldin_data::open("ml-100k", &options)?),
         Err(error) => {
             global.remark(format!("That did not work ({error:#})."));
-            print("MovieLens 100K can be neither found nor downloaded: these are BUILT-IN GENERATED data, and figures on them say nothing about real ones.\n")?;
+            print(
+                "MovieLens 100K can be neither found nor downloaded: these are BUILT-IN GENERATED data, and figures on them say nothing about real ones.\n",
+            )?;
             sample::generated(1)
         }
     }
@@ -114,7 +130,11 @@ fn example_person(dataset: &Dataset) -> Person {
             .map(|item| dataset.interactions.by_item().row_len(item) as f32)
             .collect();
         let popular = foldin_core::top_k(&counts, EXAMPLE_RATINGS.len(), &[]);
-        rated = popular.iter().zip(EXAMPLE_RATINGS).map(|(scored, (_, value))| (ItemId::index(scored.item) as u32, value)).collect();
+        rated = popular
+            .iter()
+            .zip(EXAMPLE_RATINGS)
+            .map(|(scored, (_, value))| (ItemId::index(scored.item) as u32, value))
+            .collect();
     }
     rated.sort_by_key(|&(item, _)| item);
     let (items, values) = rated.into_iter().unzip();

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use foldin_core::{ItemId, Scored, UserView, top_k};
 use foldin_models::folder::LoadedModel;
 use serde::Serialize;
 
+use crate::common::{Global, print, print_json, seconds_in_words, table};
 use crate::data_args::DataArgs;
-use crate::common::{Global, print, print_json, seconds_in_words};
 use crate::person::{Person, PersonArgs};
 
 const EXAMPLES: &str = "\
@@ -153,13 +153,14 @@ fn influences(loaded: &LoadedModel, person: &Person, best: &[Scored]) -> anyhow:
         .map(|left_out| {
             let keep = |at: &usize| *at != left_out;
             let kept: Vec<usize> = (0..person.items.len()).filter(keep).collect();
-            (kept.iter().map(|&at| person.items[at]).collect(), kept.iter().map(|&at| person.values[at]).collect())
+            (
+                kept.iter().map(|&at| person.items[at]).collect(),
+                kept.iter().map(|&at| person.values[at]).collect(),
+            )
         })
         .collect();
-    let views: Vec<UserView<'_>> = without
-        .iter()
-        .map(|(items, values)| UserView { items, values, ..person.view() })
-        .collect();
+    let views: Vec<UserView<'_>> =
+        without.iter().map(|(items, values)| UserView { items, values, ..person.view() }).collect();
     // One row of scores at a time keeps a long history over a large catalogue small.
     let mut row = vec![0.0; loaded.model.n_items()];
     let mut moved: Vec<Vec<Influence>> = best.iter().map(|_| Vec::new()).collect();
@@ -184,8 +185,7 @@ fn influences(loaded: &LoadedModel, person: &Person, best: &[Scored]) -> anyhow:
 
 /// Prints an answer as a table, explanations below each item.
 pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut out = table([]);
     let uncertain = answer.items.iter().any(|item| item.standard_deviation.is_some());
     let explained = answer.items.iter().any(|item| !item.because.is_empty());
     let mut header = vec!["", "title", "predicted"];
@@ -195,7 +195,7 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     if explained {
         header.push("because (effect on the score)");
     }
-    table.set_header(header);
+    out.set_header(header);
     for item in &answer.items {
         let mut row = vec![item.rank.to_string(), item.title.clone(), format!("{:.2}", item.predicted)];
         if uncertain {
@@ -205,18 +205,20 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
             let lines: Vec<String> = item
                 .because
                 .iter()
-                .map(|influence| format!("{:+.3}  {} = {}", influence.effect, influence.title, influence.rating))
+                .map(|influence| {
+                    format!("{:+.3}  {} = {}", influence.effect, influence.title, influence.rating)
+                })
                 .collect();
             row.push(lines.join("\n"));
         }
-        table.add_row(row);
+        out.add_row(row);
     }
     for column in [0, 2, 3] {
-        if let Some(column) = table.column_mut(column).filter(|_| column != 3 || uncertain) {
+        if let Some(column) = out.column_mut(column).filter(|_| column != 3 || uncertain) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    print(table)?;
+    print(out)?;
     print(format!(
         "{}: factors generated from {} rating{}, all items scored and the best chosen in {}",
         answer.model,

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use foldin_core::Dataset;
 use foldin_eval::{EvalOptions, EvalReport, ModelRequest, NewUserMode};
 use serde_json::json;
 
 use crate::commands::evaluate::evaluate;
-use crate::common::{Global, print, seconds_in_words, usage, write_file};
+use crate::common::{Global, print, seconds_in_words, table, usage, write_file};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::recipe::{self, Column, HistoryRule, Recipe};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
-    let data = DataArgs { data: Some(recipe.data.clone()), ..DataArgs::default() };
+    let data = DataArgs::named(&recipe.data);
     let dataset = data.open(global)?;
     let report = reproduce(recipe, &dataset, args.quick, global)?;
     print_table(recipe, &report)?;
@@ -81,12 +81,17 @@ fn request(column: &Column) -> anyhow::Result<ModelRequest> {
 
 fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
     print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let mut header = vec!["model".to_owned(), "figure".to_owned(), "paper, mean".to_owned(), "ours, mean".to_owned(), "± 95 %".to_owned()];
+    let mut out = table([]);
+    let mut header = vec![
+        "model".to_owned(),
+        "figure".to_owned(),
+        "paper, mean".to_owned(),
+        "ours, mean".to_owned(),
+        "± 95 %".to_owned(),
+    ];
     header.extend(report.folds.iter().map(|fold| format!("fold {fold}: paper / ours")));
     header.push("fit".to_owned());
-    table.set_header(header);
+    out.set_header(header);
     for column in &recipe.column {
         let Some(model) = report.model(&column.label) else { continue };
         let mut row = vec![column.label.clone(), column.metric.clone(), figure(column.paper_mean())];
@@ -95,7 +100,8 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
                 row.push(format!("{:.4}", summary.mean));
                 row.push(figure(summary.ci95));
                 for (at, fold) in report.folds.iter().enumerate() {
-                    let paper = fold.parse::<usize>().ok().and_then(|number| column.paper.get(number - 1).copied());
+                    let paper =
+                        fold.parse::<usize>().ok().and_then(|number| column.paper.get(number - 1).copied());
                     row.push(format!("{} / {}", figure(paper), figure(summary.folds.get(at).copied())));
                 }
             }
@@ -106,12 +112,12 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
             row.push(String::new());
         }
         row.push(seconds_in_words(seconds));
-        table.add_row(row);
+        out.add_row(row);
     }
-    for column in table.column_iter_mut().skip(2) {
+    for column in out.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    print(table)?;
+    print(out)?;
     print(format!(
         "{} folds of {} run, seed {}, {} threads, {}; the paper's folds are not published, so compare means",
         report.folds.len(),
@@ -135,12 +141,15 @@ fn write(recipe: &Recipe, report: &EvalReport, out: &Path, global: &Global) -> a
         .collect();
     let mut value = serde_json::to_value(report)?;
     if let Some(map) = value.as_object_mut() {
-        map.insert("recipe".to_owned(), json!({"name": recipe.name, "title": recipe.title, "about": recipe.about.trim(), "paper": paper}));
+        map.insert(
+            "recipe".to_owned(),
+            json!({"name": recipe.name, "title": recipe.title, "about": recipe.about.trim(), "paper": paper}),
+        );
     }
     let json = out.join(format!("{}.json", recipe.name));
     write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
     let html = out.join(format!("{}.html", recipe.name));
-    write_file(&html, &foldin_eval::html_page(report)?)?;
+    write_file(&html, &foldin_eval::html::render(report)?)?;
     global.remark(format!("written: {} and {}", json.display(), html.display()));
     Ok(())
 }

@@ -56,7 +56,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let settings = args.settings.settings()?;
     let config = entry.resolve(&settings)?;
     if args.out.exists() && !args.overwrite {
-        bail!("{} exists already: add --overwrite to replace it, or choose another --out", args.out.display());
+        bail!(
+            "{} exists already: add --overwrite to replace it, or choose another --out",
+            args.out.display()
+        );
     }
     let dataset = args.data.open(global)?;
     let run = Run {
