@@ -210,14 +210,25 @@ pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
     let interactions =
         Interactions::new(csr, None, Feedback::Explicit(ODD_SCALE)).map_err(|error| error.to_string())?;
     let data = TrainingData { interactions: &interactions, ..case.side.training_data() };
-    let all = predict_all(case.fit(&data, SEED)?.as_ref(), &data.users())?;
+    // Optimisers that divide by the size of gradients wander where there are none; careful settings must calm them.
+    let model = case
+        .subject
+        .entry
+        .fit(&case.subject.learning, &data, &FitContext::new(SEED))
+        .map_err(|error| format!("the fit failed: {error}"))?;
+    let all = predict_all(model.as_ref(), &data.users())?;
     finite("predictions", &all)?;
-    // A tenth of the scale's width is generous: quick settings are not asked to converge.
-    let slack = if case.subject.level == Level::Personal { 2.0 } else { 1e-3 };
-    match all.iter().find(|&&value| (value - 3.0).abs() > slack) {
-        Some(value) => Err(format!("predicted {value} where every rating is 3")),
-        None => Ok(()),
+    // The last user and the last item have no ratings: what is said of them is a guess. For the others 3 of 20 is what regularisation,
+    // or a start that fills empty cells, may take away; a division by nothing goes further.
+    let slack = if case.subject.level == Level::Personal { 3.0 } else { 1e-3 };
+    let (n_users, n_items) = (interactions.n_users(), interactions.n_items());
+    for user in 0..n_users - 1 {
+        let row = &all[user * n_items..(user + 1) * n_items - 1];
+        if let Some(value) = row.iter().find(|&&value| (value - 3.0).abs() > slack) {
+            return Err(format!("predicted {value} for user {user} where every rating is 3"));
+        }
     }
+    Ok(())
 }
 
 pub(super) fn feedback(case: &Case<'_>) -> Outcome {
