@@ -210,16 +210,11 @@ pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
     let interactions =
         Interactions::new(csr, None, Feedback::Explicit(ODD_SCALE)).map_err(|error| error.to_string())?;
     let data = TrainingData { interactions: &interactions, ..case.side.training_data() };
-    // Optimisers that divide by the size of gradients wander where there are none; careful settings must calm them.
-    let model = case
-        .subject
-        .entry
-        .fit(&case.subject.learning, &data, &FitContext::new(SEED))
-        .map_err(|error| format!("the fit failed: {error}"))?;
-    let all = predict_all(model.as_ref(), &data.users())?;
+    let all = predict_all(case.fit(&data, SEED)?.as_ref(), &data.users())?;
     finite("predictions", &all)?;
-    // The last user and the last item have no ratings: what is said of them is a guess. For the others 3 of 20 is what regularisation,
-    // or a start that fills empty cells, may take away; a division by nothing goes further.
+    // The last user and the last item have no ratings: what is said of them is a guess. For the others 3 of 20 is what
+    // regularisation, a start that fills empty cells, or an optimiser that divides by the size of gradients may take away;
+    // a division by nothing goes further.
     let slack = if case.subject.level == Level::Personal { 3.0 } else { 1e-3 };
     let (n_users, n_items) = (interactions.n_users(), interactions.n_items());
     for user in 0..n_users - 1 {
