@@ -12,6 +12,7 @@
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
+//! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
 
 pub mod bias;
@@ -24,6 +25,7 @@ pub mod global_mean;
 pub mod holdout;
 pub mod item_design;
 pub mod item_mean;
+pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;
 pub mod registry;

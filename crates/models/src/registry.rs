@@ -10,6 +10,7 @@ use crate::bias_svd::BiasSvd;
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::item_mean::ItemMean;
+use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
 use crate::svd::Svd;
 
@@ -24,6 +25,8 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),
             ModelEntry::of::<BiasSvd>(),
+            ModelEntry::of::<Lfg>(),
+            ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),
         ]
     });

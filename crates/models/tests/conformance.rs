@@ -38,14 +38,23 @@ models! {
     item_mean: "item-mean", Items, quick {}, learning {};
     bias: "bias", Items, quick {}, learning {};
     svd: "svd", Personal,
-        quick { "factors": 4, "epochs": 3 },
+        quick { "factors": 4, "epochs": 10, "learning_rate": 0.1 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
     funk_svd: "funk-svd", Personal,
         quick { "factors": 4, "epochs": 3 },
-        learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
+        learning { "factors": 4, "epochs": 60, "learning_rate": 0.05, "regularization": 0.03 };
     bias_svd: "bias-svd", Personal,
         quick { "factors": 4, "epochs": 3 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
+    lfg: "lfg", Personal,
+        quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
+        learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };
+    lfg_plus: "lfg-plus", Personal,
+        quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16, "cooccurrence_features": 3 },
+        learning {
+            "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3,
+            "cooccurrence_features": 4,
+        };
     lfg_bayes: "lfg-bayes", Personal,
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };

@@ -1,0 +1,211 @@
+//! Settings of `lfg` and `lfg-plus`.
+
+use foldin_core::{Auto, ModelConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Training ratings from which on the settings for larger data are chosen.
+const MANY_RATINGS: usize = 300_000;
+
+/// What the generator's last layer passes its sums through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputActivation {
+    /// The hyperbolic tangent, as in the paper: factors and bias lie between −1 and 1.
+    Tanh,
+    /// Nothing.
+    Identity,
+}
+
+/// Where the items' factors start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemInit {
+    /// `√S·V'` of the truncated SVD of the training matrix, ratings less their mean, zero where there is no rating.
+    SvdCentered,
+    /// As `svd_centered`, of the ratings as they are.
+    SvdRaw,
+    /// Normal numbers of the same mean square as `svd_centered` would give.
+    Random,
+}
+
+/// Settings of `lfg` and `lfg-plus`. "Automatic" values depend on whether there are 300,000 training ratings or more.
+///
+/// The paper fixes the structure (linear, LeakyReLU, batch normalisation, …, tanh), the SVD start and the loss. All else here
+/// is left open by it; defaults were chosen on a validation slice of training data of MovieLens 100K and 1M.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LfgConfig {
+    /// Number of factors k. The paper does not say.
+    #[schemars(range(min = 1, max = 512))]
+    pub factors: usize,
+    /// Widths of the hidden layers, at least one. The paper does not say.
+    pub widths: Vec<usize>,
+    /// Share of a user's ratings hidden from the input in each epoch, drawn afresh; the loss is on all ratings. The paper masks, but
+    /// does not say how much.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub mask: f32,
+    /// If given, the share hidden is drawn for each user and epoch uniformly between `mask` and this; it must be no less. Not in
+    /// the paper. Automatic: the same as `mask`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub mask_up_to: Auto<f32>,
+    /// The input of a user with n visible ratings is multiplied by (100/n) to this power. Not in the paper.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub input_exponent: f32,
+    /// Whether the input says which items are rated besides what the ratings are. Not in the paper.
+    pub indicator: bool,
+    /// Whether side information of users is part of the input, as in the paper.
+    pub side_information: bool,
+    /// Whether a batch normalisation follows the first LeakyReLU, as in the paper.
+    pub batch_norm: bool,
+    /// Slope of the LeakyReLU below zero. The paper does not say.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub leaky_slope: f32,
+    /// What the last layer passes its sums through; the paper's is `tanh`.
+    pub output: OutputActivation,
+    /// Where the items' factors start; the paper's is the SVD, without saying of what.
+    pub item_init: ItemInit,
+    /// The items' first factors are multiplied by this. With `tanh` the unscaled ones are far too large. Not in the paper.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub item_init_scale: f32,
+    /// Whether the items' factors are trained, as in the paper, or stay as they start. Their biases are always trained.
+    pub train_items: bool,
+    /// Whether factors and biases of items get a part regressed on features of the items: side information, popularity and
+    /// co-occurrence. Not in the paper; this is what makes `lfg-plus`.
+    pub item_features: bool,
+    /// Number of co-occurrence features among them. Automatic: 30, or 50 for many ratings.
+    #[schemars(range(min = 0, max = 512))]
+    pub cooccurrence_features: Auto<usize>,
+    /// Share of hidden units dropped in training. Not in the paper.
+    #[schemars(range(min = 0.0, max = 0.95))]
+    pub dropout: Auto<f32>,
+    /// Step of Adam. The paper names no optimiser. Automatic: 3e-4, or 5e-4 for many ratings.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub learning_rate: Auto<f64>,
+    /// The learning rate is multiplied by this after each epoch. Automatic: 1, or 0.96 for many ratings.
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub learning_rate_decay: Auto<f64>,
+    /// Learning rate of the items' biases, in learning rates: they start at zero and have far to go. Automatic: 10, or 5 for
+    /// many ratings.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub bias_learning_rate_multiplier: Auto<f32>,
+    /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 1e-3, or 3e-4 for many ratings.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub weight_decay: Auto<f32>,
+    /// Coupled L2 decay of the items' factors. Not in the paper. Automatic: 1e-3, or 1e-4 for many ratings.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub item_weight_decay: Auto<f32>,
+    /// Users of a batch. The paper does not say. Automatic: 32, or 64 for many ratings.
+    #[schemars(range(min = 1, max = 65536))]
+    pub batch_size: Auto<usize>,
+    /// Passes over the training ratings, at most. The paper does not say. Automatic: 40.
+    #[schemars(range(min = 1, max = 10000))]
+    pub epochs: Auto<usize>,
+    /// Share of each user's training ratings that is held out to choose the best epoch; 0 trains on all for all epochs.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub validation_fraction: f64,
+    /// Epochs without a better RMSE on the held-out ratings after which training stops; without held-out ratings it has no effect.
+    #[schemars(range(min = 1, max = 10000))]
+    pub patience: usize,
+    /// Decay, per batch, of the running mean of the weights that is used in the place of the last ones; 0 uses the last ones.
+    /// Not in the paper.
+    #[schemars(range(min = 0.0, max = 0.99999))]
+    pub weight_averaging: f64,
+}
+
+impl Default for LfgConfig {
+    /// The paper's network.
+    fn default() -> Self {
+        Self {
+            factors: 50,
+            widths: vec![512, 128],
+            mask: 0.1,
+            mask_up_to: Auto::Auto,
+            input_exponent: 0.5,
+            indicator: true,
+            side_information: true,
+            batch_norm: true,
+            leaky_slope: 0.01,
+            output: OutputActivation::Tanh,
+            item_init: ItemInit::SvdCentered,
+            item_init_scale: 0.1,
+            train_items: true,
+            item_features: false,
+            cooccurrence_features: Auto::Auto,
+            dropout: Auto::Auto,
+            learning_rate: Auto::Auto,
+            learning_rate_decay: Auto::Auto,
+            bias_learning_rate_multiplier: Auto::Auto,
+            weight_decay: Auto::Auto,
+            item_weight_decay: Auto::Auto,
+            batch_size: Auto::Auto,
+            epochs: Auto::Auto,
+            validation_fraction: 0.0,
+            patience: 5,
+            weight_averaging: 0.0,
+        }
+    }
+}
+
+impl LfgConfig {
+    /// The defaults of `lfg-plus`.
+    pub(super) fn plus() -> Self {
+        Self {
+            mask: 0.0,
+            mask_up_to: Auto::Value(1.0),
+            item_features: true,
+            weight_averaging: 0.995,
+            ..Self::default()
+        }
+    }
+}
+
+impl ModelConfig for LfgConfig {
+    fn check(&self) -> Result<(), String> {
+        if self.widths.is_empty() || self.widths.iter().any(|width| !(1..=16384).contains(width)) {
+            return Err("`widths` must name at least one hidden layer, each of 1 to 16384 units".to_owned());
+        }
+        if let Auto::Value(most) = self.mask_up_to
+            && most < self.mask
+        {
+            return Err(format!("`mask_up_to` is {most}, but must be no less than `mask`, {}", self.mask));
+        }
+        Ok(())
+    }
+}
+
+/// Settings after looking at the size of the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub(super) cooccurrence_features: usize,
+    pub(super) dropout: f32,
+    pub(super) learning_rate: f64,
+    pub(super) learning_rate_decay: f64,
+    pub(super) bias_multiplier: f32,
+    pub(super) weight_decay: f32,
+    pub(super) item_weight_decay: f32,
+    pub(super) batch_size: usize,
+    pub(super) epochs: usize,
+}
+
+impl Chosen {
+    pub(super) fn new(config: &LfgConfig, n_ratings: usize) -> Self {
+        let many = n_ratings >= MANY_RATINGS;
+        let plus = config.item_features;
+        Self {
+            cooccurrence_features: config.cooccurrence_features.or_else(|| if many { 50 } else { 30 }),
+            dropout: config.dropout.or_else(|| if plus && many { 0.3 } else { 0.5 }),
+            learning_rate: config.learning_rate.or_else(|| if many || plus { 5e-4 } else { 3e-4 }),
+            learning_rate_decay: config.learning_rate_decay.or_else(|| if many { 0.96 } else { 1.0 }),
+            bias_multiplier: config.bias_learning_rate_multiplier.or_else(|| match (many, plus) {
+                (true, _) => 5.0,
+                (false, true) => 6.0,
+                (false, false) => 10.0,
+            }),
+            weight_decay: config.weight_decay.or_else(|| if many { 3e-4 } else { 1e-3 }),
+            item_weight_decay: config.item_weight_decay.or_else(|| if many { 1e-4 } else { 1e-3 }),
+            batch_size: config.batch_size.or_else(|| if many { 64 } else { 32 }),
+            epochs: config.epochs.or_else(|| if plus && !many { 13 } else { 40 }),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The network's parameters while it is trained: where each lies, how it starts, how it is kept in a checkpoint.
+
+use std::ops::Range;
+
+use foldin_core::random::{Random, child_seed};
+use foldin_core::{FitError, Interactions, Tensor, TrainState};
+use foldin_nn::sparse_layer::{BLOCK, TABLE_BLOCK};
+use foldin_nn::svd::truncated_svd;
+use foldin_nn::table::Table;
+
+use super::config::{ItemInit, LfgConfig};
+
+/// Columns of the dense parameters' table: each tensor starts at a multiple.
+pub(super) const DENSE_BLOCK: usize = 64;
+
+/// Sizes of everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) n_items: usize,
+    /// Columns of side information of users.
+    pub(super) n_side: usize,
+    /// Columns of the items' features.
+    pub(super) n_features: usize,
+    /// Number of factors k.
+    pub(super) k: usize,
+    /// Widths of the hidden layers.
+    pub(super) widths: Vec<usize>,
+}
+
+/// Where a dense layer's parameters lie among the dense parameters.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// `[inputs × outputs]`, row-major.
+    pub(super) weights: Range<usize>,
+    /// `[outputs]`.
+    pub(super) bias: Range<usize>,
+}
+
+/// Where the dense parameters lie.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// `[n_blocks · BLOCK]` each: of the sparse layer.
+    pub(super) bias: Range<usize>,
+    pub(super) gamma: Range<usize>,
+    pub(super) beta: Range<usize>,
+    /// The dense layers; the last gives `k + 1` numbers.
+    pub(super) layers: Vec<Linear>,
+    pub(super) len: usize,
+}
+
+impl Shape {
+    /// Rows of the sparse layer's table: one an item, then one a column of side information.
+    pub(super) fn n_inputs(&self) -> usize {
+        self.n_items + self.n_side
+    }
+
+    /// Blocks of the sparse layer.
+    pub(super) fn n_blocks(&self) -> usize {
+        self.widths[0].div_ceil(BLOCK)
+    }
+
+    /// Columns of padded factors: `k` factors, the column that meets the user's bias, the item's bias.
+    pub(super) fn padded(&self) -> usize {
+        (self.k + 2).next_multiple_of(16)
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        let mut len = 0;
+        let mut place = |n: usize| {
+            let start = len;
+            len += n.next_multiple_of(DENSE_BLOCK);
+            start..start + n
+        };
+        let first = self.n_blocks() * BLOCK;
+        let (bias, gamma, beta) = (place(first), place(first), place(first));
+        let outputs = self.widths[1..].iter().copied().chain([self.k + 1]);
+        let layers = self
+            .widths
+            .iter()
+            .zip(outputs)
+            .map(|(&inputs, outputs)| Linear {
+                inputs,
+                outputs,
+                weights: place(inputs * outputs),
+                bias: place(outputs),
+            })
+            .collect();
+        Layout { bias, gamma, beta, layers, len }
+    }
+}
+
+/// All that training changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Network {
+    /// `[n_blocks][n_inputs][2·BLOCK]`: the sparse layer.
+    pub(super) inputs: Table,
+    /// One block of [`DENSE_BLOCK`] columns: everything of [`Layout`].
+    pub(super) dense: Table,
+    /// `[n_items × padded]`: factors, 1, bias, zeros.
+    pub(super) items: Table,
+    /// `[n_features × padded]`: what a feature adds to an item's row.
+    pub(super) features: Table,
+    /// Running mean and variance of the normalised units.
+    pub(super) running_mean: Vec<f32>,
+    pub(super) running_variance: Vec<f32>,
+}
+
+impl Network {
+    /// The start of training: uniform within `±1/√inputs` as is usual for linear layers, the items from the SVD of the
+    /// training matrix, their biases and the features' weights from 0.
+    pub(super) fn new(
+        shape: &Shape,
+        config: &LfgConfig,
+        ratings: &Interactions,
+        mean: f32,
+        unit: f32,
+        seed: u64,
+    ) -> Self {
+        let averages = config.weight_averaging > 0.0;
+        let n_inputs = shape.n_inputs();
+        let mut random = Random::new(child_seed(seed, "weights"));
+        let mut uniform = |bound: f64| ((2.0 * random.uniform() - 1.0) * bound) as f32;
+        let bound = 1.0 / ((2 * shape.n_items + shape.n_side).max(1) as f64).sqrt();
+        let per_block = n_inputs * TABLE_BLOCK;
+        let mut inputs = vec![0.0; shape.n_blocks() * per_block];
+        for (at, row) in inputs.chunks_exact_mut(TABLE_BLOCK).enumerate() {
+            let (block, row_number) = (at / n_inputs, at % n_inputs);
+            let units = (shape.widths[0] - block * BLOCK).min(BLOCK);
+            row[..units].iter_mut().for_each(|w| *w = uniform(bound));
+            if config.indicator && row_number < shape.n_items {
+                row[BLOCK..BLOCK + units].iter_mut().for_each(|w| *w = uniform(bound));
+            }
+        }
+        let layout = shape.layout();
+        let mut dense = vec![0.0; layout.len];
+        dense[layout.bias.clone()][..shape.widths[0]].iter_mut().for_each(|w| *w = uniform(bound));
+        dense[layout.gamma.clone()][..shape.widths[0]].fill(1.0);
+        for layer in &layout.layers {
+            let bound = 1.0 / (layer.inputs as f64).sqrt();
+            dense[layer.weights.clone()].iter_mut().for_each(|w| *w = uniform(bound));
+            dense[layer.bias.clone()].iter_mut().for_each(|w| *w = uniform(bound));
+        }
+        let first = shape.n_blocks() * BLOCK;
+        let padded = shape.padded();
+        Self {
+            inputs: Table::new(n_inputs, TABLE_BLOCK, inputs, averages),
+            dense: Table::new(layout.len / DENSE_BLOCK, DENSE_BLOCK, dense, averages),
+            items: Table::new(
+                shape.n_items,
+                padded,
+                first_items(shape, config, ratings, mean, unit, seed),
+                averages,
+            ),
+            features: Table::new(shape.n_features, padded, vec![0.0; shape.n_features * padded], averages),
+            running_mean: vec![0.0; first],
+            running_variance: vec![1.0; first],
+        }
+    }
+
+    /// Everything under its name, for a checkpoint.
+    pub(super) fn save(&self, state: &mut TrainState) {
+        for (name, table) in self.tables() {
+            for (part, data) in
+                [("w", &table.w), ("m", &table.m), ("v", &table.v), ("average", &table.average)]
+            {
+                state.tensors.insert(format!("{name}.{part}"), Tensor::new([data.len()], data.clone()));
+            }
+        }
+        for (name, data) in [("mean", &self.running_mean), ("variance", &self.running_variance)] {
+            state.tensors.insert(format!("norm.{name}"), Tensor::new([data.len()], data.clone()));
+        }
+    }
+
+    /// Puts a checkpoint in the place of the start.
+    ///
+    /// # Errors
+    /// [`FitError::Checkpoint`] if it is of another shape.
+    pub(super) fn restore(&mut self, state: &mut TrainState) -> Result<(), FitError> {
+        let mut into = |name: String, out: &mut Vec<f32>| match state.tensors.remove(&name) {
+            Some(tensor) if tensor.data.len() == out.len() => {
+                *out = tensor.data;
+                Ok(())
+            }
+            _ => Err(FitError::Checkpoint {
+                reason: format!("its `{name}` does not fit these settings and data"),
+            }),
+        };
+        for (name, table) in [
+            ("inputs", &mut self.inputs),
+            ("dense", &mut self.dense),
+            ("items", &mut self.items),
+            ("features", &mut self.features),
+        ] {
+            into(format!("{name}.w"), &mut table.w)?;
+            into(format!("{name}.m"), &mut table.m)?;
+            into(format!("{name}.v"), &mut table.v)?;
+            into(format!("{name}.average"), &mut table.average)?;
+        }
+        into("norm.mean".to_owned(), &mut self.running_mean)?;
+        into("norm.variance".to_owned(), &mut self.running_variance)
+    }
+
+    fn tables(&self) -> [(&'static str, &Table); 4] {
+        [
+            ("inputs", &self.inputs),
+            ("dense", &self.dense),
+            ("items", &self.items),
+            ("features", &self.features),
+        ]
+    }
+}
+
+/// The items' rows at the start, in units of the rating scale.
+fn first_items(
+    shape: &Shape,
+    config: &LfgConfig,
+    ratings: &Interactions,
+    mean: f32,
+    unit: f32,
+    seed: u64,
+) -> Vec<f32> {
+    let (k, padded) = (shape.k, shape.padded());
+    let shift = if config.item_init == ItemInit::SvdRaw { 0.0 } else { mean };
+    let svd = truncated_svd(ratings.by_user(), shift, k, seed);
+    // A matrix in other units has singular values in other units: √S scales with the root.
+    let roots: Vec<f32> = svd.s.iter().map(|s| config.item_init_scale * (s.max(0.0) / unit).sqrt()).collect();
+    let mut random = Random::new(child_seed(seed, "items"));
+    let mean_square =
+        roots.iter().map(|root| f64::from(root * root)).sum::<f64>() / (shape.n_items.max(1) * k) as f64;
+    let deviation = mean_square.sqrt();
+    let mut out = vec![0.0; shape.n_items * padded];
+    for (row, v) in out.chunks_exact_mut(padded).zip(svd.v.chunks_exact(k)) {
+        for (factor, (out, &v)) in row[..k].iter_mut().zip(v).enumerate() {
+            *out = match config.item_init {
+                ItemInit::Random => (random.normal() * deviation) as f32,
+                ItemInit::SvdCentered | ItemInit::SvdRaw => roots[factor] * v,
+            };
+        }
+        row[k] = 1.0;
+    }
+    out
+}
