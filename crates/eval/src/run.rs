@@ -113,8 +113,9 @@ impl Runner<'_> {
     /// Tests a model that was fitted on the fold's training part.
     pub(crate) fn test(&self, fold: &Fold<'_>, fitted: &Fitted) -> Result<Outcome, EvalError> {
         let mut outcome = Outcome::of(fitted);
-        if self.options.protocol == Protocol::NewUsers {
-            let silent = self.request.new_users == NewUserMode::NoHistory;
+        let new_users = self.options.protocol == Protocol::NewUsers;
+        let silent = new_users && self.request.new_users == NewUserMode::NoHistory;
+        if new_users {
             for given in GivenRatings::COLUMNS {
                 // Nothing given is the same in every column.
                 let views = fold.views(if silent { GivenRatings::First(0) } else { given });
@@ -123,7 +124,7 @@ impl Runner<'_> {
         } else {
             self.measure(fold, &fold.views(GivenRatings::All), fitted, None, &mut outcome)?;
         }
-        if self.request.new_users == NewUserMode::History {
+        if !silent {
             outcome.seconds_per_user = self.time_users(fold, fitted.model.as_ref())?;
         }
         Ok(outcome)

@@ -12,7 +12,7 @@ pub fn render(report: &EvalReport) -> String {
     let mut out = headline(report) + "\n";
     out += &block(figures(report));
     if report.folds.len() > 1 {
-        out += &format!("\n{} in each fold\n", report.main_metric.to_uppercase());
+        out += &format!("\n{} in each fold\n", in_words(&report.main_metric));
         out += &block(per_fold(report));
     }
     if report.models.iter().any(|model| !model.calibration.is_empty()) {
@@ -51,8 +51,13 @@ pub(crate) fn metric_names(report: &EvalReport) -> Vec<&str> {
     names
 }
 
+/// A figure's name as it is read.
+pub(crate) fn in_words(name: &str) -> String {
+    name.replace("rmse", "RMSE").replace("mae", "MAE")
+}
+
 /// A figure with its interval.
-pub(crate) fn figure(summary: &Summary) -> String {
+fn figure(summary: &Summary) -> String {
     match summary.ci95 {
         Some(ci95) => format!("{:.4} ± {ci95:.4}", summary.mean),
         None => format!("{:.4}", summary.mean),
@@ -80,10 +85,10 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 /// The most memory of all folds, in MiB.
 pub(crate) fn memory(bytes: &[u64]) -> String {
-    bytes
-        .iter()
-        .max()
-        .map_or_else(String::new, |&bytes| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)))
+    bytes.iter().max().map_or_else(String::new, |&bytes| {
+        let mebibytes = bytes as f64 / f64::from(1 << 20);
+        if mebibytes < 10.0 { format!("{mebibytes:.1} MiB") } else { format!("{mebibytes:.0} MiB") }
+    })
 }
 
 /// The cost columns of a model: fit, one user, memory at the peak and its rise during the fit.
@@ -101,7 +106,10 @@ fn figures(report: &EvalReport) -> Table {
     let names = metric_names(report);
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let mut header = vec!["model".to_owned()];
-    header.extend(names.iter().map(|name| name.to_uppercase().replace("@ALL", "@all")));
+    header.extend(names.iter().map(|name| in_words(name)));
+    // Six figures with their intervals would not fit a terminal; those of the main one stand beside its folds.
+    let figure =
+        |summary: &Summary| if names.len() > 3 { format!("{:.4}", summary.mean) } else { figure(summary) };
     if report.models.len() > 1 {
         header.extend([format!("− {against}"), "p (Holm)".to_owned()]);
     }
@@ -131,11 +139,12 @@ fn figures(report: &EvalReport) -> Table {
 fn per_fold(report: &EvalReport) -> Table {
     let mut header = vec!["model".to_owned()];
     header.extend(report.folds.iter().cloned());
-    header.push("mean".to_owned());
+    header.push("mean ± 95 %".to_owned());
     let rows = report.models.iter().filter_map(|model| {
         let summary = model.metrics.get(&report.main_metric)?;
         let mut row = vec![model.label.clone()];
-        row.extend(summary.folds.iter().chain([&summary.mean]).map(|value| format!("{value:.4}")));
+        row.extend(summary.folds.iter().map(|value| format!("{value:.4}")));
+        row.push(figure(summary));
         Some(row)
     });
     table(header, rows)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::error::EvalError;
 use crate::report::{EvalReport, ModelReport};
-use crate::table::{costs, figure, headline, metric_names, p_value};
+use crate::table::{costs, headline, in_words, metric_names, p_value};
 
 mod plots;
 
@@ -25,14 +25,18 @@ pub fn render(report: &EvalReport) -> Result<String, EvalError> {
     }
     if let Some(svg) = plots::by_given(report)? {
         let caption = "Every column is tested on the same ratings; a user with fewer to give gives all.";
-        section(&mut body, "RMSE by ratings given", &plot(&keys(report), &svg, caption));
+        section(
+            &mut body,
+            "RMSE by ratings given",
+            &plot(&keys(report, |model| !model.metrics.0.is_empty()), &svg, caption),
+        );
     }
     section(&mut body, &format!("{} in each fold", plots::metric_name(report)), &per_fold(report));
     section(&mut body, "Cost", &cost(report));
     section(&mut body, "Learning curves", &learning(report)?);
     if let Some(svg) = plots::calibration(report)? {
         let caption = "On the dashed line, intervals hold as often as they say; above it they are too wide.";
-        let drawn = plot(&keys(report), &svg, caption);
+        let drawn = plot(&keys(report, |model| !model.calibration.is_empty()), &svg, caption);
         section(
             &mut body,
             "Calibration of predictive intervals",
@@ -59,13 +63,13 @@ fn plot(keys: &str, svg: &str, caption: &str) -> String {
     format!("<figure>\n{keys}{svg}<figcaption>{caption}</figcaption>\n</figure>\n")
 }
 
-/// Which colour is which model.
-fn keys(report: &EvalReport) -> String {
+/// Which colour is which of the models that are drawn.
+fn keys(report: &EvalReport, drawn: fn(&ModelReport) -> bool) -> String {
     let items: Vec<_> = report
         .models
         .iter()
         .enumerate()
-        .filter(|(_, model)| !model.metrics.0.is_empty())
+        .filter(|(_, model)| drawn(model))
         .map(|(number, model)| (plots::series_variable(number), escape(&model.label)))
         .collect();
     key_list(&items)
@@ -84,7 +88,7 @@ fn figures(report: &EvalReport) -> String {
         means.fold(f64::INFINITY, f64::min)
     };
     let mut header = vec!["model".to_owned()];
-    header.extend(names.iter().map(|name| name.replace("rmse", "RMSE").replace("mae", "MAE")));
+    header.extend(names.iter().map(|name| in_words(name)));
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let compared = report.models.len() > 1;
     if compared {
@@ -93,7 +97,9 @@ fn figures(report: &EvalReport) -> String {
     let rows = report.models.iter().map(|model| {
         let mut row = vec![(model.label.clone(), false)];
         row.extend(names.iter().map(|name| match model.metrics.get(name) {
-            Some(summary) => (figure(summary), summary.mean <= best(name)),
+            Some(summary) => {
+                (with_interval(format!("{:.4}", summary.mean), summary.ci95), summary.mean <= best(name))
+            }
             None if model.cannot.is_some() => ("cannot".to_owned(), false),
             None => ("–".to_owned(), false),
         }));
@@ -101,8 +107,7 @@ fn figures(report: &EvalReport) -> String {
             let paired = model.paired.as_ref();
             row.push((
                 paired.map_or_else(String::new, |paired| {
-                    let ci95 = paired.test.ci95.map(|ci95| format!(" ± {ci95:.4}")).unwrap_or_default();
-                    format!("{:+.4}{ci95}", paired.test.mean_difference)
+                    with_interval(format!("{:+.4}", paired.test.mean_difference), paired.test.ci95)
                 }),
                 false,
             ));
@@ -112,11 +117,15 @@ fn figures(report: &EvalReport) -> String {
     });
     let note = format!(
         "<p class=\"quiet\">Mean over folds ± half the width of its 95 % confidence interval; lower is better. \
-         {} ratings of {} users tested.</p>\n",
+         {} ratings tested in all.</p>\n",
         report.test_ratings.iter().sum::<usize>(),
-        report.test_users.iter().sum::<usize>(),
     );
     table(&header, rows) + &note
+}
+
+/// A figure with its interval, which [`table`] sets apart.
+fn with_interval(figure: String, ci95: Option<f64>) -> String {
+    ci95.map_or_else(|| figure.clone(), |ci95| format!("{figure} ± {ci95:.4}"))
 }
 
 fn per_fold(report: &EvalReport) -> String {
@@ -153,9 +162,15 @@ fn cost(report: &EvalReport) -> String {
 
 fn learning(report: &EvalReport) -> Result<String, EvalError> {
     let mut drawn = String::new();
-    for model in &report.models {
+    for (at, model) in report.models.iter().enumerate() {
+        let same = |other: &&ModelReport| other.learning_curves == model.learning_curves;
+        if report.models[..at].iter().any(|other| same(&other)) {
+            continue;
+        }
         if let Some(svg) = plots::learning(model)? {
-            drawn += &plot("", &svg, &escape(&model.label));
+            let labels: Vec<_> =
+                report.models[at..].iter().filter(same).map(|model| escape(&model.label)).collect();
+            drawn += &plot("", &svg, &labels.join("; "));
         }
     }
     if drawn.is_empty() {
@@ -174,7 +189,8 @@ fn models(report: &EvalReport) -> String {
 
 fn one_model(model: &ModelReport) -> String {
     let config = serde_json::to_string_pretty(&model.config).unwrap_or_default();
-    let mode = model.new_users.as_ref().map(|mode| format!(" · {mode}")).unwrap_or_default();
+    let name = Some(&model.model).filter(|name| **name != model.label);
+    let aside: Vec<String> = name.into_iter().chain(&model.new_users).map(|word| escape(word)).collect();
     let notes: String = model
         .cannot
         .iter()
@@ -182,10 +198,9 @@ fn one_model(model: &ModelReport) -> String {
         .map(|note| format!("<p class=\"quiet\">{}</p>\n", escape(note)))
         .collect();
     format!(
-        "<details>\n<summary>{} <span class=\"quiet\">{}{}</span></summary>\n{notes}<pre>{}</pre>\n</details>\n",
+        "<details>\n<summary>{} <span class=\"quiet\">{}</span></summary>\n{notes}<pre>{}</pre>\n</details>\n",
         escape(&model.label),
-        escape(&model.model),
-        escape(&mode),
+        aside.join(" · "),
         escape(&config),
     )
 }
@@ -218,7 +233,9 @@ fn provenance(report: &EvalReport) -> String {
 
 /// A table; cells marked are the best of their column.
 fn table(header: &[String], rows: impl Iterator<Item = Vec<(String, bool)>>) -> String {
-    let mut out = String::from("<div class=\"scroll\"><table>\n<tr>");
+    // Many columns are kept narrow by intervals that stand below their figures.
+    let class = if header.len() > 7 { " class=\"narrow-cells\"" } else { "" };
+    let mut out = format!("<div class=\"scroll\"><table{class}>\n<tr>");
     for name in header {
         let _ = write!(out, "<th>{}</th>", escape(name));
     }
@@ -227,7 +244,11 @@ fn table(header: &[String], rows: impl Iterator<Item = Vec<(String, bool)>>) -> 
         out += "<tr>";
         for (cell, best) in row {
             let class = if best { " class=\"best\"" } else { "" };
-            let _ = write!(out, "<td{class}>{}</td>", escape(&cell));
+            let cell = match cell.split_once(" ± ") {
+                Some((figure, ci95)) => format!("{} <small>± {}</small>", escape(figure), escape(ci95)),
+                None => escape(&cell),
+            };
+            let _ = write!(out, "<td{class}>{cell}</td>");
         }
         out += "</tr>\n";
     }

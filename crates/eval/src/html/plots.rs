@@ -128,7 +128,7 @@ impl Plot<'_> {
     fn paint(self, area: &Area<'_>, lines: Vec<Line>) -> Drawn {
         let mut chart = ChartBuilder::on(area)
             .margin(10 * ZOOM)
-            .x_label_area_size(48 * ZOOM)
+            .x_label_area_size(42 * ZOOM)
             .y_label_area_size(66 * ZOOM)
             .build_cartesian_2d(self.x, self.y.0..self.y.1)?;
         chart
@@ -175,13 +175,13 @@ pub(super) fn intervals(report: &EvalReport) -> Result<Option<String>, EvalError
     });
     let Some((low, high)) = range(ends) else { return Ok(None) };
     let title = format!("{} of each model", metric_name(report));
-    let size = (880, ROW * rows.len() as u32 + 66);
+    let size = (880, ROW * rows.len() as u32 + 58);
     draw(&title, size, |area| {
         let n = rows.len() as f64;
         let mut chart = ChartBuilder::on(area)
             .margin_top(8 * ZOOM)
             .margin_right(70 * ZOOM)
-            .x_label_area_size(52 * ZOOM)
+            .x_label_area_size(44 * ZOOM)
             .margin_left(LEFT * ZOOM)
             .build_cartesian_2d(low..high, n..0.0)?;
         chart

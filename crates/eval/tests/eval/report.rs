@@ -1,1 +1,139 @@
+use std::sync::Mutex;
 
+use foldin_core::ModelEntry;
+use foldin_core::registry::Settings;
+use foldin_eval::machine::Machine;
+use foldin_eval::{
+    Clock, EvalOptions, EvalReport, ModelRequest, NewUserMode, Protocol, evaluate, html_page, text_table,
+};
+use serde_json::Value;
+
+use crate::toys::{ByHeart, History, ItemMean, Sure, generated};
+
+/// A report in which nothing depends on the machine: each look at the clock is a quarter of a second later.
+fn report(protocol: Protocol) -> EvalReport {
+    let settings: Settings = [("shift".to_owned(), 0.25.into())].into_iter().collect();
+    let requests = [
+        ModelRequest::new(ModelEntry::of::<ItemMean>()),
+        ModelRequest::new(ModelEntry::of::<Sure>()).labelled("sure & <shifted>").with(settings),
+        ModelRequest::new(ModelEntry::of::<History>()).meeting(NewUserMode::NoHistory).labelled("silent"),
+        ModelRequest::new(ModelEntry::of::<ByHeart>()),
+        ModelRequest::new(ModelEntry::of::<ByHeart>()).meeting(NewUserMode::RetrainAll).labelled("again"),
+    ];
+    let now = Mutex::new(0.0);
+    let clock = Clock::new(move || {
+        let mut now = now.lock().unwrap();
+        *now += 0.25;
+        *now
+    });
+    let options = EvalOptions {
+        protocol,
+        folds: 3,
+        only_folds: vec![1, 3],
+        seed: 3,
+        clock,
+        code_version: "0.0.0-test".into(),
+        ..EvalOptions::default()
+    };
+    let mut report = evaluate(&generated(30), &requests, &options, &()).unwrap();
+    report.threads = 2;
+    report.machine = Machine { cpu: "Some Processor".into(), cores: 2 };
+    for model in &mut report.models {
+        model.peak_memory_bytes = vec![64 << 20, 65 << 20];
+        model.peak_memory_increase_bytes = vec![1 << 20, 3 << 19];
+    }
+    report
+}
+
+/// The JSON form is a promise; see docs/report-schema.md. A key that goes or changes needs a new `format`.
+#[test]
+fn golden_json() {
+    for (name, protocol) in [("ratings.json", Protocol::Ratings), ("new-users.json", Protocol::NewUsers)] {
+        let mut json = serde_json::from_str(&report(protocol).to_json()).unwrap();
+        round(&mut json);
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&json).unwrap());
+    }
+}
+
+/// Rounds to 9 decimals: the last bits of logarithms in the p-values are the C library's own.
+fn round(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            *value = ((number.as_f64().unwrap() * 1e9).round() / 1e9).into();
+        }
+        Value::Array(list) => list.iter_mut().for_each(round),
+        Value::Object(map) => map.values_mut().for_each(round),
+        _ => {}
+    }
+}
+
+#[test]
+fn golden_tables() {
+    insta::assert_snapshot!("ratings.txt", text_table(&report(Protocol::Ratings)));
+    insta::assert_snapshot!("new-users.txt", text_table(&report(Protocol::NewUsers)));
+}
+
+/// The paths that scripts are told to rely on.
+#[test]
+fn promised_paths() {
+    let json: Value = serde_json::from_str(&report(Protocol::NewUsers).to_json()).unwrap();
+    let model = &json["models"][0];
+    assert_eq!(model["model"], "toy-item-mean");
+    for name in ["rmse@0", "rmse@1", "rmse@5", "rmse@10", "rmse@20", "rmse@all"] {
+        let metric = &model["metrics"][name];
+        assert!(metric["mean"].is_f64() && metric["ci95"].is_f64(), "{name}: {metric}");
+        assert_eq!(metric["folds"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(model["fit_seconds"], serde_json::json!([0.25, 0.25]));
+    let paired = &json["models"][1]["paired"];
+    assert!(
+        paired["against"] == "toy-item-mean" && paired["mean_difference"].is_f64() && paired["p"].is_f64()
+    );
+}
+
+#[test]
+fn every_key_is_documented() {
+    fn keys(value: &Value, path: &str, out: &mut Vec<String>) {
+        // Their keys are names of settings and of figures.
+        if ["config", "metrics", "by_metric"].contains(&path) {
+            return;
+        }
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                out.push(key.clone());
+                keys(value, key, out);
+            }),
+            Value::Array(list) => list.iter().for_each(|value| keys(value, path, out)),
+            _ => {}
+        }
+    }
+    let schema = include_str!("../../../../docs/report-schema.md");
+    for protocol in [Protocol::Ratings, Protocol::NewUsers] {
+        let mut found = Vec::new();
+        keys(&serde_json::from_str(&report(protocol).to_json()).unwrap(), "", &mut found);
+        for key in found {
+            assert!(schema.contains(&format!("`{key}`")), "docs/report-schema.md does not mention `{key}`");
+        }
+    }
+}
+
+#[test]
+fn the_page_stands_alone() {
+    for protocol in [Protocol::Ratings, Protocol::NewUsers] {
+        let page = html_page(&report(protocol)).unwrap();
+        let addresses: Vec<&str> = page.match_indices("http").map(|(at, _)| &page[at..at + 26]).collect();
+        assert!(addresses.iter().all(|address| *address == "http://www.w3.org/2000/svg"), "{addresses:?}");
+        for absent in ["<script", "<link", "src=", "url(", "@import", "<shifted>", "#0100", "#0200", "NaN"] {
+            assert!(!page.contains(absent), "the page has {absent}");
+        }
+        assert!(page.contains("sure &amp; &lt;shifted&gt;"));
+        let plots = page.matches("<svg").count();
+        assert_eq!(plots, page.matches("</svg>").count());
+        // Intervals, calibration, one learning curve (all toys learn alike), and RMSE by ratings given.
+        assert_eq!(plots, if protocol == Protocol::NewUsers { 4 } else { 3 });
+        for tag in ["section", "table", "figure", "details", "div", "ul"] {
+            let (opened, closed) = (format!("<{tag}"), format!("</{tag}>"));
+            assert_eq!(page.matches(&opened).count(), page.matches(&closed).count(), "{tag}");
+        }
+    }
+}
