@@ -252,7 +252,7 @@ fn fetch_hint(name: &str, fetchable: bool) -> String {
     if fetchable {
         format!("download it with `foldin data fetch {name}`")
     } else {
-        "give a path, or a folder to look in with --data-dir or FOLDIN_DATA_DIR; `foldin data fetch --list` names what can be downloaded".to_owned()
+        "give a path, or a folder to look in with --data-dir or FOLDIN_DATA_DIR; `foldin data fetch` without a name lists what can be downloaded".to_owned()
     }
 }
 

@@ -178,7 +178,7 @@ impl fmt::Display for DatasetInfo {
         }
         match self.times {
             Some((first, last)) => {
-                line("time", format!("{} to {} UTC", format_time(first), format_time(last)))?
+                line("time", format!("{} to {} UTC", format_time(first), format_time(last)))?;
             }
             None => line("time", "none".to_owned())?,
         }
@@ -245,7 +245,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

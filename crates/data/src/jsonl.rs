@@ -49,7 +49,7 @@ pub(crate) fn read_interactions(
         };
         match keys.interaction(record) {
             Ok((user, item, value, time)) => {
-                builder.push(user.as_bytes(), item.as_bytes(), value, time, line)?
+                builder.push(user.as_bytes(), item.as_bytes(), value, time, line)?;
             }
             Err(problem) => builder.bad_line(line, problem)?,
         }

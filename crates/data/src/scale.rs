@@ -39,7 +39,7 @@ fn step(distinct: &[f32]) -> Option<f32> {
     for &value in &distinct[1..] {
         let exact = (f64::from(value) - first) * RESOLUTION;
         let steps = exact.round();
-        if (exact - steps).abs() > 0.02 || steps < 1.0 || steps > 1e12 {
+        if (exact - steps).abs() > 0.02 || !(1.0..=1e12).contains(&steps) {
             return None;
         }
         divisor = greatest_common_divisor(divisor, steps as u64);

@@ -1,4 +1,5 @@
 //! Readers never panic, whatever bytes they are given. The same entry points as in `fuzz/`, with text that is nearly right.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use foldin_data::{Duplicates, OpenOptions, open_files};
 use proptest::prelude::*;

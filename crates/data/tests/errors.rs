@@ -8,7 +8,7 @@ fn read(file: &str, text: &str, options: &OpenOptions) -> Result<usize, ReadErro
 
 /// The message for a CSV file, which names the file.
 fn message(text: &str, options: &OpenOptions) -> String {
-    let message = read("ratings.csv", text, options).unwrap_err().to_string();
+    let message = read("ratings.csv", text, options).expect_err("the text is bad").to_string();
     assert!(message.contains("bad/ratings.csv"), "{message}");
     message
 }

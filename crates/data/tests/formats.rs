@@ -1,4 +1,5 @@
 //! Every format, from small files made up here.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::io::Write;
 

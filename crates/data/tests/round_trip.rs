@@ -1,4 +1,5 @@
 //! A data set that is written in any format and read again is the same, bit for bit.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use foldin_core::{
     Csr, Dataset, Dictionary, FeatureSchema, FeatureValue, Features, Feedback, Field, FieldKind,
