@@ -1,6 +1,6 @@
 //! Progress bars on standard error.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -62,16 +62,22 @@ pub(crate) fn errors_in_words(epoch: Epoch) -> String {
         .join(", ")
 }
 
-/// Asks a running fit or evaluation to stop on the first Ctrl-C; a second one ends the program at once.
-pub(crate) fn cancel_on_ctrl_c(cancel: &CancelFlag) -> anyhow::Result<()> {
-    let flag = cancel.clone();
+/// The flag that the first Ctrl-C sets, to stop after the current epoch; a second one ends the program at once.
+pub(crate) fn cancel_on_ctrl_c() -> anyhow::Result<CancelFlag> {
+    static FLAG: OnceLock<CancelFlag> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag.clone());
+    }
+    let flag = FLAG.get_or_init(CancelFlag::default).clone();
+    let set = flag.clone();
     ctrlc::set_handler(move || {
-        if flag.is_cancelled() {
+        if set.is_cancelled() {
             std::process::exit(130);
         }
-        flag.cancel();
+        set.cancel();
     })
-    .context("cannot listen for Ctrl-C")
+    .context("cannot listen for Ctrl-C")?;
+    Ok(flag)
 }
 
 /// A bar over the jobs of an evaluation, with the epochs of the current fit in its message.

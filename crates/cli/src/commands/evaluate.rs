@@ -115,7 +115,7 @@ pub(crate) fn evaluate(
     options: EvalOptions,
     global: &Global,
 ) -> anyhow::Result<EvalReport> {
-    cancel_on_ctrl_c(&options.cancel)?;
+    let options = EvalOptions { cancel: cancel_on_ctrl_c()?, ..options };
     let bars = EvalBars::new(global.shows_progress());
     let report = foldin_eval::evaluate(dataset, models, &options, &bars);
     bars.finish();

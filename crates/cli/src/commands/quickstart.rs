@@ -15,7 +15,7 @@ use crate::commands::train::save;
 use crate::common::{Global, print, seconds_in_words, write_file};
 use crate::models::find;
 use crate::person::Person;
-use crate::progress::FitBar;
+use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::sample;
 
 const MODELS: [&str; 3] = ["bias-svd", "lfg", "lfg-bayes"];
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let bar = FitBar::new("lfg-bayes on all ratings", global.shows_progress());
     let settings = foldin_core::registry::Settings::new();
     let model =
-        entry.fit(&settings, &dataset.training_data(), &FitContext { progress: &bar, ..FitContext::new(1) });
+        entry.fit(&settings, &dataset.training_data(), &FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(1) });
     bar.finish();
     let folder = args.out.join("model");
     save(&folder, &*model?, &dataset, entry.resolve(&settings)?, serde_json::json!({"seed": 1}), true)?;

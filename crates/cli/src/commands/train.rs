@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::bail;
-use foldin_core::{CancelFlag, Dataset, FitContext, FitError, Recommender};
+use foldin_core::{Dataset, FitContext, FitError, Recommender};
 use foldin_models::folder::{SaveOptions, SavedContext};
 use serde_json::json;
 
@@ -70,8 +70,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     };
     let checkpoint =
         FolderCheckpoint::open(&args.out, run, args.checkpoint_every, args.resume, args.restart)?;
-    let cancel = CancelFlag::default();
-    cancel_on_ctrl_c(&cancel)?;
+    let cancel = cancel_on_ctrl_c()?;
 
     let bar = FitBar::new(entry.name, global.shows_progress());
     let ctx = FitContext { seed: args.seed, progress: &bar, cancel, checkpoints: Some(&checkpoint) };
