@@ -1,6 +1,6 @@
 //! Writing a data set in another format, with its side information.
 //!
-//! Beside the three files, `dataset.json` keeps what the format cannot say (the scale, how side information is encoded),
+//! Beside the three files, `foldin.json` keeps what the format cannot say (the scale, how side information is encoded),
 //! so that reading the folder again gives the same data set, bit for bit.
 
 use std::fs::File;

@@ -68,15 +68,20 @@ impl Fields {
         match separator {
             Separator::Byte(byte) => self.split_byte(record, byte, limit, separator.quotes().is_some()),
             Separator::Colons => {
-                let mut start = 0;
-                for at in memmem::find_iter(record, b"::") {
-                    self.ranges.push((start, at as u32));
-                    start = at as u32 + 2;
+                let (mut start, mut at) = (0, 0);
+                while at + 1 < record.len() {
+                    if record[at] != b':' || record[at + 1] != b':' {
+                        at += 1;
+                        continue;
+                    }
+                    self.ranges.push((start as u32, at as u32));
+                    at += 2;
+                    start = at;
                     if self.ranges.len() == limit {
                         return;
                     }
                 }
-                self.ranges.push((start, record.len() as u32));
+                self.ranges.push((start as u32, record.len() as u32));
             }
             Separator::Spaces => {
                 let mut start = None;

@@ -8,7 +8,7 @@ use crate::locate::Location;
 use crate::source::Source;
 
 /// The file that [`convert`](crate::convert) writes beside the data, so that reading them again gives the same numbers.
-pub(crate) const SAVED_SCHEMA: &str = "dataset.json";
+pub(crate) const SAVED_SCHEMA: &str = "foldin.json";
 
 /// What [`SAVED_SCHEMA`] holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,21 +36,11 @@ pub(crate) enum Layout {
 const ENDINGS: &[&str] =
     &["csv", "tsv", "jsonl", "ndjson", "json", "inter", "dat", "data", "txt", "train", "base", "rating"];
 /// Names that the main file of a folder goes by.
-const MAIN: &[&str] = &["ratings", "interactions", "reviews", "events", "transactions", "train"];
-/// Files beside the interactions that hold something else.
-const OTHER: &[&str] = &[
-    "readme",
-    "license",
-    "licence",
-    "links",
-    "tags",
-    "genome",
-    "movies",
-    "items",
-    "users",
-    "provenance",
-    "dataset",
-];
+const MAIN: &[&str] = &["ratings", "interactions", "reviews", "events", "transactions"];
+/// Names of files beside the interactions that hold something else.
+const OTHER: &[&str] = &["links", "tags", "movies", "items", "users", "provenance"];
+/// What the names of such files may begin with.
+const OTHER_BEGINNINGS: &[&str] = &[".", "readme", "license", "licence", "genome-"];
 
 impl Layout {
     /// What a location holds.
@@ -129,8 +119,9 @@ fn ending(file: &str) -> &str {
 fn may_hold_interactions(file: &str) -> bool {
     let stem = stem(file).to_ascii_lowercase();
     ENDINGS.contains(&&*ending(file).to_ascii_lowercase())
-        && !stem.starts_with('.')
-        && !OTHER.iter().any(|other| stem.starts_with(other))
+        && base(file) != SAVED_SCHEMA
+        && !OTHER.contains(&&*stem)
+        && !OTHER_BEGINNINGS.iter().any(|beginning| stem.starts_with(beginning))
 }
 
 /// Whether a file is the `movies.csv` of MovieLens' newer archives, whose ratings are half stars.
@@ -166,7 +157,7 @@ mod tests {
             (&["a.inter", "a.user.gz", "a.item"], files("a.inter", Some("a.user.gz"), Some("a.item"))),
             (&["x.jsonl.gz", "LICENSE.txt"], files("x.jsonl.gz", None, None)),
             (
-                &["dataset.json", "items.tsv", "ratings.tsv", "users.tsv"],
+                &["foldin.json", "items.tsv", "ratings.tsv", "users.tsv"],
                 files("ratings.tsv", Some("users.tsv"), Some("items.tsv")),
             ),
         ] {

@@ -40,22 +40,25 @@ pub(crate) fn locate(name: &str, options: &OpenOptions) -> Result<Location, Read
     {
         return Ok(location.clone());
     }
+    let mut unrecognised = here;
     for folder in folders(options) {
         for candidate in candidates(&folder, name) {
             if candidate.exists() {
                 let location = at_path(&candidate, name)?;
                 // A folder of that name need not hold the data itself: `ml-100k/ml-100k.zip` is found next.
-                if let Some(location) = location
-                    && location.holds_data()
-                {
-                    return Ok(Location { name: short_name(Path::new(name)), ..location });
+                if let Some(location) = location {
+                    let location = Location { name: short_name(Path::new(name)), ..location };
+                    if location.holds_data() {
+                        return Ok(location);
+                    }
+                    unrecognised.get_or_insert(location);
                 }
             }
             looked.push(candidate);
         }
     }
     // A folder of that name in which nothing is recognised: the reader says what it misses there.
-    if let Some(location) = here {
+    if let Some(location) = unrecognised {
         return Ok(location);
     }
     let fetchable = crate::known::find(name).is_some();

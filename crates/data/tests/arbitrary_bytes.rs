@@ -53,7 +53,7 @@ proptest! {
     fn tables(bytes in pieces(), bits in any::<u8>()) {
         read(&[("ratings.csv", b"user,item,rating\n1,2,3\n"), ("movies.csv", &bytes)], bits);
         read(&[("ratings.csv", b"user,item,rating\n1,2,3\n2,2,4\n"), ("users.csv", &bytes)], bits);
-        read(&[("ratings.jsonl", b"{\"user\":1,\"item\":2}\n"), ("items.jsonl", &bytes), ("dataset.json", &bytes)], bits);
+        read(&[("ratings.jsonl", b"{\"user\":1,\"item\":2}\n"), ("items.jsonl", &bytes), ("foldin.json", &bytes)], bits);
         read(&[("x.inter", b"user_id:token\titem_id:token\n1\t2\n"), ("x.item", &bytes), ("x.user", &bytes)], bits);
         read(&[("u.data", b"1\t2\t3\t4\n"), ("u.item", &bytes), ("u.user", &bytes), ("u.genre", &bytes)], bits);
         read(&[("ratings.dat", b"1::2::3::4\n"), ("movies.dat", &bytes), ("users.dat", &bytes)], bits);
