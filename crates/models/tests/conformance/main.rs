@@ -1,4 +1,6 @@
-//! Every model of the registry through the conformance suite and the leak test.
+//! Every model of the registry through the conformance suite, the leak test, and every instruction set.
+
+mod instruction_sets;
 
 use std::collections::BTreeSet;
 
@@ -9,11 +11,15 @@ use foldin_models::{find, registry};
 use foldin_testkit::{Level, Subject, conformance, planted};
 use serde_json::{Value, json};
 
-/// Two tests for each model, and the list of those that have them. `quick` are settings for a fit of milliseconds, `learning`
+/// Two tests for each model, and the list of those that have them with their quick settings. `quick` are settings for a fit of milliseconds, `learning`
 /// settings under which the planted blocks (150 users, 40 items) are learned.
 macro_rules! models {
     ($($test:ident: $name:literal, $level:ident, quick $quick:tt, learning $learning:tt;)*) => {
-        const TESTED: &[&str] = &[$($name),*];
+        /// Every tested model with its quick settings.
+        fn tested() -> Vec<(&'static str, Settings)> {
+            vec![$(($name, settings(json!($quick)))),*]
+        }
+
         $(
             mod $test {
                 use super::*;
@@ -79,6 +85,6 @@ fn leak(name: &str, quick: Value) {
 #[test]
 fn no_model_goes_untested() {
     let registered: BTreeSet<&str> = registry().iter().map(|entry| entry.name).collect();
-    let tested: BTreeSet<&str> = TESTED.iter().copied().collect();
+    let tested: BTreeSet<&str> = tested().iter().map(|(name, _)| *name).collect();
     assert_eq!(registered, tested);
 }
