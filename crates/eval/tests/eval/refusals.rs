@@ -126,3 +126,20 @@ fn a_request_to_stop_is_heard() {
     let options = EvalOptions { cancel, ..EvalOptions::default() };
     assert_eq!(refused(&generated(10), &one(), &options), EvalError::Cancelled);
 }
+
+#[test]
+fn a_fit_is_stopped_between_epochs() {
+    struct Impatient(CancelFlag);
+    impl foldin_eval::EvalObserver for Impatient {
+        fn epoch(&self, _: &foldin_eval::Job, epoch: foldin_core::Epoch) {
+            assert_eq!(epoch.number, 1, "no epoch follows the one that was stopped");
+            self.0.cancel();
+        }
+        fn fit_done(&self, _: &foldin_eval::Job, _: f64) {
+            panic!("half a model is no model");
+        }
+    }
+    let options = EvalOptions::default();
+    let observer = Impatient(options.cancel.clone());
+    assert_eq!(evaluate(&generated(10), &one(), &options, &observer), Err(EvalError::Cancelled));
+}
