@@ -21,10 +21,10 @@ const FORM: Form = Form {
     centred: true,
     choose: |_| Choices {
         epochs: 40,
-        regularization: 0.08,
-        fold_in_ridge: 4.0,
-        fold_in_bias_ridge: 2.0,
-        fold_in_ridge_per_rating: 0.0,
+        regularization: 0.09,
+        fold_in_ridge: 6.0,
+        fold_in_bias_ridge: 5.0,
+        fold_in_ridge_per_rating: 0.01,
     },
 };
 

@@ -9,7 +9,7 @@ use foldin_nn::svd::truncated_svd;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fold_in::FoldIn;
+use crate::fold_in::{Ridge, mean_row};
 use crate::linear::{Family, LinearFactors, UserFactors, explicit_ratings};
 use crate::sgd::{Descent, Learned, Side, descend_from};
 
@@ -53,7 +53,8 @@ pub struct FactorizationConfig {
     /// Shrinkage of biases with each rating; without effect on a model without biases.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub bias_regularization: f32,
-    /// Ridge on the factors of a user who is folded in.
+    /// Ridge on the factors of a user who is folded in, for a factor of average variance among the training users; the
+    /// ridge on each factor is inversely proportional to its variance.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub fold_in_ridge: Auto<f32>,
     /// Ridge on the bias of a user who is folded in.
@@ -163,21 +164,12 @@ pub(crate) fn fit(
     }
     // A ridge of λ in the unit of learning is λ·unit² once items' factors are in the data's own.
     let square = unit.length * unit.length;
-    let fold_in = FoldIn {
-        base: diagonal(
-            learned.k,
-            form.biases,
-            square * config.fold_in_ridge.or_else(|| choices.fold_in_ridge),
-            config.fold_in_bias_ridge.or_else(|| choices.fold_in_bias_ridge),
-        ),
-        per_rating: diagonal(
-            learned.k,
-            form.biases,
-            square * config.fold_in_ridge_per_rating.or_else(|| choices.fold_in_ridge_per_rating),
-            0.0,
-        ),
-        prior: mean_row(&learned.users, learned.k, |_| true),
+    let ridge = Ridge {
+        factors: square * config.fold_in_ridge.or_else(|| choices.fold_in_ridge),
+        per_rating: square * config.fold_in_ridge_per_rating.or_else(|| choices.fold_in_ridge_per_rating),
+        bias: config.fold_in_bias_ridge.or_else(|| choices.fold_in_bias_ridge),
     };
+    let fold_in = ridge.fold_in(&learned.users, learned.k);
     let zero_if_none = |bias: Vec<f32>, n: usize| if bias.is_empty() { vec![0.0; n] } else { bias };
     let items = ItemFactors {
         k: learned.k,
@@ -228,26 +220,4 @@ fn fill_unrated(side: &mut Side, ratings: &Csr) {
         let values = side.factors[row * k..(row + 1) * k].iter_mut().chain(side.bias.get_mut(row));
         mean.iter().zip(values).for_each(|(&mean, x)| *x = mean);
     }
-}
-
-/// The mean factors, and then the mean bias if there are any, of the rows that count.
-fn mean_row(side: &Side, k: usize, counts: impl Fn(usize) -> bool) -> Vec<f32> {
-    let n = side.factors.len() / k.max(1);
-    let mut sum = vec![0.0f64; k + usize::from(!side.bias.is_empty())];
-    let mut rows = 0usize;
-    for row in (0..n).filter(|&row| counts(row)) {
-        let values = side.factors[row * k..(row + 1) * k].iter().chain(side.bias.get(row));
-        sum.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
-        rows += 1;
-    }
-    sum.iter().map(|sum| (sum / rows.max(1) as f64) as f32).collect()
-}
-
-/// One number for each factor and another for the bias, if there is one.
-fn diagonal(k: usize, biases: bool, factors: f32, bias: f32) -> Vec<f32> {
-    let mut out = vec![factors; k];
-    if biases {
-        out.push(bias);
-    }
-    out
 }

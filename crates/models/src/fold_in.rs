@@ -6,8 +6,59 @@
 //! Without ratings that is `x₀`. O(n·k² / 2 + k³ / 6) a user ([`foldin_nn::ridge`]); deterministic.
 
 use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
-use foldin_nn::ridge::Ridge;
+use foldin_nn::ridge;
 use rayon::prelude::*;
+
+use crate::sgd::Side;
+
+/// How strongly folded-in factors are shrunk towards those of the training users.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ridge {
+    /// On a factor whose variance among the training users is that of the factors' average; positive.
+    pub factors: f32,
+    /// What each rating adds to the ridge on every factor.
+    pub per_rating: f32,
+    /// On the bias; positive.
+    pub bias: f32,
+}
+
+impl Ridge {
+    /// The fold-in for learned users: shrinks towards their mean, each factor in inverse proportion to its variance among
+    /// them, as a Gaussian prior of that variance would.
+    #[must_use]
+    pub fn fold_in(&self, users: &Side, k: usize) -> FoldIn {
+        let prior = mean_row(users, k, |_| true);
+        let n = users.factors.len() / k.max(1);
+        let mut variance = vec![0.0f64; k];
+        for row in users.factors.chunks_exact(k.max(1)) {
+            for ((variance, &x), &mean) in variance.iter_mut().zip(row).zip(&prior) {
+                *variance += f64::from(x - mean).powi(2) / n as f64;
+            }
+        }
+        let average = variance.iter().sum::<f64>() / k.max(1) as f64;
+        // A factor that all users share would be held fast; a hundredth of the average lets it move.
+        let base = variance.iter().map(|&variance| {
+            let relative = if average > 0.0 { (variance / average).max(0.01) } else { 1.0 };
+            (f64::from(self.factors) / relative) as f32
+        });
+        let bias = (prior.len() > k).then_some(self.bias);
+        let per_rating = (0..prior.len()).map(|at| if at < k { self.per_rating } else { 0.0 });
+        FoldIn { base: base.chain(bias).collect(), per_rating: per_rating.collect(), prior }
+    }
+}
+
+/// The mean factors, and then the mean bias if there are any, of the rows that count.
+pub(crate) fn mean_row(side: &Side, k: usize, counts: impl Fn(usize) -> bool) -> Vec<f32> {
+    let n = side.factors.len() / k.max(1);
+    let mut sum = vec![0.0f64; k + usize::from(!side.bias.is_empty())];
+    let mut rows = 0usize;
+    for row in (0..n).filter(|&row| counts(row)) {
+        let values = side.factors[row * k..(row + 1) * k].iter().chain(side.bias.get(row));
+        sum.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+        rows += 1;
+    }
+    sum.iter().map(|sum| (sum / rows.max(1) as f64) as f32).collect()
+}
 
 /// What a fold-in needs beside the items' factors.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +87,7 @@ impl FoldIn {
             out.u.chunks_exact_mut(k).collect()
         };
         rows.into_par_iter().zip(&mut out.bias).zip(users).try_for_each_init(
-            || (Ridge::new(self.prior.len()), vec![0.0; self.prior.len()]),
+            || (ridge::Ridge::new(self.prior.len()), vec![0.0; self.prior.len()]),
             |(ridge, lambda), ((row, bias), user)| self.one(items, user, ridge, lambda, row, bias),
         )?;
         Ok(out)
@@ -46,7 +97,7 @@ impl FoldIn {
         &self,
         items: &ItemFactors,
         user: &UserView<'_>,
-        ridge: &mut Ridge,
+        ridge: &mut ridge::Ridge,
         lambda: &mut [f32],
         row: &mut [f32],
         bias: &mut f32,
@@ -86,14 +137,11 @@ impl FoldIn {
         }
     }
 
-    /// Takes back what [`FoldIn::to_parts`] added, for a model of `k` factors; `None` if it added nothing.
+    /// Takes back what [`FoldIn::to_parts`] added, for a model of `k` factors.
     ///
     /// # Errors
     /// [`LoadError`] for missing or misshapen tensors, or a shrinkage that is not positive.
-    pub fn from_parts(parts: &mut ModelParts, k: usize) -> Result<Option<Self>, LoadError> {
-        if !parts.tensors.contains_key("fold_in_prior") {
-            return Ok(None);
-        }
+    pub fn from_parts(parts: &mut ModelParts, k: usize) -> Result<Self, LoadError> {
         let prior = parts.take("fold_in_prior", &[None])?.data;
         if prior.len() != k && prior.len() != k + 1 {
             return Err(LoadError::TensorShape {
@@ -107,6 +155,6 @@ impl FoldIn {
         if !base.iter().all(|&x| x > 0.0) || !per_rating.iter().all(|&x| x >= 0.0) {
             return Err(LoadError::Meta { key: "fold_in_base".to_owned() });
         }
-        Ok(Some(Self { base, per_rating, prior }))
+        Ok(Self { base, per_rating, prior })
     }
 }

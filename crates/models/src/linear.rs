@@ -124,7 +124,8 @@ impl LinearFactors {
         let bias = parts.take("item_bias", &[None])?.data;
         let m = parts.take("item_factors", &[Some(bias.len()), None])?;
         let items = ItemFactors { k: m.shape[1], m: m.data, bias, mean: parts.get("mean")? };
-        let fold_in = FoldIn::from_parts(&mut parts, items.k)?;
+        let fold_in =
+            if parts.get("folds_in")? { Some(FoldIn::from_parts(&mut parts, items.k)?) } else { None };
         let notes = parts.get("notes")?;
         Ok(Self { family, items, feedback: parts.get("feedback")?, fold_in, users: None, notes })
     }
@@ -235,6 +236,7 @@ impl Recommender for LinearFactors {
         if let Some(fold_in) = &self.fold_in {
             fold_in.to_parts(&mut parts);
         }
+        parts.set("folds_in", self.fold_in.is_some());
         parts.set("mean", self.items.mean);
         parts.set("feedback", self.feedback);
         parts.set("notes", &self.notes);

@@ -24,9 +24,9 @@ const FORM: Form = Form {
     choose: |_| Choices {
         epochs: 50,
         regularization: 0.09,
-        fold_in_ridge: 4.0,
-        fold_in_bias_ridge: 2.0,
-        fold_in_ridge_per_rating: 0.0,
+        fold_in_ridge: 6.0,
+        fold_in_bias_ridge: 5.0,
+        fold_in_ridge_per_rating: 0.01,
     },
 };
 
