@@ -182,7 +182,13 @@ impl fmt::Display for DatasetInfo {
             }
             None => line("time", "none".to_owned())?,
         }
-        line("duplicates", thousands(self.duplicates))?;
+        match self.duplicates {
+            0 => line("duplicates", "none".to_owned())?,
+            n => line(
+                "duplicates",
+                format!("{} lines repeat a pair: --duplicates says what to keep", thousands(n)),
+            )?,
+        }
         if self.skipped > 0 {
             line("bad lines", format!("{}, left out", thousands(self.skipped)))?;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Subcommand;
 use foldin_data::known::KNOWN;
-use foldin_data::{DatasetInfo, FetchOptions, FetchProgress, Format, convert};
+use foldin_data::{DatasetInfo, Duplicates, FetchOptions, FetchProgress, Format, convert, open_with_report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::common::{Global, print, print_json};
@@ -59,9 +59,14 @@ enum Command {
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     match &args.command {
         Command::Info { data, json } => {
-            let (dataset, report) = data.open_with_report(global)?;
+            let mut options = data.options(global)?;
+            // What repeats is counted here, not refused.
+            if options.duplicates == Duplicates::Error {
+                options.duplicates = Duplicates::Last;
+            }
+            let (dataset, report) = open_with_report(data.name()?, &options)?;
             let info = DatasetInfo::new(&dataset, &report);
-            if *json { print_json(&info) } else { print(info) }
+            if *json { print_json(&info) } else { print(info.to_string().trim_end()) }
         }
         Command::Fetch { name: None } => {
             for known in KNOWN {
