@@ -71,6 +71,22 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// An error with its causes, leaving out a cause that the message above it has said already.
+pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
 /// Prints to standard output; a closed pipe becomes an error that ends the program quietly.
 pub(crate) fn print(text: impl fmt::Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

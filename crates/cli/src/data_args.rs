@@ -10,37 +10,42 @@ use crate::common::{Global, usage};
 
 /// Which data, and how to read them.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
     /// Data set: a file, folder or archive, or a name such as ml-100k or ml-1m
-    #[arg(long, value_name = "PATH|NAME")]
+    #[arg(long, help_heading = "Data", value_name = "PATH|NAME")]
     pub(crate) data: Option<String>,
     /// What to do with a pair of user and item that appears more than once: error, last or mean
-    #[arg(long, value_name = "RULE", default_value = "error")]
+    #[arg(long, help_heading = "Data", value_name = "RULE", default_value = "error")]
     duplicates: Duplicates,
     /// Leave out lines that cannot be used, and count them
-    #[arg(long)]
+    #[arg(long, help_heading = "Data")]
     skip_bad_lines: bool,
     /// Rating scale, MIN,MAX or MIN,MAX,STEP [default: read off the data]
-    #[arg(long, value_name = "MIN,MAX[,STEP]", allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Data", value_name = "MIN,MAX[,STEP]", allow_hyphen_values = true)]
     scale: Option<String>,
     /// Take every line as something that happened, whatever the rating says
-    #[arg(long)]
+    #[arg(long, help_heading = "Data")]
     implicit: bool,
     /// Columns by name or by number from 1, such as user=reader,item=book,rating=stars,time=- [default: found by name]
-    #[arg(long, value_name = "WHAT=COLUMN,…", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        help_heading = "Data",
+        value_name = "WHAT=COLUMN,…",
+        default_value = "",
+        hide_default_value = true
+    )]
     columns: Columns,
     /// What stands between columns: a character, tab, space or :: [default: found out]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = "Data", value_name = "TEXT")]
     separator: Option<String>,
     /// Whether the first line names the columns [default: found out]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, help_heading = "Data", value_name = "true|false")]
     header: Option<bool>,
     /// Table of users, if it does not lie beside the ratings
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Data", value_name = "FILE")]
     users_file: Option<PathBuf>,
     /// Table of items, if it does not lie beside the ratings
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Data", value_name = "FILE")]
     items_file: Option<PathBuf>,
 }
 

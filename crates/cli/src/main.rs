@@ -1,5 +1,9 @@
 //! The `foldin` binary: exit code 0 if it did what was asked, 1 if it could not, 2 if it was asked wrongly.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on the terminal")]
+#![expect(
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command line speaks on the terminal, and a second Ctrl-C ends it"
+)]
 
 mod checkpoint;
 mod commands;
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if common::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", common::in_one_line(&error));
             ExitCode::from(if error.is::<common::Usage>() { 2 } else { 1 })
         }
     }

@@ -1,6 +1,7 @@
 //! Finding an item by what a person types: its key, its title, or most of the title.
 
 use anyhow::bail;
+use foldin_core::config::edit_distance;
 use foldin_core::{Dictionary, ItemId};
 
 /// Finds the one item meant by `text`. In order: the exact key; the title without regard to case, punctuation, article and
@@ -27,7 +28,7 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
         },
         &|title| {
             wanted.name.len() > 3
-                && distance_within(&title.name, &wanted.name, 1 + wanted.name.len() / 10).is_some()
+                && distance_within(&title.name, &wanted.name, 1 + wanted.name.len() / 8).is_some()
         },
     ];
     for fits in steps {
@@ -97,21 +98,10 @@ fn normalise(title: &str) -> Normalised {
 
 /// The edit distance of two strings if it is at most `limit`.
 fn distance_within(a: &str, b: &str, limit: usize) -> Option<usize> {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > limit {
+    if a.len().abs_diff(b.len()) > 4 * limit {
         return None;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    Some(row[b.len()]).filter(|&distance| distance <= limit)
+    Some(edit_distance(a, b)).filter(|&distance| distance <= limit)
 }
 
 #[cfg(test)]

@@ -259,7 +259,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> O
         .map(|(_, candidate)| candidate.clone())
 }
 
-fn edit_distance(a: &str, b: &str) -> usize {
+/// How many letters must be put in, taken out or replaced to make `b` of `a` (Levenshtein). O(|a|·|b|) time.
+#[must_use]
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -16,16 +16,16 @@ const EXAMPLES: &str = "\
 Examples:
   foldin evaluate --data ml-100k --models bias-svd,lfg,lfg-bayes
   foldin evaluate --data ml-1m --protocol new-users --models bias-svd,lfg-bayes --only-folds 1
-  foldin evaluate --data ml-100k --split u1 --models bias-svd,lfg-bayes --json u1.json --html u1.html
+  foldin evaluate --data ml-100k --split u1 --models bias-svd,lfg-bayes --html u1.html
   foldin evaluate --data ratings.csv --models lfg --set epochs=20 --threads 1
 
 Protocols:
-  ratings          each user's ratings are dealt to the folds; a fold is the test set once
-  ratings-random   a random tenth of all ratings is the test set; each fold is another draw
-  new-users        users are dealt to the folds; a fold's users are new, and the error is shown by how many ratings
-                   they give: 0, 1, 5, 10, 20 or all of 80 %; the targets are always the same other 20 %
+  ratings         each user's ratings are dealt to the folds
+  ratings-random  a random tenth of all ratings is tested; each fold is another draw
+  new-users       users are dealt to the folds; a fold's users are new, and give 0, 1,
+                  5, 10, 20 or all of 80 % of their ratings; the rest is predicted
 
-Errors are RMSE with predictions clipped to the scale; ± is a 95 % confidence interval over the folds.
+Errors are RMSE, predictions clipped to the scale; ± is a 95 % confidence interval.
 The form of the JSON report is described in docs/report-schema.md.";
 
 #[derive(Debug, clap::Args)]
@@ -62,14 +62,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let protocol = match args.protocol.parse() {
-        Ok(protocol @ (Protocol::Ratings | Protocol::RatingsRandom | Protocol::NewUsers)) => protocol,
-        _ => {
-            return Err(usage(format!(
-                "there is no protocol `{}`; there are ratings, ratings-random and new-users",
-                args.protocol
-            )));
-        }
+    let Ok(protocol @ (Protocol::Ratings | Protocol::RatingsRandom | Protocol::NewUsers)) =
+        args.protocol.parse()
+    else {
+        return Err(usage(format!(
+            "there is no protocol `{}`; there are ratings, ratings-random and new-users",
+            args.protocol
+        )));
     };
     let settings = args.settings.settings()?;
     let models: Vec<ModelRequest> = args

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::common::{print, print_json, table};
+use crate::models::load;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let loaded = foldin_models::folder::load(&args.model)?;
+    let loaded = load(&args.model)?;
     let parts = loaded.model.to_parts();
     if args.json {
         let tensors: Vec<_> =

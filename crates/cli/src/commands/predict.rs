@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use foldin_core::ItemId;
 use serde_json::json;
 
 use crate::common::{Global, print, print_json, table, usage};
 use crate::data_args::DataArgs;
+use crate::models::load_serving;
 use crate::person::PersonArgs;
 use crate::titles::find_item;
 
@@ -35,10 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let loaded = foldin_models::folder::load(&args.model)?;
-    if !loaded.model.capabilities().new_users {
-        bail!("{} cannot serve from a history", loaded.model.name());
-    }
+    let loaded = load_serving(&args.model)?;
     if args.item.is_empty() {
         return Err(usage("give at least one --item"));
     }

@@ -6,14 +6,13 @@ use std::time::Instant;
 use foldin_core::{Dataset, FitContext, ItemId, UserView};
 use foldin_data::OpenOptions;
 use foldin_eval::{EvalOptions, ModelRequest, Protocol};
-use foldin_models::folder::load;
 
 use crate::commands::data::fetch;
 use crate::commands::evaluate::evaluate;
 use crate::commands::recommend::{print_answer, recommend};
 use crate::commands::train::save;
 use crate::common::{Global, print, seconds_in_words, write_file};
-use crate::models::find;
+use crate::models::{find, load};
 use crate::person::Person;
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::sample;
@@ -73,8 +72,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let entry = find("lfg-bayes")?;
     let bar = FitBar::new("lfg-bayes on all ratings", global.shows_progress());
     let settings = foldin_core::registry::Settings::new();
-    let model =
-        entry.fit(&settings, &dataset.training_data(), &FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(1) });
+    let model = entry.fit(
+        &settings,
+        &dataset.training_data(),
+        &FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(1) },
+    );
     bar.finish();
     let folder = args.out.join("model");
     save(&folder, &*model?, &dataset, entry.resolve(&settings)?, serde_json::json!({"seed": 1}), true)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::CellAlignment;
 use foldin_core::{ItemId, Scored, UserView, top_k};
 use foldin_models::folder::LoadedModel;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::common::{Global, print, print_json, seconds_in_words, table};
 use crate::data_args::DataArgs;
+use crate::models::load_serving;
 use crate::person::{Person, PersonArgs};
 
 const EXAMPLES: &str = "\
@@ -82,13 +83,7 @@ pub(crate) struct Answer {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let loaded = foldin_models::folder::load(&args.model)?;
-    if !loaded.model.capabilities().new_users {
-        bail!(
-            "{} learned each user by heart and cannot serve from a history; train a model whose row in `foldin models` says `yes` under new users",
-            loaded.model.name()
-        );
-    }
+    let loaded = load_serving(&args.model)?;
     let person = args.person.person(&loaded, &args.data, global)?;
     let answer = recommend(&loaded, &person, args.n, args.include_seen, args.explain)?;
     if args.json { print_json(&answer) } else { print_answer(&answer) }
