@@ -111,7 +111,8 @@ fn figures(report: &EvalReport) -> Table {
     let figure =
         |summary: &Summary| if names.len() > 3 { format!("{:.4}", summary.mean) } else { figure(summary) };
     if report.models.len() > 1 {
-        header.extend([format!("− {against}"), "p (Holm)".to_owned()]);
+        let column = report.main_metric.find('@').map_or("", |at| &report.main_metric[at..]);
+        header.extend([format!("{column} − {against}").trim_start().to_owned(), "p (Holm)".to_owned()]);
     }
     header.extend(["fit", "one user", "peak", "rise"].map(str::to_owned));
     let rows = report.models.iter().map(|model| {

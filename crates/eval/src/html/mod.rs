@@ -92,7 +92,7 @@ fn figures(report: &EvalReport) -> String {
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let compared = report.models.len() > 1;
     if compared {
-        header.extend([format!("difference to {against}"), "p (Holm)".to_owned()]);
+        header.extend([format!("{} − {against}", in_words(&report.main_metric)), "p (Holm)".to_owned()]);
     }
     let rows = report.models.iter().map(|model| {
         let mut row = vec![(model.label.clone(), false)];
@@ -176,10 +176,13 @@ fn learning(report: &EvalReport) -> Result<String, EvalError> {
     if drawn.is_empty() {
         return Ok(drawn);
     }
-    let keys = key_list(&[
-        (plots::series_variable(0), "training (dashed)".to_owned()),
-        (plots::series_variable(1), "validation slice of the training part".to_owned()),
-    ]);
+    let mut keys = vec![(plots::series_variable(0), "training (dashed)".to_owned())];
+    let points =
+        report.models.iter().flat_map(|model| &model.learning_curves).flat_map(|curve| &curve.epochs);
+    if points.into_iter().any(|point| point.validation_rmse.is_some()) {
+        keys.push((plots::series_variable(1), "validation slice of the training part".to_owned()));
+    }
+    let keys = key_list(&keys);
     Ok(format!("{keys}<div class=\"pair\">\n{drawn}</div>\n"))
 }
 
