@@ -30,7 +30,8 @@ pub(crate) struct Run {
 struct Kept {
     run: Run,
     epochs: usize,
-    numbers: BTreeMap<String, f64>,
+    /// Bits of each number: JSON has no infinity, which is what a best error is before there is one.
+    numbers: BTreeMap<String, u64>,
 }
 
 /// The checkpoint of one run on disk.
@@ -110,7 +111,8 @@ impl FolderCheckpoint {
                 .collect();
             tensors.insert(name, Tensor::new(view.shape().to_vec(), data));
         }
-        Ok(TrainState { epochs: kept.epochs, tensors, numbers: kept.numbers })
+        let numbers = kept.numbers.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
+        Ok(TrainState { epochs: kept.epochs, tensors, numbers })
     }
 
     /// Writes to a new folder and then puts it in the place of the old one, so that a crash leaves one or the other.
@@ -132,7 +134,8 @@ impl FolderCheckpoint {
             views.insert((*name).clone(), TensorView::new(Dtype::F32, (*shape).clone(), bytes)?);
         }
         safetensors::serialize_to_file(views, None, &fresh.join("state.safetensors"))?;
-        let kept = Kept { run: self.run.clone(), epochs: state.epochs, numbers: state.numbers.clone() };
+        let numbers = state.numbers.iter().map(|(name, number)| (name.clone(), number.to_bits())).collect();
+        let kept = Kept { run: self.run.clone(), epochs: state.epochs, numbers };
         std::fs::write(fresh.join("run.json"), serde_json::to_vec_pretty(&kept)?)?;
         if self.folder.exists() {
             std::fs::remove_dir_all(&self.folder)?;
@@ -194,7 +197,7 @@ mod tests {
         let state = TrainState {
             epochs: 3,
             tensors: [("w".to_owned(), Tensor::new([2, 1], vec![f32::MIN_POSITIVE, -0.1]))].into(),
-            numbers: [("noise".to_owned(), 0.1 + 0.2)].into(),
+            numbers: [("noise".to_owned(), 0.1 + 0.2), ("best".to_owned(), f64::INFINITY)].into(),
         };
         let first = FolderCheckpoint::open(&out, run(1), 0, false, false).unwrap();
         assert_eq!(first.load().unwrap(), None);

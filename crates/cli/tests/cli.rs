@@ -210,3 +210,46 @@ fn evaluation_writes_its_json_and_html() {
         }
     }
 }
+
+/// Ctrl-C keeps a checkpoint; going on from it gives the model that an undisturbed run gives, to the bit.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write_ratings(at);
+    let train = |out: &str| {
+        let mut args = vec!["train", "--data", "ratings.csv", "--model", "bias-svd", "--set", "epochs=10000"];
+        args.extend(["--set", "factors=4", "--quiet", "--out"]);
+        args.push(out);
+        args.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foldin"))
+        .args(train("stopped"))
+        .args(["--checkpoint-every", "50"])
+        .current_dir(at)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let checkpoint = at.join("stopped.checkpoint/run.json");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("--resume goes on"), "{text}");
+    assert!(!at.join("stopped").exists(), "no half model");
+
+    let again = train("stopped");
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
+    assert!(shown(at, &again).contains("--resume to go on"));
+    ok(at, &[&again[..], &["--resume"]].concat());
+    assert!(!at.join("stopped.checkpoint").exists());
+    let whole = train("whole");
+    ok(at, &whole.iter().map(String::as_str).collect::<Vec<_>>());
+    let weights = |name: &str| std::fs::read(at.join(name).join("weights.safetensors")).unwrap();
+    assert_eq!(weights("stopped"), weights("whole"));
+}
