@@ -136,28 +136,22 @@ impl Fields {
     #[inline]
     pub(crate) fn raw<'r>(&self, record: &'r [u8], number: usize) -> &'r [u8] {
         let Some(&(from, to)) = self.ranges.get(number) else { return b"" };
-        let field = record[from as usize..to as usize].trim_ascii();
+        let field = &record[from as usize..to as usize];
+        // Most fields are neither quoted nor padded.
         match field {
-            [b'"', inner @ .., b'"'] if self.quoted => inner,
-            _ => field,
+            [first, .., last] if *first > b'"' && *last > b'"' => field,
+            _ => match field.trim_ascii() {
+                [b'"', inner @ .., b'"'] if self.quoted => inner,
+                trimmed => trimmed,
+            },
         }
     }
 
     /// A field with doubled quotation marks undone.
+    #[inline]
     pub(crate) fn value<'r>(&self, record: &'r [u8], number: usize) -> Cow<'r, [u8]> {
         let raw = self.raw(record, number);
-        if !self.quoted || memmem::find(raw, b"\"\"").is_none() {
-            return Cow::Borrowed(raw);
-        }
-        let mut out = Vec::with_capacity(raw.len());
-        let mut bytes = raw.iter();
-        while let Some(&byte) = bytes.next() {
-            out.push(byte);
-            if byte == b'"' && bytes.as_slice().first() == Some(&b'"') {
-                bytes.next();
-            }
-        }
-        Cow::Owned(out)
+        if self.quoted { undouble(raw) } else { Cow::Borrowed(raw) }
     }
 
     /// Whether a field opens a quotation mark that is not closed.
@@ -168,6 +162,22 @@ impl Fields {
                 field.first() == Some(&b'"') && closing_quote(field, 0) > field.len()
             })
     }
+}
+
+/// Quotation marks that stand twice, once.
+fn undouble(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memmem::find(raw, b"\"\"").is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut bytes = raw.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(byte);
+        if byte == b'"' && bytes.as_slice().first() == Some(&b'"') {
+            bytes.next();
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Position behind the quotation mark that closes the one at `at`; one more than the length if there is none.

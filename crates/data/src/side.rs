@@ -69,7 +69,7 @@ impl SideTable {
 
     /// The keys, to number the interactions by.
     pub(crate) fn take_keys(&mut self) -> Keys {
-        Keys::from_dictionary(std::mem::take(&mut self.keys))
+        Keys::from_dictionary(&std::mem::take(&mut self.keys))
     }
 
     /// Encodes all rows, and `n - rows` empty ones behind them.

@@ -79,7 +79,7 @@ fn members(source: &Source, spec: &str, data: &str) -> Result<(String, String), 
 }
 
 fn builder(label: &str, dataset: &Dataset, options: &OpenOptions) -> RatingsBuilder {
-    let [users, items] = [&dataset.users, &dataset.items].map(|keys| Keys::from_dictionary(keys.clone()));
+    let [users, items] = [&dataset.users, &dataset.items].map(Keys::from_dictionary);
     RatingsBuilder::new(label, "split", users, items, Expect::Unknown, options).closed()
 }
 

@@ -11,8 +11,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// A decimal number such as `4`, `-3.5` or `1e3`. NaN and infinity are returned as such.
+#[inline]
 pub(crate) fn parse_decimal(bytes: &[u8]) -> Option<f64> {
-    let bytes = bytes.trim_ascii();
+    // Nearly all ratings are one of these two.
+    match *bytes {
+        [ones @ b'0'..=b'9'] => Some(f64::from(ones - b'0')),
+        [ones @ b'0'..=b'9', b'.', tenths @ b'0'..=b'9'] => {
+            Some((10.0 * f64::from(ones - b'0') + f64::from(tenths - b'0')) / 10.0)
+        }
+        _ => parse_any_decimal(bytes.trim_ascii()),
+    }
+}
+
+fn parse_any_decimal(bytes: &[u8]) -> Option<f64> {
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -50,10 +61,18 @@ const POWERS_OF_TEN: [f64; 16] =
 /// A point in time as Unix seconds: a number (fractions are cut off), or a date `2018-09-20`, with `T12:30:59` or a
 /// space and the time behind it if need be, taken as UTC.
 pub(crate) fn parse_time(bytes: &[u8]) -> Option<i64> {
-    let bytes = bytes.trim_ascii();
-    if !bytes.is_empty() && bytes.len() <= 18 && bytes.iter().all(u8::is_ascii_digit) {
-        return Some(bytes.iter().fold(0i64, |number, &byte| number * 10 + i64::from(byte - b'0')));
+    if !bytes.is_empty() && bytes.len() <= 18 {
+        let mut number = 0i64;
+        let digits = bytes.iter().all(|&byte| {
+            let digit = byte.wrapping_sub(b'0');
+            number = number * 10 + i64::from(digit);
+            digit <= 9
+        });
+        if digits {
+            return Some(number);
+        }
     }
+    let bytes = bytes.trim_ascii();
     if let Some(number) = parse_decimal(bytes) {
         return (number.is_finite() && number.abs() < 9e18).then_some(number as i64);
     }
@@ -162,6 +181,11 @@ mod tests {
         #[test]
         fn decimals_agree_with_the_standard_library(number in -1e6f64..1e6, places in 0usize..8) {
             let text = format!("{number:.places$}");
+            prop_assert_eq!(parse_decimal(text.as_bytes()), text.parse::<f64>().ok());
+        }
+
+        #[test]
+        fn short_texts_agree_with_the_standard_library(text in "[-+]?[0-9.e]{0,4}") {
             prop_assert_eq!(parse_decimal(text.as_bytes()), text.parse::<f64>().ok());
         }
 
