@@ -1,6 +1,7 @@
 //! All checks in one go, cheapest first, with the time each took.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::{docs, layers, licences, sources};
@@ -17,7 +18,7 @@ const STEPS: &[Step] = &[
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
     }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
-    ("tests", || cargo(&["test", "--workspace", "--locked"], &[])),
+    ("tests", tests),
     // Last, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
 ];
@@ -46,6 +47,40 @@ pub(crate) fn run(full: bool) -> Result<String, String> {
     Ok(format!("check passed in {:.1} s:\n{}", begin.elapsed().as_secs_f64(), lines.join("\n")))
 }
 
+/// Runs every test, showing what cargo shows, and closes with one line over all test binaries.
+fn tests() -> Result<(), String> {
+    let mut child = Command::new(crate::metadata::cargo())
+        .args(["test", "--workspace", "--locked"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cargo did not start: {error}"))?;
+    let mut total = [0u64; 3];
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            println!("{line}");
+            for (sum, count) in total.iter_mut().zip(counts(&line)) {
+                *sum += count;
+            }
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cargo test: {error}"))?;
+    let [passed, failed, skipped] = total;
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if status.success() { Ok(()) } else { Err(format!("`cargo test` failed ({status})")) }
+}
+
+/// Passed, failed and ignored tests of a closing line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn counts(line: &str) -> [u64; 3] {
+    if !line.starts_with("test result:") {
+        return [0; 3];
+    }
+    let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+    ["passed", "failed", "ignored"].map(|kind| {
+        let at = words.iter().position(|word| *word == kind).unwrap_or(0);
+        at.checked_sub(1).and_then(|before| words[before].parse().ok()).unwrap_or(0)
+    })
+}
+
 fn said(outcome: Result<String, String>) -> Result<(), String> {
     outcome.map(|summary| println!("{summary}"))
 }
@@ -57,4 +92,17 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String>
         .status()
         .map_err(|error| format!("cargo did not start: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed ({status})", arguments.join(" "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn closing_lines_are_counted() {
+        let line =
+            "test result: ok. 31 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.20s";
+        assert_eq!(counts(line), [31, 2, 1]);
+        assert_eq!(counts("31 passed; 2 failed"), [0, 0, 0]);
+    }
 }
