@@ -72,7 +72,7 @@ impl ModelFamily for Bias {
             });
         }
         let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean: mean as f32 };
-        let fold_in = FoldIn { base: vec![config.user_damping], per_rating: vec![0.0], prior: vec![0.0] };
+        let fold_in = FoldIn { lambda: vec![config.user_damping], prior: vec![0.0] };
         let users = UserFactors { u: Vec::new(), bias: users };
         Ok(LinearFactors::new(FAMILY, items, ratings.feedback()).with_users(fold_in, Some(users)))
     }

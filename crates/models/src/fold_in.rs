@@ -2,8 +2,7 @@
 //!
 //! With `q_i = [m_i | 1]` for an item (the 1 only where the model has biases) and a prior mean `x₀`, the mean of the training users'
 //! factors, a user with ratings `r_i` gets
-//! `x = argmin Σ_i (r_i − μ − b_i − q_i·x)² + Σ_c λ_c(n) (x_c − x₀_c)²`, with `λ_c(n) = base_c + per_rating_c · n` for `n` ratings.
-//! Without ratings that is `x₀`. O(n·k² / 2 + k³ / 6) a user ([`foldin_nn::ridge`]); deterministic.
+//! `x = argmin Σ_i (r_i − μ − b_i − q_i·x)² + Σ_c λ_c (x_c − x₀_c)²`. Without ratings that is `x₀`. O(n·k² / 2 + k³ / 6) a user ([`foldin_nn::ridge`]); deterministic.
 
 use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
 use foldin_nn::ridge;
@@ -16,8 +15,6 @@ use crate::sgd::Side;
 pub struct Ridge {
     /// On a factor whose variance among the training users is that of the factors' average; positive.
     pub factors: f32,
-    /// What each rating adds to the ridge on every factor.
-    pub per_rating: f32,
     /// On the bias; positive.
     pub bias: f32,
 }
@@ -37,13 +34,12 @@ impl Ridge {
         }
         let average = variance.iter().sum::<f64>() / k.max(1) as f64;
         // A factor that all users share would be held fast; a hundredth of the average lets it move.
-        let base = variance.iter().map(|&variance| {
+        let lambda = variance.iter().map(|&variance| {
             let relative = if average > 0.0 { (variance / average).max(0.01) } else { 1.0 };
             (f64::from(self.factors) / relative) as f32
         });
         let bias = (prior.len() > k).then_some(self.bias);
-        let per_rating = (0..prior.len()).map(|at| if at < k { self.per_rating } else { 0.0 });
-        FoldIn { base: base.chain(bias).collect(), per_rating: per_rating.collect(), prior }
+        FoldIn { lambda: lambda.chain(bias).collect(), prior }
     }
 }
 
@@ -64,9 +60,7 @@ pub(crate) fn mean_row(side: &Side, k: usize, counts: impl Fn(usize) -> bool) ->
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldIn {
     /// Shrinkage of each factor, and then of the bias if the model has one; all positive.
-    pub base: Vec<f32>,
-    /// What each rating adds to it.
-    pub per_rating: Vec<f32>,
+    pub lambda: Vec<f32>,
     /// `x₀`: factors, and then the bias if the model has one, of a user of whom nothing is known.
     pub prior: Vec<f32>,
 }
@@ -87,8 +81,8 @@ impl FoldIn {
             out.u.chunks_exact_mut(k).collect()
         };
         rows.into_par_iter().zip(&mut out.bias).zip(users).try_for_each_init(
-            || (ridge::Ridge::new(self.prior.len()), vec![0.0; self.prior.len()]),
-            |(ridge, lambda), ((row, bias), user)| self.one(items, user, ridge, lambda, row, bias),
+            || ridge::Ridge::new(self.prior.len()),
+            |ridge, ((row, bias), user)| self.one(items, user, ridge, row, bias),
         )?;
         Ok(out)
     }
@@ -98,41 +92,28 @@ impl FoldIn {
         items: &ItemFactors,
         user: &UserView<'_>,
         ridge: &mut ridge::Ridge,
-        lambda: &mut [f32],
         row: &mut [f32],
         bias: &mut f32,
     ) -> Result<(), ScoreError> {
         user.check(items.bias.len())?;
         let (k, columns) = (items.k, self.prior.len());
-        let n = user.items.len() as f32;
-        for (lambda, (base, per_rating)) in lambda.iter_mut().zip(self.base.iter().zip(&self.per_rating)) {
-            *lambda = base + per_rating * n;
-        }
-        let change = ridge
-            .solve(user.items.len(), lambda, |t, out| {
+        let solved = ridge
+            .solve(user.items.len(), &self.lambda, &self.prior, |t, out| {
                 let item = user.items[t] as usize;
-                let factors = items.row(item);
-                out[..k].copy_from_slice(factors);
+                out[..k].copy_from_slice(items.row(item));
                 out[k..columns].fill(1.0);
-                let expected: f32 = out[..columns].iter().zip(&self.prior).map(|(q, x)| q * x).sum();
-                out[columns] = user.values[t] - items.mean - items.bias[item] - expected;
+                out[columns] = user.values[t] - items.mean - items.bias[item];
             })
             .ok()
-            .filter(|change| change.iter().all(|x| x.is_finite()))
+            .filter(|solved| solved.iter().all(|x| x.is_finite()))
             .ok_or(ScoreError::NotFinite { what: "the solution of a user's fold-in" })?;
-        for ((out, change), prior) in row.iter_mut().chain([bias]).zip(change).zip(&self.prior) {
-            *out = prior + change;
-        }
+        row.iter_mut().chain([bias]).zip(solved).for_each(|(out, &x)| *out = x);
         Ok(())
     }
 
     /// Adds what a model folder keeps.
     pub fn to_parts(&self, parts: &mut ModelParts) {
-        for (name, data) in [
-            ("fold_in_base", &self.base),
-            ("fold_in_per_rating", &self.per_rating),
-            ("fold_in_prior", &self.prior),
-        ] {
+        for (name, data) in [("fold_in_lambda", &self.lambda), ("fold_in_prior", &self.prior)] {
             parts.tensors.insert(name.to_owned(), Tensor::new([data.len()], data.clone()));
         }
     }
@@ -150,11 +131,79 @@ impl FoldIn {
                 got: vec![prior.len()],
             });
         }
-        let base = parts.take("fold_in_base", &[Some(prior.len())])?.data;
-        let per_rating = parts.take("fold_in_per_rating", &[Some(prior.len())])?.data;
-        if !base.iter().all(|&x| x > 0.0) || !per_rating.iter().all(|&x| x >= 0.0) {
-            return Err(LoadError::Meta { key: "fold_in_base".to_owned() });
+        let lambda = parts.take("fold_in_lambda", &[Some(prior.len())])?.data;
+        if !lambda.iter().all(|&lambda| lambda > 0.0) {
+            return Err(LoadError::Meta { key: "fold_in_lambda".to_owned() });
         }
-        Ok(Self { base, per_rating, prior })
+        Ok(Self { lambda, prior })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foldin_core::random::Random;
+
+    fn items(n: usize, k: usize) -> ItemFactors {
+        let mut random = Random::new(1);
+        let mut draw = |n: usize| (0..n).map(|_| random.normal() as f32 * 0.3).collect::<Vec<f32>>();
+        ItemFactors { k, m: draw(n * k), bias: draw(n), mean: 3.5 }
+    }
+
+    /// At the minimum no direction leads down: the objective's slope, by finite differences in `f64`, is nought.
+    #[test]
+    fn is_the_minimum_of_its_objective() {
+        let (n, k) = (40, 12);
+        let items = items(n, k);
+        let mut random = Random::new(2);
+        let history: Vec<u32> = (0..n as u32).filter(|_| random.chance(0.6)).collect();
+        let values: Vec<f32> = history.iter().map(|_| 1.0 + random.below(5) as f32).collect();
+        let fold_in = FoldIn {
+            lambda: (0..=k).map(|at| 0.5 + at as f32 * 0.1).collect(),
+            prior: (0..=k).map(|_| random.normal() as f32 * 0.2).collect(),
+        };
+        let factors = fold_in.generate(&items, &[UserView::new(&history, &values)]).unwrap();
+        let x: Vec<f64> = factors.u.iter().chain(&factors.bias).map(|&x| f64::from(x)).collect();
+        let objective = |x: &[f64]| {
+            let errors = history.iter().zip(&values).map(|(&item, &value)| {
+                let row = items.row(item as usize);
+                let dot: f64 = row.iter().zip(x).map(|(&m, x)| f64::from(m) * x).sum();
+                f64::from(value - items.mean - items.bias[item as usize]) - dot - x[k]
+            });
+            let shrinkage = x.iter().zip(fold_in.lambda.iter().zip(&fold_in.prior));
+            errors.map(|error| error * error).sum::<f64>()
+                + shrinkage.map(|(x, (&l, &p))| f64::from(l) * (x - f64::from(p)).powi(2)).sum::<f64>()
+        };
+        for at in 0..=k {
+            let (mut up, mut down) = (x.clone(), x.clone());
+            up[at] += 1e-4;
+            down[at] -= 1e-4;
+            let slope = (objective(&up) - objective(&down)) / 2e-4;
+            // The curvature is below some hundred and x is right to 1e-6.
+            assert!(slope.abs() < 1e-3, "column {at}: {slope}");
+        }
+    }
+
+    #[test]
+    fn nobody_known_is_the_prior_and_biases_alone_are_damped_means() {
+        let fold_in = FoldIn { lambda: vec![2.0, 2.0], prior: vec![0.25, -0.5] };
+        let factors = fold_in.generate(&items(3, 1), &[UserView::default()]).unwrap();
+        assert_eq!((factors.u, factors.bias), (vec![0.25], vec![-0.5]));
+        let items = ItemFactors { k: 0, m: vec![], bias: vec![0.5, 0.0], mean: 3.0 };
+        let fold_in = FoldIn { lambda: vec![1.0], prior: vec![0.0] };
+        let users = [UserView::new(&[0, 1], &[4.5, 3.5]), UserView::default()];
+        let factors = fold_in.generate(&items, &users).unwrap();
+        // (1 + 0.5) / (2 + 1).
+        assert!((factors.bias[0] - 0.5).abs() < 1e-6);
+        assert_eq!(factors.bias[1].to_bits(), 0);
+    }
+
+    #[test]
+    fn factors_shrink_by_their_spread() {
+        // Variances 1 and 4 about means 1 and 0; their average is 2.5.
+        let users = Side { factors: vec![0.0, -2.0, 2.0, 2.0], bias: vec![0.5, 1.5] };
+        let fold_in = Ridge { factors: 2.0, bias: 3.0 }.fold_in(&users, 2);
+        assert_eq!(fold_in.lambda, [5.0, 1.25, 3.0]);
+        assert_eq!(fold_in.prior, [1.0, 0.0, 1.0]);
     }
 }

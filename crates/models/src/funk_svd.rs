@@ -6,7 +6,7 @@
 
 use foldin_core::{Capabilities, FitContext, FitError, LoadError, ModelFamily, ModelParts, TrainingData};
 
-use crate::factorization::{Choices, FactorizationConfig, Form, Start, fit};
+use crate::factorization::{FactorizationConfig, Form, Start, fit};
 use crate::linear::{FACTORS, Family, LinearFactors};
 
 /// The family of `funk-svd`.
@@ -15,17 +15,7 @@ pub struct FunkSvd;
 
 const FAMILY: Family = Family { name: FunkSvd::NAME, capabilities: FACTORS };
 
-const FORM: Form = Form {
-    biases: false,
-    centred: true,
-    choose: |_| Choices {
-        epochs: 40,
-        regularization: 0.09,
-        fold_in_ridge: 6.0,
-        fold_in_bias_ridge: 5.0,
-        fold_in_ridge_per_rating: 0.01,
-    },
-};
+const FORM: Form = Form { biases: false, centred: true, regularization: 0.096 };
 
 impl ModelFamily for FunkSvd {
     const NAME: &'static str = "funk-svd";
@@ -34,7 +24,15 @@ impl ModelFamily for FunkSvd {
     type Model = LinearFactors;
 
     fn default_config() -> FactorizationConfig {
-        FactorizationConfig { start: Start::Random, start_scale: 0.1, ..FactorizationConfig::default() }
+        FactorizationConfig {
+            start: Start::Random,
+            start_scale: 0.03,
+            epochs: 80,
+            learning_rate: 0.01,
+            learning_rate_decay: 0.98,
+            fold_in_ridge: 4.0,
+            ..FactorizationConfig::default()
+        }
     }
 
     fn capabilities() -> Capabilities {

@@ -1,6 +1,6 @@
 //! Ridge regression of one small target on many columns: how a linear factor model folds a new user in.
 //!
-//! Minimises `Σ_t (y_t − a_t·x)² + Σ_c λ_c x_c²` by its normal equations `(A'A + diag λ) x = A'y`. Each row is kept as `[a_t | y_t]`, so
+//! Minimises `Σ_t (y_t − a_t·x)² + Σ_c λ_c (x_c − x₀_c)²` by its normal equations `(A'A + Λ) x = A'y + Λ x₀`. Each row is kept as `[a_t | y_t]`, so
 //! that one sum of outer products gives both sides, and eliminating the rows of the matrix carries the right side along.
 //! `f32` with a fall-back to `f64` where the matrix is nearly singular. O(n·c² / 2 + c³ / 6) multiplications for `n` rows of `c` columns: for
 //! 100 rows of 51, about 10 µs with AVX-512.
@@ -42,7 +42,7 @@ impl Ridge {
         }
     }
 
-    /// Solves for `n` rows. `fill(t, row)` writes row `t`: the columns, then the target, `columns + 1` numbers in all; it may be
+    /// Solves for `n` rows, shrinking towards `prior` by `lambda`. `fill(t, row)` writes row `t`: the columns, then the target, `columns + 1` numbers in all; it may be
     /// asked for a row twice. The solution has `columns` numbers.
     ///
     /// # Errors
@@ -50,14 +50,15 @@ impl Ridge {
     /// ordinary size and every λ positive.
     ///
     /// # Panics
-    /// If there is not one λ a column.
+    /// If there is not one λ and one prior a column.
     pub fn solve(
         &mut self,
         n: usize,
         lambda: &[f32],
+        prior: &[f32],
         mut fill: impl FnMut(usize, &mut [f32]),
     ) -> Result<&[f32], NotPositiveDefinite> {
-        assert_eq!(lambda.len(), self.columns, "one λ a column");
+        assert_eq!((lambda.len(), prior.len()), (self.columns, self.columns), "one λ and one prior a column");
         self.matrix.fill(0.0);
         for first in (0..n).step_by(CHUNK) {
             let rows = CHUNK.min(n - first);
@@ -66,11 +67,13 @@ impl Ridge {
             }
             add_outer_products(&self.rows[..rows * self.width], self.width, self.columns, &mut self.matrix);
         }
-        for (at, &lambda) in lambda.iter().enumerate() {
-            self.matrix[at * self.width + at] += lambda;
+        for (at, (&lambda, &prior)) in lambda.iter().zip(prior).enumerate() {
+            let row = &mut self.matrix[at * self.width..(at + 1) * self.width];
+            row[at] += lambda;
+            row[self.columns] += lambda * prior;
         }
         if !eliminate(&mut self.matrix, self.width, self.columns, &mut self.solution) {
-            self.solve_slowly(n, lambda, fill)?;
+            self.solve_slowly(n, lambda, prior, fill)?;
         }
         Ok(&self.solution)
     }
@@ -79,6 +82,7 @@ impl Ridge {
         &mut self,
         n: usize,
         lambda: &[f32],
+        prior: &[f32],
         mut fill: impl FnMut(usize, &mut [f32]),
     ) -> Result<(), NotPositiveDefinite> {
         let c = self.columns;
@@ -94,8 +98,9 @@ impl Ridge {
                 }
             }
         }
-        for (at, &lambda) in lambda.iter().enumerate() {
+        for (at, (&lambda, &prior)) in lambda.iter().zip(prior).enumerate() {
             matrix[at * c + at] += f64::from(lambda);
+            right[at] += f64::from(lambda) * f64::from(prior);
         }
         cholesky(&mut matrix, c)?;
         cholesky_solve(&matrix, c, &mut right);
@@ -202,7 +207,7 @@ mod tests {
     use super::*;
     use foldin_core::random::Random;
 
-    fn twin(rows: &[Vec<f32>], columns: usize, lambda: &[f32]) -> Vec<f64> {
+    fn twin(rows: &[Vec<f32>], columns: usize, lambda: &[f32], prior: &[f32]) -> Vec<f64> {
         let mut matrix = vec![0.0f64; columns * columns];
         let mut right = vec![0.0f64; columns];
         for row in rows {
@@ -215,6 +220,7 @@ mod tests {
         }
         for at in 0..columns {
             matrix[at * columns + at] += f64::from(lambda[at]);
+            right[at] += f64::from(lambda[at]) * f64::from(prior[at]);
         }
         cholesky(&mut matrix, columns).unwrap();
         cholesky_solve(&matrix, columns, &mut right);
@@ -230,8 +236,9 @@ mod tests {
                 let rows: Vec<Vec<f32>> =
                     (0..n).map(|_| (0..=columns).map(|_| random.normal() as f32 * 0.5).collect()).collect();
                 let lambda: Vec<f32> = (0..columns).map(|_| 1.0 + random.uniform() as f32).collect();
-                let got = ridge.solve(n, &lambda, |t, row| row.copy_from_slice(&rows[t])).unwrap();
-                for (got, want) in got.iter().zip(twin(&rows, columns, &lambda)) {
+                let prior: Vec<f32> = (0..columns).map(|_| random.normal() as f32).collect();
+                let got = ridge.solve(n, &lambda, &prior, |t, row| row.copy_from_slice(&rows[t])).unwrap();
+                for (got, want) in got.iter().zip(twin(&rows, columns, &lambda, &prior)) {
                     // The condition is below some hundred: six digits less two.
                     assert!((f64::from(*got) - want).abs() < 1e-4, "{n} × {columns}: {got} and {want}");
                 }
@@ -244,19 +251,20 @@ mod tests {
         // One column with 1 and 3, targets 2 and 4, λ = 4: (1 + 9 + 4) x = 2 + 12.
         let rows = [[1.0, 2.0], [3.0, 4.0]];
         let mut ridge = Ridge::new(1);
-        let x = ridge.solve(2, &[4.0], |t, row| row.copy_from_slice(&rows[t])).unwrap();
+        let x = ridge.solve(2, &[4.0], &[0.0], |t, row| row.copy_from_slice(&rows[t])).unwrap();
         assert!((x[0] - 1.0).abs() < 1e-6);
-        // Nothing given, nothing learned.
-        assert_eq!(ridge.solve(0, &[4.0], |_, _| unreachable!()).unwrap().to_vec(), [0.0]);
+        // Nothing given: the prior.
+        assert_eq!(ridge.solve(0, &[4.0], &[0.5], |_, _| unreachable!()).unwrap().to_vec(), [0.5]);
     }
 
     #[test]
     fn nearly_singular_systems_are_solved_in_double_precision() {
         // Two columns that are the same, and hardly any λ: the solution splits the weight evenly.
         let mut ridge = Ridge::new(2);
-        let x = ridge.solve(50, &[1e-4; 2], |_, row| row.copy_from_slice(&[3.0, 3.0, 6.0])).unwrap();
+        let x =
+            ridge.solve(50, &[1e-4; 2], &[0.0; 2], |_, row| row.copy_from_slice(&[3.0, 3.0, 6.0])).unwrap();
         assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-4), "{x:?}");
-        assert!(ridge.solve(1, &[1.0; 2], |_, row| row.fill(f32::NAN)).is_err());
-        assert!(ridge.solve(1, &[0.0; 2], |_, row| row.fill(1.0)).is_err());
+        assert!(ridge.solve(1, &[1.0; 2], &[0.0; 2], |_, row| row.fill(f32::NAN)).is_err());
+        assert!(ridge.solve(1, &[0.0; 2], &[0.0; 2], |_, row| row.fill(1.0)).is_err());
     }
 }
