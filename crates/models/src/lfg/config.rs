@@ -23,9 +23,9 @@ pub enum OutputActivation {
 pub enum ItemInit {
     /// `√S·V'` of the truncated SVD of the training matrix, ratings less their mean, zero where there is no rating.
     SvdCentered,
-    /// As `svd_centered`, of the ratings as they are.
+    /// As `svd_centered`, of the ratings as they are on a scale that starts at 1, zero where there is no rating.
     SvdRaw,
-    /// Normal numbers of the same mean square as `svd_centered` would give.
+    /// Normal numbers of the same mean square as the factors of `svd_centered`.
     Random,
 }
 
@@ -63,7 +63,7 @@ pub struct LfgConfig {
     pub leaky_slope: f32,
     /// What the last layer passes its sums through; the paper's is `tanh`.
     pub output: OutputActivation,
-    /// Where the items' factors start; the paper's is the SVD, without saying of what.
+    /// Where the items' factors start; the paper's is the SVD of the training matrix.
     pub item_init: ItemInit,
     /// The items' first factors are multiplied by this. With `tanh` the unscaled ones are far too large. Not in the paper.
     #[schemars(range(min = 0.0, max = 100.0))]
@@ -89,7 +89,7 @@ pub struct LfgConfig {
     /// many ratings.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub bias_learning_rate_multiplier: Auto<f32>,
-    /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 1e-3, or 3e-4 for many ratings.
+    /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 2e-3, or 3e-4 for many ratings.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub weight_decay: Auto<f32>,
     /// Coupled L2 decay of the items' factors. Not in the paper. Automatic: 1e-3, or 1e-4 for many ratings.
@@ -121,14 +121,14 @@ impl Default for LfgConfig {
             widths: vec![512, 128],
             mask: 0.1,
             mask_up_to: Auto::Auto,
-            input_exponent: 0.5,
+            input_exponent: 0.7,
             indicator: true,
             side_information: true,
             batch_norm: true,
             leaky_slope: 0.01,
             output: OutputActivation::Tanh,
-            item_init: ItemInit::SvdCentered,
-            item_init_scale: 0.1,
+            item_init: ItemInit::SvdRaw,
+            item_init_scale: 0.15,
             train_items: true,
             item_features: false,
             cooccurrence_features: Auto::Auto,
@@ -153,6 +153,7 @@ impl LfgConfig {
         Self {
             mask: 0.0,
             mask_up_to: Auto::Value(1.0),
+            input_exponent: 0.6,
             item_features: true,
             weight_averaging: 0.995,
             ..Self::default()
@@ -194,7 +195,11 @@ impl Chosen {
         let plus = config.item_features;
         Self {
             cooccurrence_features: config.cooccurrence_features.or_else(|| if many { 50 } else { 30 }),
-            dropout: config.dropout.or_else(|| if plus && many { 0.3 } else { 0.5 }),
+            dropout: config.dropout.or_else(|| match (many, plus) {
+                (false, false) => 0.4,
+                (true, false) => 0.5,
+                (_, true) => 0.3,
+            }),
             learning_rate: config.learning_rate.or_else(|| if many || plus { 5e-4 } else { 3e-4 }),
             learning_rate_decay: config.learning_rate_decay.or_else(|| if many { 0.96 } else { 1.0 }),
             bias_multiplier: config.bias_learning_rate_multiplier.or_else(|| match (many, plus) {
@@ -202,10 +207,14 @@ impl Chosen {
                 (false, true) => 6.0,
                 (false, false) => 10.0,
             }),
-            weight_decay: config.weight_decay.or_else(|| if many { 3e-4 } else { 1e-3 }),
-            item_weight_decay: config.item_weight_decay.or_else(|| if many { 1e-4 } else { 1e-3 }),
+            weight_decay: config.weight_decay.or_else(|| if many { 3e-4 } else { 2e-3 }),
+            item_weight_decay: config.item_weight_decay.or_else(|| match (many, plus) {
+                (true, _) => 1e-4,
+                (false, true) => 2e-3,
+                (false, false) => 1e-3,
+            }),
             batch_size: config.batch_size.or_else(|| if many { 64 } else { 32 }),
-            epochs: config.epochs.or_else(|| if plus && !many { 13 } else { 40 }),
+            epochs: config.epochs.or_else(|| if plus && !many { 30 } else { 40 }),
         }
     }
 }

@@ -222,7 +222,11 @@ fn first_items(
     seed: u64,
 ) -> Vec<f32> {
     let (k, padded) = (shape.k, shape.padded());
-    let shift = if config.item_init == ItemInit::SvdRaw { 0.0 } else { mean };
+    let shift = match (config.item_init, ratings.feedback().scale()) {
+        // The lowest rating becomes one unit, whatever the scale.
+        (ItemInit::SvdRaw, Some(scale)) => scale.min - unit,
+        _ => mean,
+    };
     let svd = truncated_svd(ratings.by_user(), shift, k, seed);
     // A matrix in other units has singular values in other units: √S scales with the root.
     let roots: Vec<f32> = svd.s.iter().map(|s| config.item_init_scale * (s.max(0.0) / unit).sqrt()).collect();
