@@ -23,7 +23,7 @@ pub struct ItemMeanConfig {
 
 impl Default for ItemMeanConfig {
     fn default() -> Self {
-        Self { damping: 5.0 }
+        Self { damping: 2.0 }
     }
 }
 
