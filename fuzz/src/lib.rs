@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use foldin_core::registry::Settings;
 use foldin_core::{Csr, Dataset, Dictionary, Feedback, FitContext, Interactions, RatingScale, UserView};
@@ -92,16 +93,17 @@ fn check(outcome: Result<(Dataset, ReadReport), ReadError>) -> bool {
 /// If the machine has no room for a temporary folder.
 pub fn model(bytes: &[u8]) -> bool {
     let [which, content @ ..] = bytes else { return false };
-    let folder = tempfile::tempdir().expect("room for a temporary folder");
-    let path = folder.path().join("model");
-    write_model(&path);
-    let name =
-        ["manifest.json", "weights.safetensors", "items.jsonl", "features.json"][usize::from(*which) % 4];
-    std::fs::write(path.join(name), content).expect("room for a temporary file");
-    if name != "manifest.json" {
-        put_right(&path, name, content);
+    let mut files = sound_model().clone();
+    let name = MODEL_FILES[usize::from(*which) % 4];
+    if name != MODEL_FILES[0] {
+        files[0] = put_right(&files[0], name, content);
     }
-    match load(&path) {
+    files[usize::from(*which) % 4] = content.to_vec();
+    let folder = tempfile::tempdir().expect("room for a temporary folder");
+    for (name, content) in MODEL_FILES.iter().zip(&files) {
+        std::fs::write(folder.path().join(name), content).expect("room for a temporary file");
+    }
+    match load(folder.path()) {
         Ok(loaded) => {
             let mut scores = vec![0.0; loaded.model.n_items()];
             // Weights may be any numbers; what comes out is scores or an error.
@@ -115,11 +117,24 @@ pub fn model(bytes: &[u8]) -> bool {
     }
 }
 
-/// Writes a small sound model.
+/// The files of a model folder, the manifest first.
+pub const MODEL_FILES: [&str; 4] = ["manifest.json", "weights.safetensors", "items.jsonl", "features.json"];
+
+/// The files of a small sound model, in the order of [`MODEL_FILES`].
 ///
 /// # Panics
-/// If the machine has no room for it.
-pub fn write_model(path: &Path) {
+/// If the machine has no room for a temporary folder.
+pub fn sound_model() -> &'static [Vec<u8>; 4] {
+    static FILES: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("room for a temporary folder");
+        let path = folder.path().join("model");
+        write_model(&path);
+        MODEL_FILES.map(|name| std::fs::read(path.join(name)).expect("a saved model has all files"))
+    })
+}
+
+fn write_model(path: &Path) {
     let cells = [(0, 0, 1.0), (0, 1, 4.0), (1, 0, 2.0), (1, 2, 5.0), (2, 1, 3.0), (2, 2, 4.0)];
     let scale = Feedback::Explicit(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) });
     let keys = |word: &str| Dictionary::from_keys((0..3).map(|at| format!("{word}{at}")).collect());
@@ -137,14 +152,13 @@ pub fn write_model(path: &Path) {
     save(path, model.as_ref(), &context, SaveOptions::default()).expect("room for a model");
 }
 
-fn put_right(path: &Path, name: &str, content: &[u8]) {
-    let manifest = path.join("manifest.json");
-    let text = std::fs::read_to_string(&manifest).expect("a manifest was written");
-    let mut value: serde_json::Value = serde_json::from_str(&text).expect("a manifest is JSON");
+/// The manifest with the checksum that a file of this content has.
+fn put_right(manifest: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
+    let mut value: serde_json::Value = serde_json::from_slice(manifest).expect("a manifest is JSON");
     let hash = Sha256::digest(content).iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
         out
     });
     value["files"][name] = hash.into();
-    std::fs::write(manifest, value.to_string()).expect("room for a manifest");
+    value.to_string().into_bytes()
 }
