@@ -93,7 +93,7 @@ fn write_ratings(path: &Path, lines: usize, user_prefix: &str, item_prefix: &str
         item += 1 + random.below(2 * ITEMS / (2 * PER_USER) / 2 - 1);
         left -= 1;
         let half_stars = 1 + random.below(10);
-        let rating = (half_stars / 2, if half_stars % 2 == 0 { 0 } else { 5 });
+        let rating = (half_stars / 2, if half_stars.is_multiple_of(2) { 0 } else { 5 });
         let time = 1_147_868_000 + 37 * (line as u64 % 10_000_000);
         writeln!(out, "{user_prefix}{user},{item_prefix}{item},{}.{},{time}", rating.0, rating.1)?;
     }

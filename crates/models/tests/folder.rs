@@ -1,4 +1,5 @@
 //! Model folders: what is written loads, and what is damaged is named.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use foldin_core::{
 use foldin_models::folder::{SaveError, SaveOptions, SavedContext, load, save};
 use foldin_models::{find, registry};
 use proptest::prelude::*;
+use sha2::Digest;
 
 fn dataset() -> Dataset {
     let triples: Vec<(u32, u32, f32)> = (0..24u32)
@@ -125,11 +127,41 @@ fn damage_is_named() {
     assert!(error.contains("manifest.json") && error.contains("bias-svd"), "{error}");
 }
 
+/// Puts other bytes in the place of a file and makes the manifest agree, as somebody who edits a model on purpose would.
+fn forge(folder: &Path, file: &str, bytes: &[u8]) {
+    let path = folder.join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let sum: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    manifest["files"][file] = sum.into();
+    fs::write(folder.join(file), bytes).unwrap();
+    fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+#[test]
+fn a_forged_catalogue_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = write(folder.path(), "bias-svd");
+    let text = fs::read_to_string(out.join("items.jsonl")).unwrap();
+    for (from, to, reason) in [
+        ("\"key\":\"i1\"", "\"key\":\"i0\"", "the key `i0` appears twice"),
+        ("\"key\":\"i1\"", "\"key\":\"j1\"", "not those the model was fitted with"),
+        ("\"title\":\"i1\"", "\"title\":1", "line 2"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        forge(&out, "items.jsonl", text.replacen(from, to, 1).as_bytes());
+        let error = load(&out).unwrap_err().to_string();
+        assert!(error.contains("items.jsonl") && error.contains(reason), "{error}");
+    }
+}
+
+/// Models with a golden folder. A model is added once what it keeps has settled.
+const GOLDEN: [&str; 3] = ["bias", "svd", "bias-svd"];
+
 /// A folder written by format 1 must load, and predict what it predicted, for ever.
 #[test]
 fn the_golden_folder_of_format_1_loads() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
-    for name in ["bias", "lfg-bayes"] {
+    for name in GOLDEN {
         let text = fs::read_to_string(fixture.join(name).with_extension("json")).unwrap();
         let expected: Vec<f32> = serde_json::from_str(&text).unwrap();
         for (got, expected) in predictions(&fixture.join(name)).iter().zip(&expected) {
@@ -145,7 +177,7 @@ fn the_golden_folder_of_format_1_loads() {
 fn write_the_golden_folders() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
     fs::create_dir_all(&fixture).unwrap();
-    for name in ["bias", "lfg-bayes"] {
+    for name in GOLDEN {
         let out = write(&fixture, name);
         let text = serde_json::to_string(&predictions(&out)).unwrap();
         fs::write(fixture.join(name).with_extension("json"), text).unwrap();
@@ -164,5 +196,27 @@ proptest! {
         let name = ["weights.safetensors", "items.jsonl", "features.json", "manifest.json"][file];
         fs::write(out.join(name), bytes).unwrap();
         prop_assert!(load(&out).is_err());
+    }
+
+    /// With checksums that agree, everything behind them sees the change: an error or another model, and never a panic.
+    #[test]
+    fn forged_files_never_panic(
+        model in 0..GOLDEN.len(),
+        file in 0usize..3,
+        place in 0.0f64..1.0,
+        byte in any::<u8>(),
+        cut in proptest::bool::weighted(0.2),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let out = write(folder.path(), GOLDEN[model]);
+        let name = ["weights.safetensors", "items.jsonl", "features.json"][file];
+        let mut bytes = fs::read(out.join(name)).unwrap();
+        let at = (place * bytes.len() as f64) as usize;
+        if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        forge(&out, name, &bytes);
+        if let Ok(loaded) = load(&out) {
+            let mut scores = vec![0.0; 12];
+            let _ = loaded.model.score(&[UserView::new(&[0, 3], &[8.0, 2.0])], &mut scores);
+        }
     }
 }

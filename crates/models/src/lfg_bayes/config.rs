@@ -33,8 +33,8 @@ pub struct LfgBayesConfig {
     /// Number of features in the prior of users that say what they rated, whatever the ratings; 0 leaves them out.
     #[schemars(range(min = 0, max = 512))]
     pub user_implicit_features: usize,
-    /// Random parts of each training user's history that the prior of users is fitted on besides the whole, so that it suits
-    /// users with few ratings.
+    /// Random parts of each training user's history that the priors of users with few ratings are fitted on, for each of 0, 1,
+    /// 2, 4, 8, … ratings; 0 gives every user the prior of whole histories.
     #[schemars(range(min = 0, max = 64))]
     pub subsampled_histories: usize,
 }

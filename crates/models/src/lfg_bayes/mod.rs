@@ -3,10 +3,12 @@
 //! `r_ui = μ + b_u + b_i + u_u·q_i + e`, `e ~ N(0, σ²)`; with `x_u = [u_u; b_u]` and `y_i = [q_i; b_i]`, priors
 //! `x_u ~ N(B_u'φ_u, Λ_u⁻¹)` and `y_i ~ N(B_i'ψ_i, Λ_i⁻¹)`.
 
+mod by_count;
 mod config;
 mod history;
 mod model;
 mod prior;
+mod serve;
 mod step;
 mod train;
 

@@ -1,243 +1,166 @@
-//! The fitted model: users' posteriors from their histories, predictions with variances.
+//! The fitted model: predictions, their variances, and what a model folder keeps.
 
 use foldin_core::{
     Capabilities, Factors, Feedback, Generator, ItemFactors, ItemId, LoadError, ModelFamily, ModelParts,
     Recommender, ScoreError, Tensor, UserView,
 };
-use foldin_nn::gaussian::{Workspace, packed_len, posterior};
-use foldin_nn::kernels::{axpy, dot};
+use foldin_nn::gaussian::{QuantisedRows, packed_len};
+use foldin_nn::kernel;
+use foldin_nn::kernels::{dot, dot_in};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::LfgBayes;
+use super::by_count::CountPriors;
 use super::history::HistoryFeatures;
 use super::prior::Prior;
-use super::step::Side;
+use super::serve::{Pool, USERS_AT_ONCE};
 
-/// Posteriors of the items in the units of the ratings.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Posterior {
-    pub(super) n: usize,
-    /// `k + 1`: factors and bias.
-    pub(super) order: usize,
-    /// `[n × order]`.
-    pub(super) means: Vec<f32>,
-    /// `[n × order (order + 1) / 2]`: covariances, packed.
-    pub(super) covariances: Vec<f32>,
-}
-
-impl Posterior {
-    /// The users' side takes the unit of the ratings, so of an item only the bias is scaled.
-    pub(super) fn of(items: &Side, deviation: f32) -> Self {
-        let order = items.order;
-        let k = order - 1;
-        let n = items.moments.n_rows();
-        let mut means = items.own_means();
-        let len = packed_len(order);
-        let mut covariances = vec![0.0; n * len];
-        covariances.par_chunks_mut(len).zip(means.par_chunks(order)).enumerate().for_each(
-            |(item, (out, mean))| {
-                let mut moments = vec![0.0; packed_len(order + 1)];
-                items.moments.copy_row(item, &mut moments);
-                out[..packed_len(k)].copy_from_slice(&moments[..packed_len(k)]);
-                // In the moments the bias comes after the constant.
-                out[packed_len(k)..packed_len(k) + k].copy_from_slice(&moments[packed_len(order)..][..k]);
-                out[packed_len(k) + k] = moments[packed_len(order) + order];
-                let mut at = 0;
-                for i in 0..order {
-                    for j in 0..=i {
-                        out[at] -= mean[i] * mean[j];
-                        at += 1;
-                    }
-                }
-                out[packed_len(k)..].iter_mut().for_each(|x| *x *= deviation);
-                out[packed_len(k) + k] *= deviation;
-            },
-        );
-        means.chunks_exact_mut(order).for_each(|row| row[k] *= deviation);
-        Self { n, order, means, covariances }
-    }
-}
-
-/// What a model was fitted with, for its notes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Used {
-    pub(super) user_side: bool,
-    pub(super) item_side: bool,
+/// What a model was fitted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Inputs {
+    /// Fields of side information of users.
+    pub(super) user_side: Vec<String>,
+    /// Fields of side information of items.
+    pub(super) item_side: Vec<String>,
+    /// Number of co-occurrence features.
     pub(super) cooccurrence: usize,
+    /// Columns of side information of users.
+    pub(super) user_side_width: usize,
+}
+
+/// All that a model is made of, in the unit of the ratings.
+pub(super) struct Parameters {
+    /// `k + 1`.
+    pub(super) order: usize,
+    pub(super) mean: f32,
+    pub(super) feedback: Feedback,
+    /// Variance of the noise.
+    pub(super) noise: f32,
+    /// `[n × order]`: posterior means of the items' factors and biases.
+    pub(super) means: Vec<f32>,
+    /// `[n × order (order + 1) / 2]`: their posterior covariances, packed.
+    pub(super) covariances: Vec<f32>,
+    /// What the covariances are multiples of, if they are rounded already.
+    pub(super) scales: Option<Vec<f32>>,
+    pub(super) priors: CountPriors,
+    pub(super) history: HistoryFeatures,
+    pub(super) inputs: Inputs,
 }
 
 /// A fitted `lfg-bayes`.
 #[derive(Clone, Debug)]
 pub struct LfgBayesModel {
-    items: ItemFactors,
+    pub(super) items: ItemFactors,
     feedback: Feedback,
-    noise: f32,
-    prior: Prior,
-    side_width: usize,
-    history: HistoryFeatures,
-    used: Used,
-    posterior: Posterior,
-    /// `[n × width]`: `E[f f']` packed, then `E[f b]`.
-    table: Vec<f32>,
+    pub(super) noise: f32,
+    pub(super) covariances: QuantisedRows,
+    pub(super) priors: CountPriors,
+    pub(super) history: HistoryFeatures,
+    pub(super) inputs: Inputs,
+    pub(super) pool: Pool,
 }
 
 impl LfgBayesModel {
-    pub(super) fn new(
-        posterior: Posterior,
-        mean: f32,
-        feedback: Feedback,
-        noise: f32,
-        prior: Prior,
-        side_width: usize,
-        history: HistoryFeatures,
-        used: Used,
-    ) -> Self {
-        let (n, order) = (posterior.n, posterior.order);
-        let k = order - 1;
+    pub(super) fn new(parameters: Parameters) -> Self {
+        let Parameters { order, mean, feedback, noise, means, covariances, scales, priors, history, inputs } =
+            parameters;
+        let (k, n) = (order - 1, means.len() / order);
         let mut items = ItemFactors { k, m: Vec::with_capacity(n * k), bias: Vec::with_capacity(n), mean };
-        for row in posterior.means.chunks_exact(order) {
+        for row in means.chunks_exact(order) {
             items.m.extend_from_slice(&row[..k]);
             items.bias.push(row[k]);
         }
-        let (len, width) = (packed_len(order), packed_len(order) + order);
-        let mut table = vec![0.0; n * width];
-        for (item, row) in table.chunks_exact_mut(width).enumerate() {
-            let (q, b) = (items.row(item), items.bias[item]);
-            let cov = &posterior.covariances[item * len..(item + 1) * len];
-            let mut at = 0;
-            for i in 0..k {
-                for j in 0..=i {
-                    row[at] = q[i] * q[j] + cov[at];
-                    at += 1;
-                }
-            }
-            row[at..at + k].copy_from_slice(q);
-            row[at + k] = 1.0;
-            at += k + 1;
-            for j in 0..k {
-                row[at + j] = q[j] * b + cov[packed_len(k) + j];
-            }
-            row[at + k] = b;
-        }
-        Self { items, feedback, noise, prior, side_width, history, used, posterior, table }
+        let covariances = match scales {
+            Some(scales) => QuantisedRows::with_scales(&covariances, scales),
+            None => QuantisedRows::new(&covariances, packed_len(order)),
+        };
+        Self { items, feedback, noise, covariances, priors, history, inputs, pool: Pool::default() }
     }
 
     pub(super) fn load(mut parts: ModelParts) -> Result<Self, LoadError> {
         let means = parts.take("item_means", &[None, None])?;
         let (n, order) = (means.shape[0], means.shape[1]);
-        let covariances = parts.take("item_covariances", &[Some(n), Some(packed_len(order))])?.data;
+        let len = packed_len(order);
         let vectors = parts.take("history_vectors", &[Some(n), None])?;
         let history = HistoryFeatures { width: vectors.shape[1], vectors: vectors.data };
-        let side_width: usize = parts.get("user_side_width")?;
-        let width = side_width + 1 + history.len();
-        let prior = Prior {
-            weights: parts.take("user_prior_weights", &[Some(width), Some(order)])?.data,
-            precision: parts.take("user_prior_precision", &[Some(order)])?.data,
-        };
-        let posterior = Posterior { n, order, means: means.data, covariances };
-        Ok(Self::new(
-            posterior,
-            parts.get("mean")?,
-            parts.get("feedback")?,
-            parts.get("noise")?,
-            prior,
-            side_width,
+        let inputs: Inputs = parts.get("inputs")?;
+        let counts: Vec<usize> = parts.get("user_prior_counts")?;
+        let rows = inputs.user_side_width + 1 + history.len();
+        let weights = parts.take("user_prior_weights", &[Some(counts.len()), Some(rows), Some(order)])?.data;
+        let precision = parts.take("user_prior_precision", &[Some(counts.len()), Some(order)])?.data;
+        if order == 0 || counts.first() != Some(&0) || !counts.windows(2).all(|pair| pair[0] < pair[1]) {
+            return Err(LoadError::Meta { key: "user_prior_counts".to_owned() });
+        }
+        let priors = weights.chunks_exact(rows * order).zip(precision.chunks_exact(order));
+        let priors = priors
+            .map(|(weights, precision)| Prior { weights: weights.to_vec(), precision: precision.to_vec() });
+        Ok(Self::new(Parameters {
+            order,
+            mean: parts.get("mean")?,
+            feedback: parts.get("feedback")?,
+            noise: parts.get("noise")?,
+            means: means.data,
+            covariances: parts.take("item_covariances", &[Some(n), Some(len)])?.data,
+            scales: Some(parts.take("item_covariance_scales", &[Some(len)])?.data),
+            priors: CountPriors { counts, priors: priors.collect() },
             history,
-            parts.get("used")?,
-        ))
+            inputs,
+        }))
     }
 
-    /// Posterior of one user: mean in `mean`, covariance in `work`.
-    fn user(&self, user: &UserView<'_>, work: &mut Workspace, mean: &mut [f32]) -> Result<(), ScoreError> {
-        user.check(self.n_items())?;
-        let order = self.posterior.order;
-        let weight = 1.0 / self.noise;
-        mean.fill(0.0);
-        for (&column, &value) in user.features.columns.iter().zip(user.features.values) {
-            if column as usize >= self.side_width {
-                if self.side_width == 0 {
-                    continue;
-                }
-                return Err(ScoreError::Shape {
-                    what: "columns of user features",
-                    expected: self.side_width,
-                    got: column as usize + 1,
-                });
-            }
-            axpy(value, &self.prior.weights[column as usize * order..][..order], mean);
-        }
-        let mut features = vec![0.0; 1 + self.history.len()];
-        features[0] = 1.0;
-        self.history.write(user.items, &mut features[1..]);
-        for (at, &x) in features.iter().enumerate() {
-            axpy(x, &self.prior.weights[(self.side_width + at) * order..][..order], mean);
-        }
-        let width = packed_len(order) + order;
-        let mut sums = vec![0.0; width];
-        let mut right = vec![0.0; order];
-        for (&item, &value) in user.items.iter().zip(user.values) {
-            let row = &self.table[item as usize * width..(item as usize + 1) * width];
-            axpy(1.0, row, &mut sums);
-            axpy(value - self.items.mean, &row[packed_len(order - 1)..packed_len(order)], &mut right);
-        }
-        for j in 0..order {
-            right[j] = self.prior.precision[j] * mean[j] + weight * (right[j] - sums[packed_len(order) + j]);
-        }
-        posterior(&sums, weight, &self.prior.precision, &right, work, mean);
-        if mean.iter().any(|x| !x.is_finite()) {
-            return Err(ScoreError::NotFinite { what: "a generated factor" });
-        }
-        Ok(())
+    /// `k + 1`: factors and bias.
+    pub(super) fn order(&self) -> usize {
+        self.items.k + 1
     }
 
-    fn factors(&self, users: &[UserView<'_>], covariance: bool) -> Result<Factors, ScoreError> {
-        let (n, order) = (users.len(), self.posterior.order);
-        let k = order - 1;
-        let rows: Result<Vec<(Vec<f32>, Vec<f32>)>, ScoreError> = users
-            .par_iter()
-            .map(|user| {
-                let (mut work, mut mean) = (Workspace::new(order), vec![0.0; order]);
-                self.user(user, &mut work, &mut mean)?;
-                let mut cov = Vec::new();
-                if covariance {
-                    (0..order).for_each(|row| cov.extend_from_slice(work.covariance_row(row)));
+    /// Factors of each user, with covariances if wanted.
+    fn factors(&self, users: &[UserView<'_>], with_covariance: bool) -> Result<Factors, ScoreError> {
+        self.check_users(users)?;
+        let (n, order, k) = (users.len(), self.order(), self.items.k);
+        let square = if with_covariance { order * order } else { 0 };
+        let mut out = Factors { k, u: vec![0.0; n * k], bias: vec![0.0; n], covariance: None };
+        let mut covariance = vec![0.0; n * square];
+        let some = |users: &[UserView<'_>], u: &mut [f32], bias: &mut [f32], covariance: &mut [f32]| {
+            self.posteriors(users, |at, posterior| {
+                u[at * k..(at + 1) * k].copy_from_slice(&posterior.mean[..k]);
+                bias[at] = posterior.mean[k];
+                let covariance = &mut covariance[at * square..(at + 1) * square];
+                for (at, out) in covariance.iter_mut().enumerate() {
+                    *out = posterior.work.covariance(at / order, at % order);
                 }
-                Ok((mean, cov))
             })
-            .collect();
-        let mut out = Factors {
-            k,
-            u: Vec::with_capacity(n * k),
-            bias: Vec::with_capacity(n),
-            covariance: covariance.then(Vec::new),
         };
-        for (mean, cov) in rows? {
-            out.u.extend_from_slice(&mean[..k]);
-            out.bias.push(mean[k]);
-            if let Some(all) = &mut out.covariance {
-                all.extend(cov);
+        if n <= USERS_AT_ONCE {
+            some(users, &mut out.u, &mut out.bias, &mut covariance)?;
+        } else {
+            let chunks = users
+                .par_chunks(USERS_AT_ONCE)
+                .zip(out.u.par_chunks_mut(USERS_AT_ONCE * k))
+                .zip(out.bias.par_chunks_mut(USERS_AT_ONCE));
+            if with_covariance {
+                chunks
+                    .zip(covariance.par_chunks_mut(USERS_AT_ONCE * square))
+                    .try_for_each(|(((users, u), bias), covariance)| some(users, u, bias, covariance))?;
+            } else {
+                chunks.try_for_each(|((users, u), bias)| some(users, u, bias, &mut []))?;
             }
         }
+        out.covariance = with_covariance.then_some(covariance);
         Ok(out)
     }
 
     fn value(&self, factors: &Factors, user: usize, item: usize) -> f32 {
-        self.items.mean
-            + factors.bias[user]
-            + self.items.bias[item]
-            + dot(factors.row(user), self.items.row(item))
+        let base = self.items.mean + factors.bias[user];
+        base + self.items.bias[item] + dot(factors.row(user), self.items.row(item))
     }
 
     fn check_pairs(&self, users: usize, pairs: &[(u32, ItemId)]) -> Result<(), ScoreError> {
         let n_items = self.n_items();
         for &(user, item) in pairs {
             if user as usize >= users {
-                return Err(ScoreError::Shape {
-                    what: "position of a user",
-                    expected: users,
-                    got: user as usize,
-                });
+                let (expected, got) = (users, user as usize);
+                return Err(ScoreError::Shape { what: "position of a user", expected, got });
             }
             if item.index() >= n_items {
                 return Err(ScoreError::UnknownItem { item: item.0, n_items });
@@ -246,31 +169,39 @@ impl LfgBayesModel {
         Ok(())
     }
 
-    /// Variance of the rating of one item: noise, the user's uncertainty, the item's, and both together.
-    fn variance(&self, mean: &[f32], bias: f32, covariance: &[f32], item: usize) -> f32 {
-        let order = self.posterior.order;
-        let k = order - 1;
-        let own = &self.posterior.covariances[item * packed_len(order)..][..packed_len(order)];
+    /// Variance of the rating of one item by a user of factors `u` and `[order × order]` covariance `X`:
+    /// `σ² + f'Xf + g'Yg + tr(X_uu Y_qq)` with `f = [q; 1]`, `g = [u; 1]` and the item's covariance `Y` of `[q; b_i]`.
+    fn variance(&self, u: &[f32], covariance: &[f32], item: usize) -> f32 {
+        let (order, k) = (self.order(), self.items.k);
         let q = self.items.row(item);
-        let _ = bias;
-        let f = |i: usize| if i < k { q[i] } else { 1.0 };
-        // The item's own vector is [q; b], met by [u; 1].
-        let g = |i: usize| if i < k { mean[i] } else { 1.0 };
+        let f = |at: usize| q.get(at).copied().unwrap_or(1.0);
+        let g = |at: usize| u.get(at).copied().unwrap_or(1.0);
+        let mut own = self.covariances.row(item);
         let mut sum = self.noise;
-        let mut at = 0;
         for i in 0..order {
             for j in 0..=i {
-                let twice = if i == j { 1.0 } else { 2.0 };
-                let cov = covariance[i * order + j];
-                sum += twice * (f(i) * cov * f(j) + g(i) * own[at] * g(j));
-                if i < k {
-                    sum += twice * cov * own[at];
-                }
-                at += 1;
+                let both_triangles = if i == j { 1.0 } else { 2.0 };
+                let (x, y) = (covariance[i * order + j], own.next().unwrap_or(0.0));
+                let of_both = if i < k { x * y } else { 0.0 };
+                sum += both_triangles * (f(i) * x * f(j) + g(i) * y * g(j) + of_both);
             }
         }
-        sum
+        // Rounding of the covariances cannot take away more than the noise.
+        sum.max(self.noise)
     }
+}
+
+kernel! {
+    /// `out[i] = base + bias[i] + u·m_i` for every item.
+    fn score_items(simd, u: &[f32], base: f32, items: &ItemFactors, out: &mut [f32]) {
+        for (item, (out, &bias)) in out.iter_mut().zip(&items.bias).enumerate() {
+            *out = base + bias + dot_in(simd, u, items.row(item));
+        }
+    }
+}
+
+fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), ScoreError> {
+    if expected == got { Ok(()) } else { Err(ScoreError::Shape { what, expected, got }) }
 }
 
 impl Recommender for LfgBayesModel {
@@ -288,16 +219,10 @@ impl Recommender for LfgBayesModel {
 
     fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
         let n_items = self.n_items();
-        if out.len() != users.len() * n_items {
-            return Err(ScoreError::Shape {
-                what: "scores",
-                expected: users.len() * n_items,
-                got: out.len(),
-            });
-        }
+        check_len("scores", users.len() * n_items, out.len())?;
         let factors = self.factors(users, false)?;
-        out.par_chunks_mut(n_items.max(1)).enumerate().for_each(|(user, row)| {
-            row.iter_mut().enumerate().for_each(|(item, score)| *score = self.value(&factors, user, item));
+        out.par_chunks_mut(n_items.max(1)).enumerate().for_each(|(user, out)| {
+            score_items(factors.row(user), self.items.mean + factors.bias[user], &self.items, out);
         });
         Ok(())
     }
@@ -308,12 +233,10 @@ impl Recommender for LfgBayesModel {
         pairs: &[(u32, ItemId)],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        if out.len() != pairs.len() {
-            return Err(ScoreError::Shape { what: "predictions", expected: pairs.len(), got: out.len() });
-        }
+        check_len("predictions", pairs.len(), out.len())?;
         self.check_pairs(users.len(), pairs)?;
         let factors = self.factors(users, false)?;
-        out.par_iter_mut().with_min_len(1024).zip(pairs).for_each(|(out, &(user, item))| {
+        out.par_iter_mut().with_min_len(4096).zip(pairs).for_each(|(out, &(user, item))| {
             *out = self.feedback.clip(self.value(&factors, user as usize, item.index()));
         });
         Ok(())
@@ -326,23 +249,18 @@ impl Recommender for LfgBayesModel {
         mean: &mut [f32],
         variance: &mut [f32],
     ) -> Result<(), ScoreError> {
-        for len in [mean.len(), variance.len()] {
-            if len != pairs.len() {
-                return Err(ScoreError::Shape { what: "predictions", expected: pairs.len(), got: len });
-            }
-        }
+        check_len("predictions", pairs.len(), mean.len())?;
+        check_len("variances", pairs.len(), variance.len())?;
         self.check_pairs(users.len(), pairs)?;
         let factors = self.factors(users, true)?;
-        let square = self.posterior.order * self.posterior.order;
+        let square = self.order() * self.order();
         let covariance = factors.covariance.as_deref().unwrap_or_default();
-        mean.par_iter_mut().zip(variance).with_min_len(64).zip(pairs).for_each(
-            |((mean, variance), &(user, item))| {
-                let user = user as usize;
-                *mean = self.value(&factors, user, item.index());
-                let cov = &covariance[user * square..(user + 1) * square];
-                *variance = self.variance(factors.row(user), factors.bias[user], cov, item.index());
-            },
-        );
+        let outputs = mean.par_iter_mut().zip(variance).with_min_len(64);
+        outputs.zip(pairs).for_each(|((mean, variance), &(user, item))| {
+            let (user, item) = (user as usize, item.index());
+            *mean = self.value(&factors, user, item);
+            *variance = self.variance(factors.row(user), &covariance[user * square..][..square], item);
+        });
         Ok(())
     }
 
@@ -351,12 +269,12 @@ impl Recommender for LfgBayesModel {
     }
 
     fn notes(&self) -> Vec<String> {
-        let Used { user_side, item_side, cooccurrence } = self.used;
-        let used = |yes: bool| if yes { "used" } else { "none" };
+        let Inputs { user_side, item_side, cooccurrence, .. } = &self.inputs;
+        let list = |fields: &[String]| if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
         vec![
-            format!("side information of users: {}; of items: {}", used(user_side), used(item_side)),
+            format!("side information of users used: {}; of items: {}", list(user_side), list(item_side)),
             format!(
-                "{cooccurrence} co-occurrence features of items, {} features of a user's history",
+                "{cooccurrence} co-occurrence features of items and {} features of what a user rated, from the training ratings",
                 self.history.len()
             ),
         ]
@@ -364,21 +282,27 @@ impl Recommender for LfgBayesModel {
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
-        let Posterior { n, order, means, covariances } = &self.posterior;
-        let (n, order) = (*n, *order);
-        let mut put = |name: &str, shape: &[usize], data: &[f32]| {
-            parts.tensors.insert(name.to_owned(), Tensor::new(shape, data.to_vec()));
+        let (n, k, order) = (self.n_items(), self.items.k, self.order());
+        let mut put = |name: &str, shape: &[usize], data: Vec<f32>| {
+            parts.tensors.insert(name.to_owned(), Tensor::new(shape, data));
         };
+        let means = self.items.m.chunks_exact(k).zip(&self.items.bias);
+        let means = means.flat_map(|(row, &bias)| row.iter().copied().chain([bias])).collect();
         put("item_means", &[n, order], means);
-        put("item_covariances", &[n, packed_len(order)], covariances);
-        put("history_vectors", &[n, self.history.width], &self.history.vectors);
-        put("user_prior_weights", &[self.prior.weights.len() / order, order], &self.prior.weights);
-        put("user_prior_precision", &[order], &self.prior.precision);
+        put("item_covariances", &[n, packed_len(order)], self.covariances.values());
+        put("item_covariance_scales", &[packed_len(order)], self.covariances.scales().to_vec());
+        put("history_vectors", &[n, self.history.width], self.history.vectors.clone());
+        let CountPriors { counts, priors } = &self.priors;
+        let rows = self.inputs.user_side_width + 1 + self.history.len();
+        let weights = priors.iter().flat_map(|prior| prior.weights.iter().copied()).collect();
+        put("user_prior_weights", &[counts.len(), rows, order], weights);
+        let precision = priors.iter().flat_map(|prior| prior.precision.iter().copied()).collect();
+        put("user_prior_precision", &[counts.len(), order], precision);
+        parts.set("user_prior_counts", counts);
         parts.set("mean", self.items.mean);
         parts.set("feedback", self.feedback);
         parts.set("noise", self.noise);
-        parts.set("user_side_width", self.side_width);
-        parts.set("used", self.used);
+        parts.set("inputs", &self.inputs);
         parts
     }
 }

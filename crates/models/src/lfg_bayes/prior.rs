@@ -71,31 +71,30 @@ impl Prior {
         out
     }
 
-    /// Learns the precision: `1 / mean((posterior mean − prior mean)² + posterior variance)` over the rows with ratings.
+    /// Learns the precision: `1 / mean((posterior mean − prior mean)² + posterior variance)` over `count` rows, those that
+    /// are `rated`; `variance` is the sum of the posterior variances.
     pub(super) fn learn_precision(
         &mut self,
         means: &[f32],
         prior_means: &[f32],
         variance: &[f64],
+        count: f64,
         rated: impl Fn(usize) -> bool + Sync,
     ) {
         let order = self.precision.len();
         let partial = chunked(means.len() / order, 256, |rows| {
-            let mut sum = vec![0f64; order + 1];
+            let mut sum = vec![0f64; order];
             for row in rows.filter(|&row| rated(row)) {
                 let range = row * order..(row + 1) * order;
-                sum[order] += 1.0;
                 for ((sum, &x), &m) in sum.iter_mut().zip(&means[range.clone()]).zip(&prior_means[range]) {
                     *sum += (f64::from(x) - f64::from(m)).powi(2);
                 }
             }
             sum
         });
-        for at in 0..order {
+        for (at, precision) in self.precision.iter_mut().enumerate() {
             let squares: f64 = partial.iter().map(|sum| sum[at]).sum();
-            let count: f64 = partial.iter().map(|sum| sum[order]).sum();
-            let precision = count / (squares + variance[at]);
-            self.precision[at] = precision.clamp(PRECISIONS.0, PRECISIONS.1) as f32;
+            *precision = (count / (squares + variance[at])).clamp(PRECISIONS.0, PRECISIONS.1) as f32;
         }
     }
 }

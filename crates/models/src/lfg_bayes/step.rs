@@ -4,11 +4,16 @@
 //! factors and 1, plus the other's bias". So each side keeps the moments of `h = [factors; 1; bias]`, and one sum of `E[h h']` over
 //! the rated items holds everything the other side needs: precision, right side, and expected squared residuals.
 
+use std::ops::Range;
+
 use foldin_core::Csr;
-use foldin_core::parallel::chunked;
-use foldin_nn::gaussian::{CHUNK, Moments, Workspace, packed_len, packed_trace, posterior, set_row};
+use foldin_nn::gaussian::{CHUNK, Moments, RowSums, Workspace, packed_len, packed_trace, posterior, set_row};
 use foldin_nn::kernels::weighted_row_sums;
 use rayon::prelude::*;
+
+/// Chunks of rows whose sums are held at a time: enough that fetching all of the other side's moments once for each group
+/// is little beside summing them.
+const GROUP: usize = 16;
 
 /// Posteriors of one side, as the other side needs them.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,19 +38,13 @@ impl Side {
     pub(super) fn set_certain(&mut self, values: &[f32]) {
         let (order, stride) = (self.order, self.stride);
         let chunk_stride = self.moments.chunk_stride();
-        let mut own = vec![0.0; packed_len(order)];
-        let mut row_of = Row::new(order);
+        let mut moments_of = Row::new(order);
         for (row, x) in values.chunks_exact(order).enumerate() {
-            let mut at = 0;
-            for i in 0..order {
-                for j in 0..=i {
-                    own[at] = x[i] * x[j];
-                    at += 1;
-                }
-            }
-            row_of.fill(&own, x);
+            let products = (0..order).flat_map(|i| (0..=i).map(move |j| x[i] * x[j]));
+            moments_of.moments().iter_mut().zip(products).for_each(|(out, product)| *out = product);
+            moments_of.complete(x);
             let chunk = &mut self.moments.data_mut()[row / CHUNK * chunk_stride..][..chunk_stride];
-            set_row(chunk, row % CHUNK, &row_of.other_order(x));
+            set_row(chunk, row % CHUNK, &moments_of.own);
             write_means(&mut self.means[row * stride..(row + 1) * stride], x);
         }
     }
@@ -60,6 +59,32 @@ impl Side {
         }
         out
     }
+
+    /// Posterior covariances, `[n × order (order + 1) / 2]`: of factors, then bias, packed.
+    pub(super) fn own_covariances(&self) -> Vec<f32> {
+        let (order, k) = (self.order, self.order - 1);
+        let (n, len) = (self.moments.n_rows(), packed_len(order));
+        let means = self.own_means();
+        let mut out = vec![0.0; n * len];
+        out.par_chunks_mut(len).zip(means.par_chunks(order)).enumerate().for_each(|(row, (out, mean))| {
+            let mut moments = vec![0.0; packed_len(order + 1)];
+            self.moments.copy_row(row, &mut moments);
+            // In the moments the constant comes before the bias.
+            out[..packed_len(k)].copy_from_slice(&moments[..packed_len(k)]);
+            out[packed_len(k)..][..k].copy_from_slice(&moments[packed_len(order)..][..k]);
+            out[packed_len(k) + k] = moments[packed_len(order) + order];
+            let products = (0..order).flat_map(|i| (0..=i).map(move |j| mean[i] * mean[j]));
+            out.iter_mut().zip(products).for_each(|(out, product)| *out -= product);
+        });
+        out
+    }
+
+    /// Posterior variances, `[n × order]`: of factors, then bias.
+    pub(super) fn own_variances(&self) -> Vec<f32> {
+        let covariances = self.own_covariances();
+        let rows = covariances.chunks_exact(packed_len(self.order));
+        rows.flat_map(|row| (0..self.order).map(|at| row[packed_len(at) + at])).collect()
+    }
 }
 
 fn write_means(row: &mut [f32], x: &[f32]) {
@@ -73,33 +98,34 @@ fn write_means(row: &mut [f32], x: &[f32]) {
 struct Row {
     order: usize,
     packed: Vec<f32>,
+    own: Vec<f32>,
 }
 
 impl Row {
     fn new(order: usize) -> Self {
-        Self { order, packed: vec![0.0; packed_len(order + 1)] }
+        Self { order, packed: vec![0.0; packed_len(order + 1)], own: vec![0.0; packed_len(order + 1)] }
     }
 
-    /// Takes `E[x x']`, packed, and appends the row of `1`.
-    fn fill(&mut self, own: &[f32], mean: &[f32]) {
+    /// To be filled with `E[x x']`, packed, before [`Row::complete`].
+    fn moments(&mut self) -> &mut [f32] {
+        &mut self.packed[..packed_len(self.order)]
+    }
+
+    /// Appends the row of `1`, and for the own `h` puts it before the bias.
+    fn complete(&mut self, mean: &[f32]) {
+        let k = self.order - 1;
         let (head, last) = self.packed.split_at_mut(packed_len(self.order));
-        head.copy_from_slice(own);
         last[..self.order].copy_from_slice(mean);
         last[self.order] = 1.0;
-    }
-
-    /// The same with `1` before the bias.
-    fn other_order(&self, mean: &[f32]) -> Vec<f32> {
-        let k = self.order - 1;
-        let mut out = self.packed.clone();
-        let bias_row = &self.packed[packed_len(k)..][..=k];
-        let (one, bias) = out[packed_len(k)..].split_at_mut(k + 1);
+        let (factors, bias_row) = head.split_at(packed_len(k));
+        let (own_factors, rest) = self.own.split_at_mut(packed_len(k));
+        own_factors.copy_from_slice(factors);
+        let (one, bias) = rest.split_at_mut(k + 1);
         one[..k].copy_from_slice(&mean[..k]);
         one[k] = 1.0;
         bias[..k].copy_from_slice(&bias_row[..k]);
         bias[k] = mean[k];
         bias[k + 1] = bias_row[k];
-        out
     }
 }
 
@@ -110,82 +136,100 @@ pub(super) struct Summary {
     pub(super) residual: f64,
     /// `[order]`: sum of posterior variances over the rows with ratings.
     pub(super) variance: Vec<f64>,
+    /// Number of rows with ratings.
+    pub(super) rated: usize,
 }
 
-/// Updates all posteriors of `own`: `lists` are its ratings (`[n_own × n_other]`), centred; `weight` is `1 / σ²`;
-/// `prior_means` is `[n_own × order]`.
-pub(super) fn half_step(
-    own: &mut Side,
-    other: &Side,
-    lists: &Csr,
-    prior_means: &[f32],
-    precision: &[f32],
-    weight: f32,
-) -> Summary {
-    let order = own.order;
-    let (n, stride, chunk_stride) = (lists.n_rows(), own.stride, own.moments.chunk_stride());
-    let chunks: Vec<Summary> = own
-        .moments
-        .data_mut()
-        .par_chunks_mut(chunk_stride)
-        .zip(own.means.par_chunks_mut(CHUNK * stride))
-        .enumerate()
-        .map(|(chunk, (moments, means))| {
-            let rows = chunk * CHUNK..((chunk + 1) * CHUNK).min(n);
-            let task = Task { other, lists, prior_means, precision, weight, order };
-            task.run(rows, moments, means, stride)
-        })
-        .collect();
-    let mut total = Summary { residual: 0.0, variance: vec![0.0; order] };
-    for chunk in chunks {
-        total.residual += chunk.residual;
-        total.variance.iter_mut().zip(chunk.variance).for_each(|(total, x)| *total += x);
+impl Summary {
+    fn nothing(order: usize) -> Self {
+        Self { residual: 0.0, variance: vec![0.0; order], rated: 0 }
     }
-    total
+
+    fn add(&mut self, other: &Self) {
+        self.residual += other.residual;
+        self.variance.iter_mut().zip(&other.variance).for_each(|(sum, x)| *sum += x);
+        self.rated += other.rated;
+    }
 }
 
-/// One chunk of a half step.
-struct Task<'a> {
-    other: &'a Side,
-    lists: &'a Csr,
-    prior_means: &'a [f32],
-    precision: &'a [f32],
-    weight: f32,
-    order: usize,
+/// What the other side and the prior say to the rows that are updated.
+pub(super) struct Given<'a> {
+    pub(super) other: &'a Side,
+    /// `[n_own × n_other]`: centred ratings.
+    pub(super) lists: &'a Csr,
+    /// `[n_own × order]`.
+    pub(super) prior_means: &'a [f32],
+    /// `[order]`.
+    pub(super) precision: &'a [f32],
+    /// `1 / σ²`.
+    pub(super) weight: f32,
 }
 
-impl Task<'_> {
-    fn run(
+impl Given<'_> {
+    /// Updates all posteriors of `own`.
+    pub(super) fn update(&self, own: &mut Side) -> Summary {
+        let (order, stride, chunk_stride) = (own.order, own.stride, own.moments.chunk_stride());
+        let mut total = Summary::nothing(order);
+        let mut sums = RowSums::default();
+        let moments = own.moments.data_mut().chunks_mut(GROUP * chunk_stride);
+        let groups = moments.zip(own.means.chunks_mut(GROUP * CHUNK * stride));
+        for (group, (moments, means)) in groups.enumerate() {
+            let first = group * GROUP * CHUNK;
+            let end = (first + GROUP * CHUNK).min(self.lists.n_rows());
+            self.other.moments.sum_rows(self.lists, first..end, &mut sums);
+            let chunks: Vec<Summary> = moments
+                .par_chunks_mut(chunk_stride)
+                .zip(means.par_chunks_mut(CHUNK * stride))
+                .enumerate()
+                .map(|(chunk, (moments, means))| {
+                    let start = first + chunk * CHUNK;
+                    let rows = start..(start + CHUNK).min(end);
+                    self.update_chunk(rows, &sums, chunk * CHUNK, order, moments, means, stride)
+                })
+                .collect();
+            chunks.iter().for_each(|chunk| total.add(chunk));
+        }
+        total
+    }
+
+    /// Posteriors of one chunk of rows, whose sums begin at `at_sums`.
+    fn update_chunk(
         &self,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
+        all_sums: &RowSums,
+        at_sums: usize,
+        order: usize,
         moments: &mut [f32],
         means: &mut [f32],
         stride: usize,
     ) -> Summary {
-        let (order, other, lists) = (self.order, self.other, self.lists);
-        let width = other.moments.padded_len();
-        let mut sums = vec![0.0; rows.len() * width];
-        other.moments.sum_rows(lists, rows.clone(), &mut sums);
+        let (lists, precision, weight) = (self.lists, self.precision, self.weight);
         let mut weighted = vec![0.0; rows.len() * stride];
-        let offsets = &lists.offsets()[rows.start..=rows.end];
-        weighted_row_sums(offsets, lists.columns(), lists.values(), &other.means, stride, &mut weighted);
-        let mut out = Summary { residual: 0.0, variance: vec![0.0; order] };
+        weighted_row_sums(
+            &lists.offsets()[rows.start..=rows.end],
+            lists.columns(),
+            lists.values(),
+            &self.other.means,
+            stride,
+            &mut weighted,
+        );
+        let mut out = Summary::nothing(order);
         let mut work = Workspace::new(order);
-        let mut row_of = Row::new(order);
+        let mut moments_of = Row::new(order);
         let (mut right, mut mean) = (vec![0.0; order], vec![0.0; order]);
-        let mut own = vec![0.0; packed_len(order)];
+        let mut sums = vec![0.0; packed_len(order + 1)];
         for (at, row) in rows.enumerate() {
-            let sums = &sums[at * width..(at + 1) * width];
+            all_sums.copy_row(at_sums + at, &mut sums);
             let weighted = &weighted[at * stride..(at + 1) * stride];
             let prior = &self.prior_means[row * order..(row + 1) * order];
             let of_bias = &sums[packed_len(order)..][..order];
             for j in 0..order {
-                right[j] = self.precision[j] * prior[j] + self.weight * (weighted[j] - of_bias[j]);
+                right[j] = precision[j] * prior[j] + weight * (weighted[j] - of_bias[j]);
             }
-            posterior(sums, self.weight, self.precision, &right, &mut work, &mut mean);
-            work.second_moments(&mean, &mut own);
-            row_of.fill(&own, &mean);
-            set_row(moments, at, &row_of.other_order(&mean));
+            posterior(&sums, weight, precision, &right, &mut work, &mut mean);
+            work.second_moments(&mean, moments_of.moments());
+            moments_of.complete(&mean);
+            set_row(moments, at, &moments_of.own);
             write_means(&mut means[at * stride..(at + 1) * stride], &mean);
             let values = lists.row(row).1;
             if values.is_empty() {
@@ -195,19 +239,13 @@ impl Task<'_> {
             let cross: f64 =
                 mean.iter().zip(weighted).map(|(&x, &v)| f64::from(x) * f64::from(v)).sum::<f64>()
                     + f64::from(weighted[order]);
-            out.residual += squares - 2.0 * cross + f64::from(packed_trace(&row_of.packed, sums, order + 1));
+            let quadratic = f64::from(packed_trace(&moments_of.packed, &sums, order + 1));
+            out.residual += squares - 2.0 * cross + quadratic;
             for (j, variance) in out.variance.iter_mut().enumerate() {
-                *variance += f64::from(work.covariance_row(j)[j]);
+                *variance += f64::from(work.covariance(j, j));
             }
+            out.rated += 1;
         }
         out
     }
-}
-
-/// Mean of `x²` over chunks, used to scale ratings.
-pub(super) fn mean_square(values: &[f32], centre: f64) -> f64 {
-    let sums = chunked(values.len(), 1 << 16, |range| {
-        values[range].iter().map(|&x| (f64::from(x) - centre).powi(2)).sum::<f64>()
-    });
-    sums.into_iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -1,22 +1,27 @@
 //! The fit: users and items in turn, then what the priors and the noise learn from them.
 
+use foldin_core::parallel::chunked_sum;
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
-    Csr, Epoch, FitContext, FitError, Interactions, ModelFamily, Tensor, TrainState, TrainingData,
+    Csr, Epoch, Features, FitContext, FitError, Interactions, ModelFamily, Tensor, TrainState, TrainingData,
 };
-use foldin_nn::gaussian::Moments;
+use foldin_nn::gaussian::{Moments, packed_len};
 
 use super::LfgBayes;
-use super::config::LfgBayesConfig;
-use super::history::{HistoryFeatures, UserDesign};
-use super::model::{LfgBayesModel, Posterior, Used};
+use super::by_count::CountPriors;
+use super::config::{LfgBayesConfig, Sizes};
+use super::history::HistoryFeatures;
+use super::model::{Inputs, LfgBayesModel, Parameters};
 use super::prior::{Prior, Regression};
-use super::step::{Side, Summary, half_step, mean_square};
+use super::step::{Given, Side, Summary};
 use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
 
 /// Share of the ratings' variance that is taken for noise before the first iteration.
 const INITIAL_NOISE_SHARE: f64 = 0.64;
+
+/// Least share of the ratings' variance that is noise: without any, the weight of a rating would be infinite.
+const LEAST_NOISE_SHARE: f64 = 1e-6;
 
 /// Precision of every prior, in units of the ratings' own, until it is learned.
 const INITIAL_PRECISION: f32 = 1.0;
@@ -26,7 +31,6 @@ const ITERATIONS_BEFORE_PRECISIONS: usize = 2;
 
 /// Ratings in units of their standard deviation, so that no setting depends on the scale.
 struct Standardised {
-    mean: f64,
     deviation: f64,
     by_user: Csr,
     by_item: Csr,
@@ -35,67 +39,85 @@ struct Standardised {
 impl Standardised {
     fn of(ratings: &Interactions) -> Self {
         let mean = ratings.mean();
-        let variance = mean_square(ratings.by_user().values(), mean);
+        let values = ratings.by_user().values();
+        let squares = chunked_sum(values.len(), 1 << 16, |range| {
+            values[range].iter().map(|&x| (f64::from(x) - mean).powi(2)).sum()
+        });
         // Without any variance everything is the mean; any unit will do.
-        let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let deviation = if squares > 0.0 { (squares / values.len() as f64).sqrt() } else { 1.0 };
         let scaled = |csr: &Csr| {
             let values = csr.values().iter().map(|&r| ((f64::from(r) - mean) / deviation) as f32).collect();
             Csr::from_parts(csr.n_cols(), csr.offsets().to_vec(), csr.columns().to_vec(), values)
                 .expect("a copy of a valid matrix with other values")
         };
-        Self { mean, deviation, by_user: scaled(ratings.by_user()), by_item: scaled(ratings.by_item()) }
+        Self { deviation, by_user: scaled(ratings.by_user()), by_item: scaled(ratings.by_item()) }
     }
 }
 
-/// One side's prior, its regression and the current prior means.
-struct Learner<'a> {
-    design: &'a Design,
-    summed: &'a Design,
+/// One side: posteriors, prior, and how the prior is learned.
+struct Learner {
+    name: &'static str,
+    design: Design,
     regression: Regression,
     prior: Prior,
-    means: Vec<f32>,
+    prior_means: Vec<f32>,
+    side: Side,
 }
 
-impl<'a> Learner<'a> {
+impl Learner {
     fn new(
-        design: &'a Design,
-        summed: &'a Design,
-        gram: Vec<f64>,
+        name: &'static str,
+        design: Design,
+        ratings: &Csr,
         ridge: f64,
         order: usize,
     ) -> Result<Self, FitError> {
         let prior = Prior::flat(design.width(), order, INITIAL_PRECISION);
-        let means = prior.means(design);
         // The first dense column is the constant.
+        let gram = design.gram(|row| ratings.row_len(row) > 0);
         let regression = Regression::new(gram, ridge, design.sparse_width())?;
-        Ok(Self { design, summed, regression, prior, means })
+        let prior_means = prior.means(&design);
+        let side = Side::zeros(design.n_rows(), order);
+        Ok(Self { name, design, regression, prior, prior_means, side })
     }
 
-    /// Regresses the posterior means on the features, then learns the precision around that.
-    fn learn(&mut self, side: &Side, summary: &Summary, lists: &Csr, with_precision: bool) {
-        let order = side.order;
-        let rated = |row: usize| lists.row_len(row) > 0;
-        let means = side.own_means();
-        let right = self.summed.transposed_product(&means, order, rated);
-        self.prior.weights = self.regression.solve(&right, order);
-        self.means = self.prior.means(self.design);
+    /// Half an iteration: posteriors given the other side, then the prior given the posteriors.
+    fn update(&mut self, other: &Side, ratings: &Csr, noise: f64, with_precision: bool) -> Summary {
+        let given = Given {
+            other,
+            lists: ratings,
+            prior_means: &self.prior_means,
+            precision: &self.prior.precision,
+            weight: (1.0 / noise) as f32,
+        };
+        let summary = given.update(&mut self.side);
+        let rated = |row: usize| ratings.row_len(row) > 0;
+        let means = self.side.own_means();
+        let order = self.side.order;
+        self.prior.weights =
+            self.regression.solve(&self.design.transposed_product(&means, order, rated), order);
+        self.prior_means = self.prior.means(&self.design);
         if with_precision {
-            self.prior.learn_precision(&means, &self.means, &summary.variance, rated);
+            let count = summary.rated as f64;
+            self.prior.learn_precision(&means, &self.prior_means, &summary.variance, count, rated);
         }
+        summary
     }
 
-    fn put(&self, name: &str, state: &mut TrainState) {
+    fn put_prior(&self, state: &mut TrainState) {
         let Prior { weights, precision } = &self.prior;
-        let tensor = Tensor::new([self.design.width(), precision.len()], weights.clone());
-        state.tensors.insert(format!("{name}_weights"), tensor);
-        state.tensors.insert(format!("{name}_precision"), Tensor::new([precision.len()], precision.clone()));
+        let mut put = |what, shape: &[usize], data: &[f32]| {
+            state.tensors.insert(format!("{}_{what}", self.name), Tensor::new(shape, data.to_vec()));
+        };
+        put("prior_weights", &[self.design.width(), precision.len()], weights);
+        put("prior_precision", &[precision.len()], precision);
     }
 
-    fn take(&mut self, name: &str, state: &mut TrainState) -> Result<(), FitError> {
-        let shape = [self.design.width(), self.prior.precision.len()];
-        self.prior.weights = take(state, &format!("{name}_weights"), &shape)?;
-        self.prior.precision = take(state, &format!("{name}_precision"), &shape[1..])?;
-        self.means = self.prior.means(self.design);
+    fn take_prior(&mut self, state: &mut TrainState) -> Result<(), FitError> {
+        let shape = [self.design.width(), self.side.order];
+        self.prior.weights = take(state, &format!("{}_prior_weights", self.name), &shape)?;
+        self.prior.precision = take(state, &format!("{}_prior_precision", self.name), &shape[1..])?;
+        self.prior_means = self.prior.means(&self.design);
         Ok(())
     }
 }
@@ -112,120 +134,163 @@ fn take(state: &mut TrainState, name: &str, shape: &[usize]) -> Result<Vec<f32>,
     Ok(tensor.data)
 }
 
+/// All that changes from one iteration to the next.
+struct Trainer {
+    ratings: Standardised,
+    users: Learner,
+    items: Learner,
+    /// Variance of the noise, in units of the ratings' variance.
+    noise: f64,
+}
+
+impl Trainer {
+    /// Random factors of the items, everything else nought.
+    fn start(&mut self, deviation: f64, seed: u64) {
+        let mut random = Random::new(child_seed(seed, "initial factors"));
+        let order = self.items.side.order;
+        let mut first = vec![0.0; self.items.design.n_rows() * order];
+        for row in first.chunks_exact_mut(order) {
+            row[..order - 1].iter_mut().for_each(|x| *x = (random.normal() * deviation) as f32);
+        }
+        self.items.side.set_certain(&first);
+        self.noise = INITIAL_NOISE_SHARE;
+    }
+
+    fn update_users(&mut self, with_precision: bool) {
+        self.users.update(&self.items.side, &self.ratings.by_user, self.noise, with_precision);
+    }
+
+    fn iterate(&mut self, with_precision: bool) {
+        self.update_users(with_precision);
+        let summary = self.items.update(&self.users.side, &self.ratings.by_item, self.noise, with_precision);
+        self.noise = (summary.residual / self.ratings.by_item.n_entries() as f64).max(LEAST_NOISE_SHARE);
+    }
+
+    /// The posteriors of the users are the first thing that the next iteration makes anew, so they are not kept.
+    fn state(&self, epochs: usize) -> TrainState {
+        let mut state = TrainState { epochs, ..TrainState::default() };
+        self.users.put_prior(&mut state);
+        self.items.put_prior(&mut state);
+        state.numbers.insert("noise".to_owned(), self.noise);
+        let Side { moments, means, stride, .. } = &self.items.side;
+        let means = Tensor::new([moments.n_rows(), *stride], means.clone());
+        state.tensors.insert("item_means".to_owned(), means);
+        let moments = moments.data().to_vec();
+        state.tensors.insert("item_moments".to_owned(), Tensor::new([moments.len()], moments));
+        state
+    }
+
+    fn resume(&mut self, mut state: TrainState) -> Result<usize, FitError> {
+        self.users.take_prior(&mut state)?;
+        self.items.take_prior(&mut state)?;
+        self.noise = *state.numbers.get("noise").ok_or_else(|| unusable("it lacks `noise`"))?;
+        let side = &mut self.items.side;
+        let n = side.moments.n_rows();
+        side.means = take(&mut state, "item_means", &[n, side.stride])?;
+        let len = side.moments.data().len();
+        let moments = take(&mut state, "item_moments", &[len])?;
+        side.moments = Moments::from_data(n, side.order + 1, moments)
+            .ok_or_else(|| unusable("`item_moments` has another size"))?;
+        Ok(state.epochs)
+    }
+}
+
 pub(super) fn fit(
     config: &LfgBayesConfig,
     data: &TrainingData<'_>,
     ctx: &FitContext<'_>,
 ) -> Result<LfgBayesModel, FitError> {
     let ratings = explicit_ratings(LfgBayes::NAME, data)?;
-    let sizes = config.sizes(ratings.len());
-    let order = sizes.factors + 1;
+    let Sizes { factors, cooccurrence } = config.sizes(ratings.len());
+    let order = factors + 1;
     let seed = child_seed(ctx.seed, LfgBayes::NAME);
 
     ctx.progress.stage("features of users and items");
     let item_design =
-        ItemDesign { constant: true, side_information: config.item_side, cooccurrence: sizes.cooccurrence }
-            .build(data, seed);
+        ItemDesign { constant: true, side_information: config.item_side, cooccurrence }.build(data, seed);
     let history = HistoryFeatures::learn(ratings, config.user_implicit_features, seed);
-    let UserDesign { whole, summed, gram } =
-        UserDesign::build(data, config.user_side, &history, config.subsampled_histories, seed);
-
+    let user_side = side_rows(data.user_features, config.user_side);
+    let user_design = history.design(ratings.by_user(), user_side.clone());
     let scaled = Standardised::of(ratings);
-    let rated = |item: usize| scaled.by_item.row_len(item) > 0;
-    let mut for_users = Learner::new(&whole, &summed, gram, config.ridge, order)?;
-    let mut for_items =
-        Learner::new(&item_design, &item_design, item_design.gram(rated), config.ridge, order)?;
-    let mut users = Side::zeros(ratings.n_users(), order);
-    let mut items = Side::zeros(ratings.n_items(), order);
-    let mut noise = INITIAL_NOISE_SHARE;
-    let mut done = 0;
-
-    if let Some(mut state) = ctx.resume()? {
-        done = state.epochs;
-        for_users.take("user", &mut state)?;
-        for_items.take("item", &mut state)?;
-        noise = *state.numbers.get("noise").ok_or_else(|| unusable("it lacks `noise`"))?;
-        items.means = take(&mut state, "item_means", &[ratings.n_items(), items.stride])?;
-        let moments = state.tensors.remove("item_moments").map(|tensor| tensor.data).unwrap_or_default();
-        items.moments = Moments::from_data(ratings.n_items(), order + 1, moments)
-            .ok_or_else(|| unusable("`item_moments` has another size"))?;
-    } else {
-        let mut random = Random::new(child_seed(seed, "initial factors"));
-        let mut first = vec![0.0; ratings.n_items() * order];
-        for row in first.chunks_exact_mut(order) {
-            row[..order - 1].iter_mut().for_each(|x| *x = (random.normal() * config.initial_noise) as f32);
-        }
-        items.set_certain(&first);
-    }
-
-    for iteration in done..config.iterations {
-        let weight = (1.0 / noise) as f32;
-        let with_precision = iteration >= ITERATIONS_BEFORE_PRECISIONS;
-        let summary = half_step(
-            &mut users,
-            &items,
-            &scaled.by_user,
-            &for_users.means,
-            &for_users.prior.precision,
-            weight,
-        );
-        for_users.learn(&users, &summary, &scaled.by_user, with_precision);
-        let summary = half_step(
-            &mut items,
-            &users,
-            &scaled.by_item,
-            &for_items.means,
-            &for_items.prior.precision,
-            weight,
-        );
-        for_items.learn(&items, &summary, &scaled.by_item, with_precision);
-        noise = summary.residual / ratings.len() as f64;
-        if !noise.is_finite() {
-            return Err(FitError::Diverged {
-                model: LfgBayes::NAME,
-                epoch: iteration + 1,
-                what: "the variance of the noise",
-            });
-        }
-        // Without any noise the weight of a rating would be infinite.
-        noise = noise.max(1e-6);
-        let epoch = Epoch {
-            number: iteration + 1,
-            of: config.iterations,
-            train_rmse: Some(noise.sqrt() * scaled.deviation),
-            validation_rmse: None,
-        };
-        ctx.epoch_done(epoch, || {
-            let mut state = TrainState { epochs: iteration + 1, ..TrainState::default() };
-            for_users.put("user", &mut state);
-            for_items.put("item", &mut state);
-            state.numbers.insert("noise".to_owned(), noise);
-            let shape = [ratings.n_items(), items.stride];
-            state.tensors.insert("item_means".to_owned(), Tensor::new(shape, items.means.clone()));
-            let moments = items.moments.data().to_vec();
-            state.tensors.insert("item_moments".to_owned(), Tensor::new([moments.len()], moments));
-            state
-        })?;
-    }
-
-    let used = Used {
-        user_side: whole.sparse_width() > 0,
-        item_side: item_design.sparse_width() > 0,
-        cooccurrence: sizes.cooccurrence,
+    let mut trainer = Trainer {
+        users: Learner::new("user", user_design, &scaled.by_user, config.ridge, order)?,
+        items: Learner::new("item", item_design, &scaled.by_item, config.ridge, order)?,
+        ratings: scaled,
+        noise: 0.0,
     };
-    let posterior = Posterior::of(&items, scaled.deviation as f32);
-    let deviation = scaled.deviation as f32;
-    let Prior { mut weights, mut precision } = for_users.prior;
-    weights.iter_mut().for_each(|x| *x *= deviation);
-    precision.iter_mut().for_each(|x| *x /= deviation * deviation);
-    Ok(LfgBayesModel::new(
-        posterior,
-        scaled.mean as f32,
-        ratings.feedback(),
-        (noise * scaled.deviation * scaled.deviation) as f32,
-        Prior { weights, precision },
-        whole.sparse_width(),
+    let done = match ctx.resume()? {
+        Some(state) => trainer.resume(state)?,
+        None => {
+            trainer.start(config.initial_noise, seed);
+            0
+        }
+    };
+    let deviation = trainer.ratings.deviation;
+    for iteration in done..config.iterations {
+        trainer.iterate(iteration >= ITERATIONS_BEFORE_PRECISIONS);
+        let number = iteration + 1;
+        if !trainer.noise.is_finite() {
+            let what = "the variance of the noise";
+            return Err(FitError::Diverged { model: LfgBayes::NAME, epoch: number, what });
+        }
+        let train_rmse = Some(trainer.noise.sqrt() * deviation);
+        let epoch = Epoch { number, of: config.iterations, train_rmse, validation_rmse: None };
+        ctx.epoch_done(epoch, || trainer.state(number))?;
+    }
+
+    ctx.progress.stage("priors by number of ratings");
+    trainer.update_users(true);
+    let Trainer { users, items, noise, .. } = trainer;
+    let mut priors = CountPriors::learn(
+        ratings.by_user(),
+        &user_side,
+        &history,
+        &users.side,
+        users.prior,
+        config.ridge,
+        config.subsampled_histories,
+        seed,
+    )?;
+    let unit = deviation as f32;
+    priors.scale(unit);
+    let (mut means, mut covariances) = (items.side.own_means(), items.side.own_covariances());
+    scale_biases(&mut means, &mut covariances, order, unit);
+    let inputs = Inputs {
+        user_side: used_fields(data.user_features, config.user_side),
+        item_side: used_fields(data.item_features, config.item_side),
+        cooccurrence,
+        user_side_width: user_side.n_cols(),
+    };
+    Ok(LfgBayesModel::new(Parameters {
+        order,
+        mean: ratings.mean() as f32,
+        feedback: ratings.feedback(),
+        noise: noise as f32 * unit * unit,
+        means,
+        covariances,
+        scales: None,
+        priors,
         history,
-        used,
-    ))
+        inputs,
+    }))
+}
+
+/// Puts the items into the unit of the ratings: of their factors and biases only the biases carry one, since the users'
+/// factors take it up.
+fn scale_biases(means: &mut [f32], covariances: &mut [f32], order: usize, unit: f32) {
+    means.chunks_exact_mut(order).for_each(|row| row[order - 1] *= unit);
+    for row in covariances.chunks_exact_mut(packed_len(order)) {
+        row[packed_len(order - 1)..].iter_mut().for_each(|x| *x *= unit);
+        row[packed_len(order) - 1] *= unit;
+    }
+}
+
+fn side_rows(features: &Features, used: bool) -> Csr {
+    if used { features.rows().clone() } else { Csr::empty(features.n_rows(), 0) }
+}
+
+/// Names of the fields of side information that were used.
+fn used_fields(features: &Features, used: bool) -> Vec<String> {
+    let fields = features.schema().fields();
+    if used { fields.iter().map(|field| field.name.clone()).collect() } else { Vec::new() }
 }
