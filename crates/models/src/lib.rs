@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
+//! | [`mod@registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
@@ -14,6 +14,8 @@
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
+
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
 pub mod bias;
 pub mod bias_svd;

@@ -208,13 +208,18 @@ proptest! {
         cut in proptest::bool::weighted(0.2),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let out = write(folder.path(), GOLDEN[model]);
+        let out = folder.path();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(GOLDEN[model]);
+        for entry in fs::read_dir(golden).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), out.join(entry.file_name())).unwrap();
+        }
         let name = ["weights.safetensors", "items.jsonl", "features.json"][file];
         let mut bytes = fs::read(out.join(name)).unwrap();
         let at = (place * bytes.len() as f64) as usize;
         if cut { bytes.truncate(at) } else { bytes[at] = byte }
-        forge(&out, name, &bytes);
-        if let Ok(loaded) = load(&out) {
+        forge(out, name, &bytes);
+        if let Ok(loaded) = load(out) {
             let mut scores = vec![0.0; 12];
             let _ = loaded.model.score(&[UserView::new(&[0, 3], &[8.0, 2.0])], &mut scores);
         }
