@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`mod@registry`] | [`registry()`](registry::registry), [`find`](registry::find): every model by name |
+//! | [`mod@registry`] | [`find`]: every model by name |
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |

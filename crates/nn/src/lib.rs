@@ -1,5 +1,7 @@
 //! Kernels of Foldin's models: instruction sets chosen at run time, sparse and dense layers, optimisers, retrieval.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
+
 pub mod adam;
 pub mod dense_layer;
 pub mod dropout;

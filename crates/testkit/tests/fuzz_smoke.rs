@@ -77,10 +77,8 @@ fn smoke(examples: &[Vec<u8>], rounds: usize, target: fn(&[u8]) -> bool) {
         for _ in 0..rounds {
             let mut bytes = example.clone();
             mutate(&mut bytes, &mut random);
-            if let Err(panic) = std::panic::catch_unwind(|| target(&bytes)) {
-                eprintln!("on {:?}", String::from_utf8_lossy(&bytes));
-                std::panic::resume_unwind(panic);
-            }
+            let outcome = std::panic::catch_unwind(|| target(&bytes));
+            assert!(outcome.is_ok(), "panicked on {:?}", String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -295,7 +295,8 @@ fn the_frozen_generator_is_the_trained_one() {
         let items = Features::none(7);
         let data = TrainingData { interactions: &ratings, user_features: &users, item_features: &items };
         let batches = Batches::new(data, &config, 16, MEAN, 1.0, 5);
-        let expected = twin.generate(&batches.prepare(&[order.clone()], 0).batches[0], &weights(network));
+        let expected =
+            twin.generate(&batches.prepare(std::slice::from_ref(&order), 0).batches[0], &weights(network));
         let views: Vec<UserView<'_>> = order.iter().map(|&user| data.user(user as usize)).collect();
         let together = frozen.generate(&views);
         for (user, view) in views.iter().enumerate() {
