@@ -104,7 +104,7 @@ pub fn describe<C: ModelConfig>(default: &C) -> Vec<ConfigKey> {
         .map(|(key, default, property)| ConfigKey {
             key: key.clone(),
             kind: kind_in_words(&property),
-            default: default.clone(),
+            default: shortest(default),
             range: range_in_words(&property),
             meaning: property
                 .get("description")
@@ -163,6 +163,16 @@ pub fn overlay<C: ModelConfig>(
         .map_err(|error| ConfigError::Conflict { model: model.to_owned(), reason: error.to_string() })?;
     config.check().map_err(|reason| ConfigError::Conflict { model: model.to_owned(), reason })?;
     Ok(config)
+}
+
+/// A number that was an `f32` in as few digits as an `f32` needs: 0.1, not 0.10000000149011612.
+fn shortest(value: &Value) -> Value {
+    let Some(wide) = value.as_f64().filter(|_| value.is_f64()) else { return value.clone() };
+    let narrow = wide as f32;
+    if f64::from(narrow).to_bits() != wide.to_bits() {
+        return value.clone();
+    }
+    narrow.to_string().parse::<f64>().map_or_else(|_| value.clone(), Value::from)
 }
 
 fn schema_of<C: ModelConfig>() -> Value {
@@ -324,6 +334,13 @@ mod tests {
         assert_eq!(keys[1].range, "> 0");
         assert_eq!(keys[2].kind, "svd | random");
         assert_eq!(keys[2].meaning, "Where to begin.");
+    }
+
+    #[test]
+    fn narrow_numbers_are_shown_in_few_digits() {
+        assert_eq!(shortest(&Value::from(f64::from(0.1f32))), Value::from(0.1));
+        assert_eq!(shortest(&Value::from(0.1f64)), Value::from(0.1));
+        assert_eq!(shortest(&Value::from(3)), Value::from(3));
     }
 
     #[test]

@@ -36,13 +36,13 @@ pub enum ItemInit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LfgConfig {
-    /// Number of factors k. The paper does not say.
+    /// Number of factors k; the paper's is 50.
     #[schemars(range(min = 1, max = 512))]
     pub factors: usize,
     /// Widths of the hidden layers, at least one. The paper does not say.
     pub widths: Vec<usize>,
-    /// Share of a user's ratings hidden from the input in each epoch, drawn afresh; the loss is on all ratings. The paper masks, but
-    /// does not say how much.
+    /// Share of a user's ratings hidden from the input in each epoch, drawn afresh; the paper's is 0.1. The loss is on all ratings,
+    /// hidden ones included, which the paper leaves open.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub mask: f32,
     /// If given, the share hidden is drawn for each user and epoch uniformly between `mask` and this; it must be no less. Not in
