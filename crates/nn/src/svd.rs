@@ -50,7 +50,8 @@ pub struct Svd {
 #[must_use]
 pub fn truncated_svd(matrix: &Csr, shift: f32, k: usize, seed: u64) -> Svd {
     let (n, m) = (matrix.n_rows(), matrix.n_cols());
-    let block = (k + (k / 2).clamp(10, 32)).min(n).min(m);
+    // Whole registers: the tail of a row costs as much as the rest of it.
+    let block = (k + (k / 2).clamp(10, 32)).next_multiple_of(16).min(n).min(m);
     if block == 0 || k == 0 {
         return Svd { k, u: vec![0.0; n * k], s: vec![0.0; k], v: vec![0.0; m * k] };
     }
