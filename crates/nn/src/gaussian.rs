@@ -3,7 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`moments`] | [`Moments`]: second moments of many vectors, summed over the rows of a sparse matrix, for training |
-//! | [`posterior`] | [`posterior()`]: covariance and mean from a precision matrix |
+//! | [`mod@posterior`] | [`posterior()`]: covariance and mean from a precision matrix |
 //! | [`quantised`] | [`QuantisedRows`]: rows of eight-bit numbers, summed exactly, for serving |
 //! | [`products`] | [`RowProducts`]: Gram matrices of gathered rows, for serving |
 //!
