@@ -98,6 +98,15 @@ pub trait Generator: Recommender {
     /// As [`Recommender::score`].
     fn generate(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError>;
 
+    /// As [`Generator::generate`], with [`Factors::covariance`] from models that have one. Separate, because writing the
+    /// covariance costs more than what most callers want.
+    ///
+    /// # Errors
+    /// As [`Recommender::score`].
+    fn generate_with_covariance(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
+        self.generate(users)
+    }
+
     /// The factors of all items.
     fn items(&self) -> &ItemFactors;
 }

@@ -312,6 +312,10 @@ impl Generator for LfgBayesModel {
         self.factors(users, false)
     }
 
+    fn generate_with_covariance(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
+        self.factors(users, true)
+    }
+
     fn items(&self) -> &ItemFactors {
         &self.items
     }
