@@ -104,7 +104,7 @@ pub fn describe<C: ModelConfig>(default: &C) -> Vec<ConfigKey> {
         .map(|(key, default, property)| ConfigKey {
             key: key.clone(),
             kind: kind_in_words(&property),
-            default: shortest(default),
+            default: default.clone(),
             range: range_in_words(&property),
             meaning: property
                 .get("description")
@@ -166,22 +166,24 @@ pub fn overlay<C: ModelConfig>(
 }
 
 /// A number that was an `f32` in as few digits as an `f32` needs: 0.1, not 0.10000000149011612.
-fn shortest(value: &Value) -> Value {
-    let Some(wide) = value.as_f64().filter(|_| value.is_f64()) else { return value.clone() };
+fn shortest(value: Value) -> Value {
+    let Some(wide) = value.as_f64().filter(|_| value.is_f64()) else { return value };
     let narrow = wide as f32;
     if f64::from(narrow).to_bits() != wide.to_bits() {
-        return value.clone();
+        return value;
     }
-    narrow.to_string().parse::<f64>().map_or_else(|_| value.clone(), Value::from)
+    narrow.to_string().parse().map_or(value, |short: f64| Value::from(short))
 }
 
 fn schema_of<C: ModelConfig>() -> Value {
     serde_json::to_value(schemars::schema_for!(C)).unwrap_or_default()
 }
 
-fn to_map<C: ModelConfig>(config: &C) -> Map<String, Value> {
+/// A configuration as a table of keys and values.
+#[must_use]
+pub fn to_map<C: ModelConfig>(config: &C) -> Map<String, Value> {
     match serde_json::to_value(config) {
-        Ok(Value::Object(map)) => map,
+        Ok(Value::Object(map)) => map.into_iter().map(|(key, value)| (key, shortest(value))).collect(),
         _ => Map::new(),
     }
 }
@@ -338,9 +340,9 @@ mod tests {
 
     #[test]
     fn narrow_numbers_are_shown_in_few_digits() {
-        assert_eq!(shortest(&Value::from(f64::from(0.1f32))), Value::from(0.1));
-        assert_eq!(shortest(&Value::from(0.1f64)), Value::from(0.1));
-        assert_eq!(shortest(&Value::from(3)), Value::from(3));
+        assert_eq!(shortest(Value::from(f64::from(0.1f32))), Value::from(0.1));
+        assert_eq!(shortest(Value::from(0.1f64)), Value::from(0.1));
+        assert_eq!(shortest(Value::from(3)), Value::from(3));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{ConfigKey, describe, overlay};
+use crate::config::{ConfigKey, describe, overlay, to_map};
 use crate::error::{ConfigError, FitError, LoadError};
 use crate::fit::{FitContext, ModelFamily, TrainingData};
 use crate::model::{Capabilities, ModelParts, Recommender};
@@ -39,7 +39,7 @@ impl ModelEntry {
             keys: || describe(&F::default_config()),
             resolve: |settings| {
                 let config = overlay(F::NAME, &F::default_config(), settings)?;
-                Ok(serde_json::to_value(config).unwrap_or_default())
+                Ok(Value::Object(to_map(&config)))
             },
             fit: |settings, data, ctx| {
                 let config = overlay(F::NAME, &F::default_config(), settings)?;
