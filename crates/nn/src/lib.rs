@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
 pub mod adam;
+pub mod aligned;
 pub mod dense_layer;
 pub mod dropout;
 pub mod gaussian;

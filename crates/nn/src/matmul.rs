@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
 use crate::kernel;
 use crate::simd::{Level, Simd, level};
 
@@ -92,7 +93,7 @@ const ROWS_AT_ONCE: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed {
     /// Panels of [`Packed::panel`] columns, each `[rows × panel]`, padded with zeros.
-    data: Vec<f32>,
+    data: Aligned<f32>,
     rows: usize,
     columns: usize,
     panel: usize,
@@ -103,7 +104,7 @@ impl Packed {
     #[must_use]
     pub fn new(b: Matrix<'_>) -> Self {
         let panel = panel_width();
-        let mut data = vec![0.0f32; b.columns.div_ceil(panel) * panel * b.rows];
+        let mut data = Aligned::zeros(b.columns.div_ceil(panel) * panel * b.rows);
         if !data.is_empty() {
             data.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
                 let first = at * panel;
@@ -139,8 +140,13 @@ impl Packed {
     pub fn row_times_panels(&self, x: &[f32], panels: std::ops::Range<usize>, out: &mut [f32]) {
         assert_eq!(x.len(), self.rows, "inner dimension");
         assert_eq!(out.len(), panels.len() * self.panel, "whole panels");
+        row_times_panels(x, self.panels(panels), out);
+    }
+
+    /// Some panels, each `[rows × panel]`.
+    pub(crate) fn panels(&self, panels: std::ops::Range<usize>) -> &[f32] {
         let size = self.panel * self.rows;
-        row_times_panels(x, &self.data[panels.start * size..panels.end * size], out);
+        &self.data[panels.start * size..panels.end * size]
     }
 
     /// `x · self` of one row: `out` gets [`Packed::columns`] numbers. Same bits as [`matmul`] of that row.
@@ -261,11 +267,17 @@ kernel! {
 
 /// One row times `P` panels of two registers.
 #[inline(always)]
-#[expect(unsafe_code, reason = "the inner loop of retrieval")]
 fn row_times<S: Simd, const P: usize>(simd: S, x: &[f32], panels: &[f32], out: &mut [f32]) {
+    store_panels(simd, &panel_sums::<S, P>(simd, x, panels), out);
+}
+
+/// The sums of one row times `P` panels, two registers a panel.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of retrieval")]
+pub(crate) fn panel_sums<S: Simd, const P: usize>(simd: S, x: &[f32], panels: &[f32]) -> [[S::V; 2]; P] {
     let panel = 2 * S::LANES;
     let size = panel * x.len();
-    assert!(panels.len() == P * size && out.len() == P * panel);
+    assert!(panels.len() == P * size);
     let mut sums = [[simd.splat(0.0); 2]; P];
     for (row, &x) in x.iter().enumerate() {
         let x = simd.splat(x);
@@ -278,6 +290,15 @@ fn row_times<S: Simd, const P: usize>(simd: S, x: &[f32], panels: &[f32], out: &
             }
         }
     }
+    sums
+}
+
+/// Writes what [`panel_sums`] gave.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of retrieval")]
+pub(crate) fn store_panels<S: Simd, const P: usize>(simd: S, sums: &[[S::V; 2]; P], out: &mut [f32]) {
+    let panel = 2 * S::LANES;
+    assert!(out.len() == P * panel);
     for (at, sums) in sums.iter().enumerate() {
         // SAFETY: `out` holds P panels of two registers.
         unsafe {

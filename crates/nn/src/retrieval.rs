@@ -3,12 +3,19 @@
 //! Items lie in panels, factor after factor, so that a register holds one factor of many items: the user's factor is broadcast,
 //! and no sum ever runs across a register. Floor: `4·k` bytes an item from memory, or `2·k` FLOP.
 
+use std::ops::Range;
+
 use foldin_core::{ItemFactors, Scored, TopK};
 
-use crate::matmul::{Matrix, Packed};
+use crate::kernel;
+use crate::matmul::{Matrix, Packed, panel_sums, store_panels};
+use crate::simd::Simd;
 
-/// Items scored at a time: the scores stay in the nearest cache until they are looked at.
-const ITEMS_AT_ONCE: usize = 2048;
+/// Panels scored at a time: eight sums keep the multipliers busy.
+const PANELS: usize = 4;
+
+/// Items that are scored before the first of them is looked at; the more, the fewer of them ever enter the list.
+const FIRST_ITEMS: usize = 4096;
 
 /// The factors and biases of all items, laid out for scanning.
 #[derive(Clone, Debug)]
@@ -63,22 +70,69 @@ impl PackedItems {
         let x = extended(u);
         let n_items = self.n_items();
         let panel = self.packed.panel();
-        let (n_panels, at_once) = (n_items.div_ceil(panel), ITEMS_AT_ONCE / panel);
+        let n_panels = n_items.div_ceil(panel);
         let mut best = TopK::new(n.min(n_items), excluded);
-        let mut scores = [0.0f32; ITEMS_AT_ONCE];
+        let mut scores = [0.0f32; FIRST_ITEMS];
         let shift = bias + self.mean;
-        let mut first = 0;
-        while first < n_panels {
-            let last = (first + at_once).min(n_panels);
-            let scores = &mut scores[..(last - first) * panel];
-            self.packed.row_times_panels(&x, first..last, scores);
-            scores.iter_mut().for_each(|score| *score += shift);
-            let n_here = scores.len().min(n_items - first * panel);
-            best.push((first * panel) as u32, &scores[..n_here]);
-            first = last;
+        let score = |panels: Range<usize>, threshold: f32, scores: &mut [f32]| {
+            score_panels(&x, self.packed.panels(panels), shift, threshold, scores)
+        };
+        let begin = (FIRST_ITEMS / panel).min(n_panels);
+        for first in (0..begin).step_by(PANELS) {
+            let panels = first..(first + PANELS).min(begin);
+            score(panels.clone(), f32::INFINITY, &mut scores[panels.start * panel..panels.end * panel]);
+        }
+        best.push(0, &mut scores[..n_items.min(begin * panel)]);
+        for first in (begin..n_panels).step_by(PANELS) {
+            let panels = first..(first + PANELS).min(n_panels);
+            let n_here = (panels.len() * panel).min(n_items - first * panel);
+            let threshold = best.threshold();
+            let any = score(panels.clone(), threshold, &mut scores[..panels.len() * panel]);
+            // Until the list is full, whatever there is enters.
+            if any || threshold == f32::NEG_INFINITY {
+                best.push((first * panel) as u32, &mut scores[..n_here]);
+            }
         }
         best.finish()
     }
+}
+
+kernel! {
+    /// Scores up to [`PANELS`] panels: `x · panel + shift`. Says whether any score exceeds `threshold`.
+    fn score_panels(simd, x: &[f32], panels: &[f32], shift: f32, threshold: f32, scores: &mut [f32]) -> bool {
+        let size = x.len() * 2 * S::LANES;
+        if panels.len() == PANELS * size {
+            return score_some::<S, PANELS>(simd, x, panels, shift, threshold, scores);
+        }
+        let mut any = false;
+        for (panel, scores) in panels.chunks_exact(size).zip(scores.chunks_exact_mut(2 * S::LANES)) {
+            any |= score_some::<S, 1>(simd, x, panel, shift, threshold, scores);
+        }
+        any
+    }
+}
+
+#[inline(always)]
+fn score_some<S: Simd, const P: usize>(
+    simd: S,
+    x: &[f32],
+    panels: &[f32],
+    shift: f32,
+    threshold: f32,
+    scores: &mut [f32],
+) -> bool {
+    let (shift, threshold) = (simd.splat(shift), simd.splat(threshold));
+    let mut any = false;
+    // Loops, not closures: those would not be compiled for the instruction set.
+    let mut sums = panel_sums::<S, P>(simd, x, panels);
+    for sums in &mut sums {
+        for sum in sums {
+            *sum = simd.add(*sum, shift);
+            any |= simd.any_greater(*sum, threshold);
+        }
+    }
+    store_panels(simd, &sums, scores);
+    any
 }
 
 /// A user's factors with the 1 that meets the items' biases.
@@ -98,7 +152,7 @@ mod tests {
     proptest! {
         #[test]
         fn equals_scoring_and_sorting(
-            k in 0usize..9, n_items in 0usize..300, n in 0usize..20,
+            k in 0usize..9, n_items in prop_oneof![0usize..300, 4000usize..5000], n in 0usize..20,
             excluded in proptest::collection::btree_set(0u32..300, 0..20), seed in 0usize..50,
         ) {
             // Eighths, so that every sum is exact and ties are frequent.
