@@ -36,6 +36,13 @@ impl Bench {
         self.measuring
     }
 
+    /// Whether what this word names was asked for: `cargo bench … -- WORD` leaves out the parts of a bench without it.
+    #[must_use]
+    pub fn wants(&self, what: &str) -> bool {
+        let mut words = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+        !self.measuring || words.peek().is_none() || words.any(|word| what.contains(&word))
+    }
+
     /// So many rounds, or 2 in a smoke run.
     #[must_use]
     pub fn rounds(&self, rounds: usize) -> usize {

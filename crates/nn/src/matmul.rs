@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::aligned::Aligned;
 use crate::kernel;
-use crate::simd::{Level, Simd, level};
+use crate::simd::{Simd, level};
 
 /// A matrix seen through strides.
 #[derive(Clone, Copy, Debug)]
@@ -229,11 +229,7 @@ fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f
 
 /// Columns of `C` that the inner kernel computes at once: two registers.
 fn panel_width() -> usize {
-    match level() {
-        Level::Scalar => 8,
-        Level::Avx2 => 16,
-        Level::Avx512 => 32,
-    }
+    2 * level().lanes()
 }
 
 kernel! {

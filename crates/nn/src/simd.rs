@@ -37,6 +37,18 @@ pub enum Level {
     Avx512,
 }
 
+impl Level {
+    /// Numbers in a register.
+    #[must_use]
+    pub const fn lanes(self) -> usize {
+        match self {
+            Self::Scalar => 4,
+            Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+}
+
 /// The level in use: the best of the CPU, or less if `FOLDIN_SIMD` says so. Decided once.
 #[must_use]
 pub fn level() -> Level {

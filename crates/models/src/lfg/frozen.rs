@@ -1,7 +1,10 @@
 //! The generator after training: normalisation folded into the next layer, the sparse layer in half precision, everything laid
 //! out for one pass. A user alone and the same user in a batch get the same bits.
 
+use std::borrow::Cow;
+
 use foldin_core::{LoadError, ModelParts, Tensor, UserView};
+use foldin_nn::aligned::Aligned;
 use foldin_nn::half_rows::{add_weighted_rows, sum_valued_rows};
 use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
 use foldin_nn::simd::{f32_to_half, half_to_f32};
@@ -12,8 +15,12 @@ use super::batch::input_scale;
 use super::config::{LfgConfig, OutputActivation};
 use super::network::{Network, Shape};
 
-/// Users that a task generates at a time.
-const USERS_AT_ONCE: usize = 32;
+/// Users that a task generates at a time: no fewer, since a task has its cost, and no more than stay in the cache.
+const USERS_AT_ONCE: std::ops::RangeInclusive<usize> = 32..=256;
+
+/// Columns of the first layer that are summed for all users of a task, before the next ones: of some thousands of items they
+/// stay in the second-level cache, and many users rated the same items.
+const COLUMNS_AT_ONCE: usize = 64;
 
 /// A dense layer.
 #[derive(Clone, Debug)]
@@ -39,9 +46,9 @@ pub(super) struct Frozen {
     /// Units of the sparse layer.
     width: usize,
     /// `[n_items × 2 · padded]`, half precision: weights of the values, then of the indicators.
-    items: Vec<u16>,
+    items: Aligned<u16>,
     /// `[n_side × padded]`, half precision.
-    side: Vec<u16>,
+    side: Aligned<u16>,
     /// `[padded]`.
     bias: Vec<f32>,
     layers: Vec<Dense>,
@@ -66,8 +73,8 @@ impl Frozen {
         let padded = width.next_multiple_of(BLOCK);
         let table = network.inputs.averaged(correction);
         let (n_items, n_inputs) = (shape.n_items, shape.n_inputs());
-        let mut items = vec![0u16; n_items * 2 * padded];
-        let mut side = vec![0u16; shape.n_side * padded];
+        let mut items = Aligned::zeros(n_items * 2 * padded);
+        let mut side = Aligned::zeros(shape.n_side * padded);
         for (at, row) in table.chunks_exact(TABLE_BLOCK).enumerate() {
             let (first, row_number) = (at / n_inputs * BLOCK, at % n_inputs);
             let out = match row_number.checked_sub(n_items) {
@@ -137,11 +144,13 @@ impl Frozen {
     pub(super) fn generate(&self, users: &[UserView<'_>]) -> Vec<f32> {
         let width = self.k() + 1;
         let mut out = vec![0.0; users.len() * width];
-        if users.len() <= USERS_AT_ONCE {
+        let share = users.len().div_ceil(rayon::current_num_threads());
+        let at_once = share.clamp(*USERS_AT_ONCE.start(), *USERS_AT_ONCE.end());
+        if users.len() <= at_once {
             self.generate_some(users, &mut out);
         } else {
-            out.par_chunks_mut(USERS_AT_ONCE * width)
-                .zip(users.par_chunks(USERS_AT_ONCE))
+            out.par_chunks_mut(at_once * width)
+                .zip(users.par_chunks(at_once))
                 .for_each(|(out, users)| self.generate_some(users, out));
         }
         out
@@ -150,9 +159,17 @@ impl Frozen {
     fn generate_some(&self, users: &[UserView<'_>], out: &mut [f32]) {
         let padded = self.bias.len();
         let mut x = vec![0.0; users.len() * padded];
-        let mut history = History::default();
+        let histories: Vec<History> =
+            users.iter().map(|user| History::new(user, |value| (value - self.mean) / self.unit)).collect();
+        let columns = if users.len() == 1 { padded } else { COLUMNS_AT_ONCE };
+        for first in (0..padded).step_by(columns) {
+            for (history, x) in histories.iter().zip(x.chunks_exact_mut(padded)) {
+                let x = &mut x[first..(first + columns).min(padded)];
+                sum_valued_rows(&history.items, &history.values, &self.items, padded, first, x);
+            }
+        }
         for (user, x) in users.iter().zip(x.chunks_exact_mut(padded)) {
-            self.first_layer(user, &mut history, x);
+            self.finish_first_layer(user, x);
         }
         let (mut stride, mut inputs) = (padded, self.width);
         for (number, layer) in self.layers.iter().enumerate() {
@@ -184,9 +201,7 @@ impl Frozen {
         if x > 0.0 { x } else { self.slope * x }
     }
 
-    fn first_layer(&self, user: &UserView<'_>, history: &mut History, z: &mut [f32]) {
-        history.fill(user, |value| (value - self.mean) / self.unit);
-        sum_valued_rows(&history.items, &history.values, &self.items, z);
+    fn finish_first_layer(&self, user: &UserView<'_>, z: &mut [f32]) {
         let scale = input_scale(user.items.len(), self.input_exponent);
         for (z, &bias) in z.iter_mut().zip(&self.bias) {
             *z = scale * *z + bias;
@@ -233,8 +248,8 @@ impl Frozen {
         let items = parts.take("input_items", &[None, Some(2), Some(width)])?;
         let side = parts.take("input_side", &[None, Some(width)])?;
         let padded = width.next_multiple_of(BLOCK);
-        let halves = |data: &[f32]| -> Vec<u16> {
-            let mut out = vec![0; data.len() / width.max(1) * padded];
+        let halves = |data: &[f32]| -> Aligned<u16> {
+            let mut out = Aligned::zeros(data.len() / width.max(1) * padded);
             for (out, row) in out.chunks_exact_mut(padded).zip(data.chunks_exact(width)) {
                 out.iter_mut().zip(row).for_each(|(out, &w)| *out = f32_to_half(w));
             }
@@ -276,26 +291,22 @@ impl Frozen {
 }
 
 /// A history in ascending order of items, whatever order it came in: sums then have the same bits.
-#[derive(Debug, Default)]
-struct History {
-    pairs: Vec<(u32, f32)>,
-    items: Vec<u32>,
+#[derive(Debug)]
+struct History<'a> {
+    items: Cow<'a, [u32]>,
     values: Vec<f32>,
 }
 
-impl History {
-    fn fill(&mut self, user: &UserView<'_>, input: impl Fn(f32) -> f32) {
-        self.items.clear();
-        self.values.clear();
+impl<'a> History<'a> {
+    fn new(user: &UserView<'a>, input: impl Fn(f32) -> f32) -> Self {
         if user.items.is_sorted() {
-            self.items.extend_from_slice(user.items);
-            self.values.extend(user.values.iter().map(|&value| input(value)));
-            return;
+            let values = user.values.iter().map(|&value| input(value)).collect();
+            return Self { items: Cow::Borrowed(user.items), values };
         }
-        self.pairs.clear();
-        self.pairs.extend(user.items.iter().copied().zip(user.values.iter().map(|&value| input(value))));
-        self.pairs.sort_unstable_by_key(|&(item, _)| item);
-        self.items.extend(self.pairs.iter().map(|&(item, _)| item));
-        self.values.extend(self.pairs.iter().map(|&(_, value)| value));
+        let mut pairs: Vec<(u32, f32)> =
+            user.items.iter().copied().zip(user.values.iter().map(|&value| input(value))).collect();
+        pairs.sort_unstable_by_key(|&(item, _)| item);
+        let (items, values): (Vec<u32>, Vec<f32>) = pairs.into_iter().unzip();
+        Self { items: Cow::Owned(items), values }
     }
 }

@@ -3,7 +3,7 @@
 //! `V` are the co-occurrence vectors of the items, scaled so that each feature has mean square 1 over the training users.
 
 use foldin_core::{Csr, Interactions};
-use foldin_nn::kernels::axpy;
+use foldin_nn::kernels::weighted_row_sums;
 use rayon::prelude::*;
 
 use crate::item_design::{Design, cooccurrence, popularity};
@@ -51,11 +51,8 @@ impl HistoryFeatures {
         }
         let (z, count) = out.split_at_mut(self.width);
         z.fill(0.0);
-        let damp = 1.0 / ((items.len() + 1) as f32).sqrt();
-        for &item in items {
-            let from = item as usize * self.width;
-            axpy(damp, &self.vectors[from..from + self.width], z);
-        }
+        let damp = vec![1.0 / ((items.len() + 1) as f32).sqrt(); items.len()];
+        weighted_row_sums(&[0, items.len()], items, &damp, &self.vectors, self.width, z);
         count[0] = popularity(items.len());
     }
 

@@ -8,6 +8,7 @@
 //! user served alone and one in a batch get the same bits.
 
 use std::fmt::{self, Debug, Formatter};
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
 use foldin_core::{ScoreError, UserView};
@@ -16,8 +17,9 @@ use foldin_nn::kernels::axpy;
 
 use super::model::LfgBayesModel;
 
-/// Users whose covariances are summed together, block of columns by block of columns.
-pub(super) const USERS_AT_ONCE: usize = 32;
+/// Users whose covariances are summed together, block of columns by block of columns: no fewer, since a task has its cost, and
+/// no more than stay in the cache.
+pub(super) const USERS_AT_ONCE: RangeInclusive<usize> = 32..=128;
 
 /// Room for serving users one after the other.
 #[derive(Debug)]
@@ -104,7 +106,7 @@ impl LfgBayesModel {
         Ok(())
     }
 
-    /// Posteriors of up to [`USERS_AT_ONCE`] checked users, each handed to `take` with its position.
+    /// Posteriors of checked users, each handed to `take` with its position.
     pub(super) fn posteriors(
         &self,
         users: &[UserView<'_>],

@@ -5,6 +5,7 @@
 //! whole numbers are exact in any order, so that a user served alone and one in a batch, which is summed block of columns by block
 //! of columns while that stays in the cache, get the same bits.
 
+use crate::aligned::Aligned;
 use crate::kernel;
 
 /// Columns are padded to whole lines of the cache.
@@ -22,7 +23,7 @@ pub struct QuantisedRows {
     len: usize,
     width: usize,
     scales: Vec<f32>,
-    data: Vec<i8>,
+    data: Aligned<i8>,
 }
 
 impl QuantisedRows {
@@ -50,7 +51,7 @@ impl QuantisedRows {
         let len = scales.len();
         let width = len.next_multiple_of(LINE);
         assert!(len > 0 && values.len().is_multiple_of(len), "whole rows of {len}");
-        let mut data = vec![0i8; values.len() / len * width];
+        let mut data = Aligned::zeros(values.len() / len * width);
         for (row, out) in values.chunks_exact(len).zip(data.chunks_exact_mut(width)) {
             for ((out, &x), &scale) in out.iter_mut().zip(row).zip(&scales) {
                 *out = if scale > 0.0 { (x / scale).round().clamp(-127.0, 127.0) as i8 } else { 0 };
@@ -142,7 +143,6 @@ kernel! {
     }
 
     fn sum_rows(simd, data: &[i8], width: usize, first: usize, rows: &[u32], out: &mut [i16]) {
-        let _ = simd;
         let len = out.len();
         out.fill(0);
         let row = |at: u32| &data[at as usize * width + first..][..len];
@@ -152,7 +152,13 @@ kernel! {
                 *out += i16::from(x);
             }
         }
+        let mut ahead = rows.chunks_exact(4).skip(1);
         for four in fours {
+            for &at in ahead.next().unwrap_or_default() {
+                for line in row(at).chunks(LINE) {
+                    simd.prefetch(line.as_ptr());
+                }
+            }
             let (a, b, c, d) = (row(four[0]), row(four[1]), row(four[2]), row(four[3]));
             for at in 0..len {
                 let (low, high) = (i16::from(a[at]) + i16::from(b[at]), i16::from(c[at]) + i16::from(d[at]));
