@@ -113,6 +113,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_two_lines_of_a_recipe_ask_for_the_same() {
+        for recipe in all().unwrap() {
+            let mut asked = Vec::new();
+            for column in &recipe.column {
+                let entry = foldin_models::registry::find(&column.model).unwrap();
+                let config = entry.resolve(&column.settings().unwrap()).unwrap();
+                let request = (
+                    &column.model,
+                    &column.metric,
+                    column.history == HistoryRule::None,
+                    column.retrain,
+                    config,
+                );
+                assert!(!asked.contains(&request), "{}: {} changes nothing", recipe.name, column.label);
+                asked.push(request);
+            }
+        }
+    }
+
     /// The averages printed in the paper's tables, against the folds typed in.
     #[test]
     fn the_papers_averages_are_those_of_its_folds() {

@@ -8,6 +8,7 @@
 //! | [`options`] | [`Protocol`], [`ModelRequest`], [`EvalOptions`], [`EvalObserver`] |
 //! | [`mod@evaluate`] | [`evaluate()`]: every model in every fold |
 //! | [`report`] | [`EvalReport`] and its JSON form |
+//! | [`published`] | figures of others, to stand beside a report's |
 //! | [`leak`] | [`leak_check`]: nothing of the test part reaches a fitted model |
 //! | [`table`], [`html`] | the report on the terminal, and as a page with plots |
 //! | [`machine`] | processor, peak memory |
@@ -20,6 +21,7 @@ pub mod leak;
 pub mod machine;
 pub mod metrics;
 pub mod options;
+pub mod published;
 pub mod report;
 mod run;
 pub mod split;
@@ -33,6 +35,7 @@ pub use leak::{LeakError, leak_check};
 pub use options::{
     Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,
 };
+pub use published::{Published, PublishedFigure};
 pub use report::{EvalReport, ModelReport};
 pub use split::{
     NewUser, NewUserFold, NewUserSplit, RatingFold, RatingSplit, new_user_folds, random_rating_fold,

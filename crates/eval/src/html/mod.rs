@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error::EvalError;
+use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
 use crate::table::{costs, headline, in_words, metric_names, p_value};
 
@@ -15,8 +16,23 @@ const STYLE: &str = include_str!("style.css");
 /// # Errors
 /// [`EvalError::Plot`] if the drawing library fails.
 pub fn render(report: &EvalReport) -> Result<String, EvalError> {
-    let title = escape(&format!("{}: {}", report.data.name, report.protocol));
-    let mut body = format!("<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n", escape(&headline(report)));
+    page(report, &format!("{}: {}", report.data.name, report.protocol), "")
+}
+
+/// As [`render`], with the published figures beside those of the report.
+///
+/// # Errors
+/// [`EvalError::Plot`] if the drawing library fails.
+pub fn render_beside(report: &EvalReport, published: &Published) -> Result<String, EvalError> {
+    let mut first = format!("<p>{}</p>\n", escape(&published.about));
+    section(&mut first, "Published and measured", &beside(report, published));
+    page(report, &published.title, &first)
+}
+
+/// The page: a title, what comes first, and all that a report holds.
+fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalError> {
+    let title = escape(title);
+    let mut body = format!("<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n{first}", escape(&headline(report)));
     section(&mut body, "Figures", &figures(report));
     if let Some(svg) = plots::intervals(report)? {
         let caption =
@@ -121,6 +137,29 @@ fn figures(report: &EvalReport) -> String {
         report.test_ratings.iter().sum::<usize>(),
     );
     table(&header, rows) + &note
+}
+
+fn beside(report: &EvalReport, published: &Published) -> String {
+    let header =
+        ["model", "figure", "paper", "ours", "paper, each fold", "ours, each fold"].map(str::to_owned);
+    let each = |folds: &[f64]| folds.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ");
+    let rows = published.paper.iter().filter_map(|paper| {
+        let model = report.model(&paper.label)?;
+        let summary = model.metrics.get(&paper.metric);
+        let row = [
+            paper.label.clone(),
+            in_words(&paper.metric),
+            paper.mean.map_or_else(|| "–".to_owned(), |mean| format!("{mean:.4}")),
+            summary.map_or_else(
+                || "–".to_owned(),
+                |summary| with_interval(format!("{:.4}", summary.mean), summary.ci95),
+            ),
+            each(&paper.folds),
+            summary.map_or_else(String::new, |summary| each(&summary.folds)),
+        ];
+        Some(row.map(|cell| (cell, false)).to_vec())
+    });
+    table(&header, rows)
 }
 
 /// A figure with its interval, which [`table`] sets apart.

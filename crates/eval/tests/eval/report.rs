@@ -2,9 +2,11 @@ use std::sync::Mutex;
 
 use foldin_core::ModelEntry;
 use foldin_core::registry::Settings;
+use foldin_eval::html::render_beside;
 use foldin_eval::machine::Machine;
 use foldin_eval::{
-    Clock, EvalOptions, EvalReport, ModelRequest, NewUserMode, Protocol, evaluate, html_page, text_table,
+    Clock, EvalOptions, EvalReport, ModelRequest, NewUserMode, Protocol, Published, PublishedFigure,
+    evaluate, html_page, text_table,
 };
 use serde_json::Value;
 
@@ -136,4 +138,26 @@ fn the_page_stands_alone() {
             assert_eq!(page.matches(&opened).count(), page.matches(&closed).count(), "{tag}");
         }
     }
+}
+
+#[test]
+fn published_figures_stand_beside_ours() {
+    let report = report(Protocol::Ratings);
+    let label = report.models[0].label.clone();
+    let published = Published {
+        name: "table".to_owned(),
+        title: "A table & its figures".to_owned(),
+        about: "Read as it stands.".to_owned(),
+        paper: vec![PublishedFigure {
+            label: label.clone(),
+            metric: "rmse".to_owned(),
+            mean: Some(0.98765),
+            folds: vec![0.9, 0.8],
+        }],
+    };
+    let page = render_beside(&report, &published).unwrap();
+    let ours = format!("{:.4}", report.models[0].metrics.get("rmse").unwrap().mean);
+    let row = page.split("<tr>").find(|row| row.contains("0.9877")).unwrap();
+    assert!(row.contains(&label) && row.contains(&ours) && row.contains("0.9000 0.8000"), "{row}");
+    assert!(page.contains("A table &amp; its figures") && page.contains("Read as it stands."));
 }
