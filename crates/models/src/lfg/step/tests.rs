@@ -3,6 +3,8 @@
 //! After one step from zero moments, Adam's mean of gradients is `(1 − β₁)·g`: that is how the gradients of the fused step are
 //! seen, although none is ever stored.
 
+use std::ops::Range;
+
 use foldin_core::random::Random;
 use foldin_core::{
     Auto, Csr, FeatureSchema, Features, Feedback, Field, FieldKind, Interactions, RatingScale, TrainingData,
@@ -17,25 +19,30 @@ use super::*;
 
 const MEAN: f32 = 3.2;
 
-/// Ratings and side information of nine users and seven items; a user and an item have none.
-fn data() -> (Interactions, Features) {
-    let mut random = Random::new(8);
+/// Ratings and side information; the last user has rated nothing, and of several items the last is rated by nobody.
+fn data(n_users: u32, n_items: u32, seed: u64) -> (Interactions, Features) {
+    let mut random = Random::new(seed);
     let mut cells = Vec::new();
-    for user in 0..8 {
-        for item in 0..6 {
-            if random.chance(0.6) {
+    for user in 0..n_users - 1 {
+        for item in 0..(n_items - 1).max(1) {
+            if n_items == 1 || random.chance(0.6) {
                 cells.push((user, item, 1.0 + random.below(5) as f32));
             }
         }
     }
-    let scale = RatingScale { min: 1.0, max: 5.0, step: Some(1.0) };
-    let ratings =
-        Interactions::new(Csr::from_triples(9, 7, &cells).unwrap(), None, Feedback::Explicit(scale));
+    let (n_users, n_items) = (n_users as usize, n_items as usize);
+    let scale = Feedback::Explicit(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) });
+    let ratings = Interactions::new(Csr::from_triples(n_users, n_items, &cells).unwrap(), None, scale);
     let values = ["a", "b", "c"].map(str::to_owned).to_vec();
     let schema = FeatureSchema::new(vec![Field { name: "job".into(), kind: FieldKind::Category { values } }]);
-    let jobs: Vec<(u32, u32, f32)> = (0..9).map(|user| (user, user % 3, 1.0)).collect();
-    let features = Features::new(schema.into(), Csr::from_triples(9, 3, &jobs).unwrap()).unwrap();
+    let jobs: Vec<(u32, u32, f32)> = (0..n_users as u32).map(|user| (user, user % 3, 1.0)).collect();
+    let features = Features::new(schema.into(), Csr::from_triples(n_users, 3, &jobs).unwrap()).unwrap();
     (ratings.unwrap(), features)
+}
+
+/// The data of every test but that of random shapes.
+fn nine_users() -> (Interactions, Features) {
+    data(9, 7, 8)
 }
 
 fn config(change: impl FnOnce(&mut LfgConfig)) -> LfgConfig {
@@ -81,6 +88,11 @@ fn trainer<'a>(
             row[..shape.k].iter_mut().for_each(|w| *w += 0.3 * random.normal() as f32);
             row[shape.k + 1] = 0.3 * random.normal() as f32;
         }
+    }
+    // A scale of 1 and a shift of 0 would hide a factor or a term that is missing.
+    let layout = shape.layout();
+    for place in [layout.gamma, layout.beta].into_iter().flat_map(|range| range.take(shape.widths[0])) {
+        network.dense.w[place] += 0.3 * random.normal() as f32;
     }
     let steps = Steps::new(Adam::default(), [1e-3]);
     let rules = Rules::new(&shape, config, &chosen, steps, 5);
@@ -190,13 +202,75 @@ impl Twin<'_> {
     }
 }
 
-fn check_gradients(name: &str, change: impl FnOnce(&mut LfgConfig), n_features: usize) {
-    let config = config(change);
-    let (ratings, users) = data();
-    let features: Vec<f32> = (0..7 * n_features).map(|at| (at % 5) as f32 / 4.0 - 0.4).collect();
-    let (mut trainer, segment) = trainer(&config, &ratings, &users, &features);
+/// Parameters whose gradients are compared among themselves: a layer with small ones is held to them, not to those of another.
+struct Layer {
+    name: String,
+    table: usize,
+    places: Vec<usize>,
+    decay: f32,
+}
+
+fn layers(shape: &Shape, config: &LfgConfig, chosen: &Chosen) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut put = |name: &str, table: usize, places: Vec<usize>, decay: f32| {
+        layers.push(Layer { name: name.to_owned(), table, places, decay });
+    };
+    let inputs = |rows: Range<usize>, second: usize| -> Vec<usize> {
+        (0..shape.widths[0])
+            .flat_map(|unit| rows.clone().map(move |row| (unit, row)))
+            .map(|(unit, row)| {
+                (unit / BLOCK * shape.n_inputs() + row) * TABLE_BLOCK + second * BLOCK + unit % BLOCK
+            })
+            .collect()
+    };
+    let (n_items, decay) = (shape.n_items, chosen.weight_decay);
+    put("weights of ratings", 0, inputs(0..n_items, 0), decay);
+    if config.indicator {
+        put("weights of indicators", 0, inputs(0..n_items, 1), decay);
+    }
+    put("weights of side information", 0, inputs(n_items..shape.n_inputs(), 0), decay);
+    let layout = shape.layout();
+    let used = |range: &Range<usize>| (range.start..range.start + shape.widths[0]).collect();
+    put("biases of the sparse layer", 1, used(&layout.bias), decay);
+    put("scales of the normalisation", 1, used(&layout.gamma), decay);
+    put("shifts of the normalisation", 1, used(&layout.beta), decay);
+    for (number, layer) in layout.layers.iter().enumerate() {
+        put(&format!("weights of dense layer {number}"), 1, layer.weights.clone().collect(), decay);
+        put(&format!("biases of dense layer {number}"), 1, layer.bias.clone().collect(), decay);
+    }
+    let columns = |rows: usize, columns: Range<usize>| -> Vec<usize> {
+        (0..rows).flat_map(|row| columns.clone().map(move |column| row * shape.padded() + column)).collect()
+    };
+    for (table, rows, of) in [(2, n_items, "items"), (3, shape.n_features, "features of items")] {
+        put(&format!("factors of {of}"), table, columns(rows, 0..shape.k), chosen.item_weight_decay);
+        put(&format!("biases of {of}"), table, columns(rows, shape.k + 1..shape.k + 2), 0.0);
+    }
+    layers.retain(|layer| !layer.places.is_empty());
+    layers
+}
+
+/// At most this many gradients of a layer are looked at.
+const SAMPLE: usize = 120;
+
+/// Sums of some hundred terms in `f32`, relative to the largest gradient of the layer.
+const TOLERANCE: f64 = 2e-5;
+
+/// What differences of a loss of some units leave of sixteen digits, for steps of 1e-6.
+const NOISE: f64 = 2e-9;
+
+/// Compares every layer's gradients with the twin's and returns the largest gradient of each.
+fn check_gradients(
+    name: &str,
+    config: &LfgConfig,
+    (ratings, users): &(Interactions, Features),
+    n_features: usize,
+) -> Vec<(String, f64)> {
+    let features: Vec<f32> =
+        (0..ratings.n_items() * n_features).map(|at| (at % 5) as f32 / 4.0 - 0.4).collect();
+    let (mut trainer, segment) = trainer(config, ratings, users, &features);
     let batch = &segment.batches[0];
-    assert_eq!((segment.batches.len(), batch.n), (1, 8), "one batch, without the user who rated nothing");
+    let rated = (0..ratings.n_users()).filter(|&user| ratings.by_user().row_len(user) > 0).count();
+    assert_eq!((segment.batches.len(), batch.n), (1, rated), "one batch, without the user who rated nothing");
     let before = weights(&trainer.network);
     trainer.begin(&segment, 0);
     let squares = trainer.step(batch, 0);
@@ -206,63 +280,114 @@ fn check_gradients(name: &str, change: impl FnOnce(&mut LfgConfig), n_features: 
     assert!((squares / batch.targets.len() as f64 / loss - 1.0).abs() < 1e-5, "{name}: loss {loss}");
     let network = &trainer.network;
     let tables = [&network.inputs, &network.dense, &network.items, &network.features];
+    let mut elsewhere: Vec<Vec<bool>> = tables.iter().map(|table| vec![true; table.w.len()]).collect();
     let mut random = Random::new(1);
-    for (which, table) in tables.into_iter().enumerate().filter(|(_, table)| !table.w.is_empty()) {
-        let gradient: Vec<f64> = table.m.iter().map(|&m| f64::from(m) / 0.1).collect();
-        let largest = gradient.iter().fold(0.0f64, |most, g| most.max(g.abs()));
-        assert!(largest > 1e-4, "{name}: table {which} has gradients");
-        let mut with = before.clone();
-        // All of a small table, a sample of a large one, half of it where the gradient is not zero.
-        let touched: Vec<usize> = (0..gradient.len()).filter(|&at| gradient[at] != 0.0).collect();
-        let n = gradient.len();
-        let sample: Vec<usize> = if n <= 400 {
-            (0..n).collect()
-        } else {
-            (0..400)
-                .map(
-                    |turn| if turn % 2 == 0 { random.below(n) } else { touched[random.below(touched.len())] },
-                )
-                .collect()
-        };
-        for at in sample {
-            // The column that meets the users' bias is a constant, not a parameter; what lies beyond the item's bias is padding.
-            if which >= 2 && (at % shape.padded() == shape.k || at % shape.padded() > shape.k + 1) {
-                continue;
+    let mut with = before.clone();
+    let mut largest_of = Vec::new();
+    for Layer { name: layer, table, mut places, decay } in
+        layers(shape, config, &Chosen::new(config, ratings.len()))
+    {
+        places.iter().for_each(|&at| elsewhere[table][at] = false);
+        let got = |at: usize| f64::from(tables[table].m[at]) / 0.1;
+        // All of a small layer, a sample of a large one, half of it where the gradient is not zero.
+        if places.len() > SAMPLE {
+            let touched: Vec<usize> = places.iter().copied().filter(|&at| got(at) != 0.0).collect();
+            let mut sample: Vec<usize> =
+                (0..SAMPLE / 2).map(|_| places[random.below(places.len())]).collect();
+            if !touched.is_empty() {
+                sample.extend((0..SAMPLE / 2).map(|_| touched[random.below(touched.len())]));
             }
-            let (old, small) = (with[which][at], 1e-6);
-            with[which][at] = old + small;
-            let above = twin.loss(batch, &with);
-            with[which][at] = old - small;
-            let below = twin.loss(batch, &with);
-            with[which][at] = old;
-            let expected = (above - below) / (2.0 * small);
-            // Sums of some hundred terms in `f32`.
+            places = sample;
+        }
+        let expected: Vec<f64> = places
+            .iter()
+            .map(|&at| {
+                let (old, small) = (with[table][at], 1e-6);
+                with[table][at] = old + small;
+                let above = twin.loss(batch, &with);
+                with[table][at] = old - small;
+                let below = twin.loss(batch, &with);
+                with[table][at] = old;
+                (above - below) / (2.0 * small) + f64::from(decay) * old
+            })
+            .collect();
+        let largest = expected.iter().fold(0.0f64, |most, g| most.max(g.abs()));
+        for (&at, expected) in places.iter().zip(&expected) {
+            let got = got(at);
             assert!(
-                (gradient[at] - expected).abs() < 2e-5 * largest.max(0.1),
-                "{name}: table {which} at {at}: {} instead of {expected} (largest {largest})",
-                gradient[at]
+                (got - expected).abs() < TOLERANCE * largest + NOISE,
+                "{name}, {layer}, at {at}: {got} instead of {expected} (largest {largest})"
             );
         }
+        largest_of.push((layer, largest));
     }
+    // What belongs to no layer is padding and has no gradient, but for the constant that meets the users' biases: it has
+    // one, and does not move.
+    for (table, elsewhere) in elsewhere.iter().enumerate() {
+        for at in (0..elsewhere.len()).filter(|&at| elsewhere[at]) {
+            let constant = table >= 2 && at % shape.padded() == shape.k;
+            assert!(constant || tables[table].m[at] == 0.0, "{name}: table {table} at {at}");
+            assert!(f64::from(tables[table].w[at]) == before[table][at], "{name}: table {table} at {at}");
+        }
+    }
+    largest_of
 }
 
 #[test]
 fn gradients_are_those_of_the_twin() {
-    check_gradients("the paper's", |_| (), 0);
-    check_gradients("with features of items", |_| (), 4);
-    check_gradients("one layer", |config| config.widths = vec![5], 0);
-    check_gradients("three layers", |config| config.widths = vec![130, 20, 6], 0);
-    check_gradients("without normalisation", |config| config.batch_norm = false, 0);
-    check_gradients("identity", |config| config.output = OutputActivation::Identity, 0);
-    check_gradients("without indicator", |config| config.indicator = false, 0);
-    check_gradients("without side information", |config| config.side_information = false, 0);
-    check_gradients("without dropout", |config| config.dropout = Auto::Value(0.0), 0);
+    let check = |name: &str, change: fn(&mut LfgConfig), n_features: usize| {
+        let config = config(change);
+        for (layer, largest) in check_gradients(name, &config, &nine_users(), n_features) {
+            let idle = layer.ends_with("of the normalisation") && !config.batch_norm;
+            assert!(if idle { largest == 0.0 } else { largest > 1e-4 }, "{name}: {layer}: {largest}");
+        }
+    };
+    check("the paper's", |_| (), 0);
+    check("with features of items", |_| (), 4);
+    check("one layer", |config| config.widths = vec![5], 0);
+    check("three layers", |config| config.widths = vec![130, 20, 6], 0);
+    check("without normalisation", |config| config.batch_norm = false, 0);
+    check("identity", |config| config.output = OutputActivation::Identity, 0);
+    check("without indicator", |config| config.indicator = false, 0);
+    check("without side information", |config| config.side_information = false, 0);
+    check("without dropout", |config| config.dropout = Auto::Value(0.0), 0);
+    check(
+        "with decay",
+        |config| (config.weight_decay, config.item_weight_decay) = (Auto::Value(0.03), Auto::Value(0.2)),
+        4,
+    );
+}
+
+#[test]
+fn gradients_of_random_shapes_are_those_of_the_twin() {
+    let mut random = Random::new(3);
+    for case in 0..24 {
+        // One factor, one item and one unit come up often. Of fewer than four users a normalisation leaves little but the
+        // rounding of what it took away.
+        let data = data(5 + random.below(5) as u32, [1, 2, 7, 12][random.below(4)], random.bits());
+        let widths: Vec<usize> = (0..1 + random.below(3))
+            .map(|_| [1, 1 + random.below(12), 1 + random.below(140)][random.below(3)])
+            .collect();
+        let config = config(|config| {
+            config.factors = [1, 1 + random.below(20)][random.below(2)];
+            config.widths = widths;
+            config.dropout = Auto::Value([0.0, 0.3][random.below(2)]);
+            config.batch_norm = random.chance(0.7);
+            config.indicator = random.chance(0.7);
+            config.side_information = random.chance(0.7);
+            config.leaky_slope = random.uniform() as f32;
+            config.weight_decay = Auto::Value([0.0, 0.05][random.below(2)]);
+            config.item_weight_decay = Auto::Value([0.0, 0.05][random.below(2)]);
+        });
+        let n_features = random.below(4);
+        check_gradients(&format!("case {case}: {config:?}"), &config, &data, n_features);
+    }
 }
 
 #[test]
 fn frozen_items_keep_their_factors_and_learn_their_biases() {
     let config = config(|config| config.train_items = false);
-    let (ratings, users) = data();
+    let (ratings, users) = nine_users();
     let (mut trainer, segment) = trainer(&config, &ratings, &users, &[]);
     let before = trainer.network.items.w.clone();
     trainer.step(&segment.batches[0], 0);
@@ -283,7 +408,7 @@ fn the_frozen_generator_is_the_trained_one() {
             config.mask = 0.0;
             config.batch_norm = batch_norm;
         });
-        let (ratings, users) = data();
+        let (ratings, users) = nine_users();
         let (mut trainer, segment) = trainer(&config, &ratings, &users, &[]);
         trainer.step(&segment.batches[0], 0);
         let network = &trainer.network;
