@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Training ratings from which on the settings for larger data are chosen.
 const MANY_RATINGS: usize = 300_000;
 
+/// Units that a hidden layer may have.
+const MOST_UNITS: usize = 16_384;
+
 /// What the generator's last layer passes its sums through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -29,7 +32,8 @@ pub enum ItemInit {
     Random,
 }
 
-/// Settings of `lfg` and `lfg-plus`. "Automatic" values depend on whether there are 300,000 training ratings or more.
+/// Settings of `lfg` and `lfg-plus`. "Automatic" values depend on the number of training ratings, and some on `item_features`,
+/// which is what tells `lfg-plus` from `lfg`.
 ///
 /// The paper fixes the structure (linear, LeakyReLU, batch normalisation, …, tanh), the SVD start and the loss. All else here
 /// is left open by it; defaults were chosen on a validation slice of training data of MovieLens 100K and 1M.
@@ -39,7 +43,8 @@ pub struct LfgConfig {
     /// Number of factors k; the paper's is 50.
     #[schemars(range(min = 1, max = 512))]
     pub factors: usize,
-    /// Widths of the hidden layers, at least one. The paper does not say.
+    /// Widths of the hidden layers, at least one layer, each of 1 to 16384 units. The paper does not say.
+    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
     pub widths: Vec<usize>,
     /// Share of a user's ratings hidden from the input in each epoch, drawn afresh; the paper's is 0.1. The loss is on all ratings,
     /// hidden ones included, which the paper leaves open.
@@ -73,32 +78,36 @@ pub struct LfgConfig {
     /// Whether factors and biases of items get a part regressed on features of the items: side information, popularity and
     /// co-occurrence. Not in the paper; this is what makes `lfg-plus`.
     pub item_features: bool,
-    /// Number of co-occurrence features among them. Automatic: 30, or 50 for many ratings.
+    /// Number of co-occurrence features among them. Automatic: 30, or 50 from 300,000 training ratings on.
     #[schemars(range(min = 0, max = 512))]
     pub cooccurrence_features: Auto<usize>,
-    /// Share of hidden units dropped in training. Not in the paper.
+    /// Share of hidden units dropped in training. Not in the paper. Automatic: 0.4 (0.3 with `item_features`), or 0.5 (0.3 with
+    /// `item_features`) from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub dropout: Auto<f32>,
-    /// Step of Adam. The paper names no optimiser. Automatic: 3e-4, or 5e-4 for many ratings.
+    /// Step of Adam. The paper names no optimiser. Automatic: 3e-4 (5e-4 with `item_features`), or 5e-4 from 300,000
+    /// training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub learning_rate: Auto<f64>,
-    /// The learning rate is multiplied by this after each epoch. Automatic: 1, or 0.96 for many ratings.
+    /// The learning rate is multiplied by this after each epoch. Automatic: 1, or 0.96 from 300,000 training ratings on.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub learning_rate_decay: Auto<f64>,
-    /// Learning rate of the items' biases, in learning rates: they start at zero and have far to go. Automatic: 10, or 5 for
-    /// many ratings.
+    /// Learning rate of the items' biases, in learning rates: they start at zero and have far to go. Automatic: 10 (6 with
+    /// `item_features`), or 5 from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub bias_learning_rate_multiplier: Auto<f32>,
-    /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 2e-3, or 3e-4 for many ratings.
+    /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 2e-3, or 3e-4 from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub weight_decay: Auto<f32>,
-    /// Coupled L2 decay of the items' factors. Not in the paper. Automatic: 1e-3, or 1e-4 for many ratings.
+    /// Coupled L2 decay of the items' factors. Not in the paper. Automatic: 1e-3 (2e-3 with `item_features`), or 1e-4 from
+    /// 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub item_weight_decay: Auto<f32>,
-    /// Users of a batch. The paper does not say. Automatic: 32, or 64 for many ratings.
+    /// Users of a batch. The paper does not say. Automatic: 32, or 64 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 65536))]
     pub batch_size: Auto<usize>,
-    /// Passes over the training ratings, at most. The paper does not say. Automatic: 40.
+    /// Passes over the training ratings, at most. The paper does not say. Automatic: 40 (30 with `item_features`), or 40 from
+    /// 300,000 training ratings on.
     #[schemars(range(min = 1, max = 10000))]
     pub epochs: Auto<usize>,
     /// Share of each user's training ratings that is held out to choose the best epoch; 0 trains on all for all epochs.
@@ -163,8 +172,10 @@ impl LfgConfig {
 
 impl ModelConfig for LfgConfig {
     fn check(&self) -> Result<(), String> {
-        if self.widths.is_empty() || self.widths.iter().any(|width| !(1..=16384).contains(width)) {
-            return Err("`widths` must name at least one hidden layer, each of 1 to 16384 units".to_owned());
+        if self.widths.is_empty() || self.widths.iter().any(|width| !(1..=MOST_UNITS).contains(width)) {
+            return Err(format!(
+                "`widths` must name at least one hidden layer, each of 1 to {MOST_UNITS} units"
+            ));
         }
         if let Auto::Value(most) = self.mask_up_to
             && most < self.mask
@@ -216,5 +227,63 @@ impl Chosen {
             batch_size: config.batch_size.or_else(|| if many { 64 } else { 32 }),
             epochs: config.epochs.or_else(|| if plus && !many { 30 } else { 40 }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foldin_core::config::{ConfigKey, describe};
+
+    use super::*;
+
+    /// A number as the texts write it.
+    fn written(x: f64) -> String {
+        if x < 0.01 { format!("{x:e}") } else { x.to_string() }
+    }
+
+    #[test]
+    fn the_texts_name_the_automatic_values() {
+        let chosen = |config: &LfgConfig| [MANY_RATINGS - 1, MANY_RATINGS].map(|n| Chosen::new(config, n));
+        let (plain, plus) = (LfgConfig::default(), LfgConfig::plus());
+        let keys = describe(&plain);
+        let check = |key: &str, value: fn(&Chosen) -> f64| {
+            let [few, many] = [0, 1].map(|at| {
+                let [plain, plus] = [&plain, &plus].map(|config| written(value(&chosen(config)[at])));
+                if plain == plus { plain } else { format!("{plain} ({plus} with `item_features`)") }
+            });
+            let text = if few == many {
+                format!("Automatic: {few}.")
+            } else {
+                format!("Automatic: {few}, or {many} from 300,000 training ratings on.")
+            };
+            let ConfigKey { default, meaning, .. } = keys.iter().find(|known| known.key == key).unwrap();
+            assert!(
+                default == "auto" && meaning.ends_with(&text),
+                "{key} says: {meaning}\nbut it is: {text}"
+            );
+        };
+        // Those kept as `f32`, in the digits of one.
+        check("cooccurrence_features", |chosen| chosen.cooccurrence_features as f64);
+        check("dropout", |chosen| chosen.dropout.to_string().parse().unwrap());
+        check("learning_rate", |chosen| chosen.learning_rate);
+        check("learning_rate_decay", |chosen| chosen.learning_rate_decay);
+        check("bias_learning_rate_multiplier", |chosen| f64::from(chosen.bias_multiplier));
+        check("weight_decay", |chosen| chosen.weight_decay.to_string().parse().unwrap());
+        check("item_weight_decay", |chosen| chosen.item_weight_decay.to_string().parse().unwrap());
+        check("batch_size", |chosen| chosen.batch_size as f64);
+        check("epochs", |chosen| chosen.epochs as f64);
+        for key in keys.iter().filter(|key| key.default == "auto") {
+            assert!(key.meaning.contains("Automatic: "), "{} says: {}", key.key, key.meaning);
+        }
+    }
+
+    #[test]
+    fn the_range_of_widths_is_shown_and_checked() {
+        let keys = describe(&LfgConfig::default());
+        let widths = keys.iter().find(|key| key.key == "widths").unwrap();
+        assert_eq!(widths.range, format!("≥ 1 and ≤ {MOST_UNITS}"));
+        let with = |widths: Vec<usize>| LfgConfig { widths, ..LfgConfig::default() }.check();
+        assert!(with(vec![1]).is_ok() && with(vec![MOST_UNITS, 3]).is_ok());
+        assert!(with(vec![]).is_err() && with(vec![0]).is_err() && with(vec![3, MOST_UNITS + 1]).is_err());
     }
 }
