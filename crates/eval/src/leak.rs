@@ -1,18 +1,19 @@
 //! Proof that nothing of the test part reaches a fitted model.
 //!
-//! The test part is altered beyond recognition, the data are cut again, and the model is fitted again: training part, model,
-//! learning curve and predictions for training users must be the same, bit for bit.
+//! The test part is altered beyond recognition, the data are cut again, and the model is fitted again. Then it is taken away
+//! altogether, and the model is fitted on all that is left. Each time training part, model, learning curve and predictions for
+//! training users must be the same, bit for bit.
 
 use std::sync::Mutex;
 
 use foldin_core::registry::Settings;
 use foldin_core::{
-    Csr, Dataset, Epoch, FitContext, FitError, Interactions, ItemId, ModelEntry, ModelParts, Progress,
-    RatingScale, ScoreError, TrainingData,
+    Csr, Dataset, Epoch, Features, FitContext, FitError, Interactions, ItemId, ModelEntry, ModelParts,
+    Progress, RatingScale, ScoreError, TrainingData, UserId,
 };
 
 use crate::error::EvalError;
-use crate::fold::{Cutter, Fold, TestSet};
+use crate::fold::{Cutter, TestSet};
 use crate::options::{EvalOptions, Protocol};
 
 /// What [`leak_check`] found, or why it could not look.
@@ -49,8 +50,9 @@ pub enum LeakError {
     },
 }
 
-/// Plants other values in the test ratings of a fold of `ratings`, and other ratings in the place of all ratings of the
-/// new users of a fold of `new-users`, and proves each time that the fitted model is the same, bit for bit. Four fits.
+/// Plants other values in the test ratings of a fold of `ratings` and of one of `ratings-random`, and other ratings in the place of
+/// all ratings of the new users of a fold of `new-users`; and takes those ratings and users out of the data. Proves each time
+/// that the fitted model is the same, bit for bit. Nine fits.
 ///
 /// # Errors
 /// [`LeakError::TrainingPart`] or [`LeakError::Model`] if there is a leak (or a fit that does not repeat itself); otherwise
@@ -61,18 +63,26 @@ pub fn leak_check(
     data: &Dataset,
     seed: u64,
 ) -> Result<(), LeakError> {
-    for protocol in [Protocol::Ratings, Protocol::NewUsers] {
+    for protocol in [Protocol::Ratings, Protocol::RatingsRandom, Protocol::NewUsers] {
         let options = EvalOptions { protocol, seed, ..EvalOptions::default() };
         let fold = Cutter::new(data, &options)?.fold(0)?;
         let planted = plant(data, &fold.test, protocol)?;
         let other = Cutter::new(&planted, &options)?.fold(0)?;
-        if !same_training(&fold, &other) {
-            return Err(LeakError::TrainingPart { protocol });
-        }
-        let one = Trace::of(entry, settings, &fold.training_data(), seed)?;
-        let two = Trace::of(entry, settings, &other.training_data(), seed)?;
-        if let Some(what) = one.difference(&two) {
-            return Err(LeakError::Model { protocol, model: entry.name, what });
+        let (interactions, user_features) = without(data, &fold.test, protocol);
+        let rest = TrainingData {
+            interactions: &interactions,
+            user_features: &user_features,
+            item_features: &data.item_features,
+        };
+        let training = fold.training_data();
+        let trace = Trace::of(entry, settings, &training, seed)?;
+        for same in [other.training_data(), rest] {
+            if !same_training(&training, &same) {
+                return Err(LeakError::TrainingPart { protocol });
+            }
+            if let Some(what) = trace.difference(&Trace::of(entry, settings, &same, seed)?) {
+                return Err(LeakError::Model { protocol, model: entry.name, what });
+            }
         }
     }
     Ok(())
@@ -90,14 +100,10 @@ fn plant(data: &Dataset, test: &TestSet, protocol: Protocol) -> Result<Dataset, 
         .by_user()
         .triples()
         .map(|(user, item, value)| {
-            let Ok(place) = test.users.binary_search_by_key(&user, |tested| tested.0) else {
-                return (user, item, value);
-            };
-            let tested = &test.items[test.offsets[place]..test.offsets[place + 1]];
-            if protocol == Protocol::NewUsers {
+            if protocol == Protocol::NewUsers && test.users.binary_search(&UserId(user)).is_ok() {
                 // The same number of ratings, of other items.
                 (user, (item + 1) % n_items, flipped(scale, value))
-            } else if tested.binary_search(&ItemId(item)).is_ok() {
+            } else if protocol != Protocol::NewUsers && tested(test, UserId(user), ItemId(item)) {
                 (user, item, flipped(scale, value))
             } else {
                 (user, item, value)
@@ -111,12 +117,34 @@ fn plant(data: &Dataset, test: &TestSet, protocol: Protocol) -> Result<Dataset, 
     Ok(Dataset { interactions, ..data.clone() })
 }
 
+/// Whether a rating belongs to the test part.
+fn tested(test: &TestSet, user: UserId, item: ItemId) -> bool {
+    test.users.binary_search(&user).is_ok_and(|place| {
+        test.items[test.offsets[place]..test.offsets[place + 1]].binary_search(&item).is_ok()
+    })
+}
+
+/// What there would be if nobody had given the test ratings, or if the new users did not exist. Made without the code that cuts
+/// folds, but like it without users who never rated anything where users are dealt.
+fn without(data: &Dataset, test: &TestSet, protocol: Protocol) -> (Interactions, Features) {
+    let interactions = &data.interactions;
+    let by_user = interactions.by_user();
+    if protocol == Protocol::NewUsers {
+        let kept: Vec<u32> = (0..interactions.n_users() as u32)
+            .filter(|&user| by_user.row_len(user as usize) > 0 && !test.users.contains(&UserId(user)))
+            .collect();
+        return (interactions.select_users(&kept), data.user_features.select_rows(&kept));
+    }
+    let keep: Vec<bool> =
+        by_user.triples().map(|(user, item, _)| !tested(test, UserId(user), ItemId(item))).collect();
+    (interactions.filter(&keep), data.user_features.clone())
+}
+
 fn flipped(scale: RatingScale, value: f32) -> f32 {
     if value > f32::midpoint(scale.min, scale.max) { scale.min } else { scale.max }
 }
 
-fn same_training(one: &Fold<'_>, other: &Fold<'_>) -> bool {
-    let (one, other) = (one.training_data(), other.training_data());
+fn same_training(one: &TrainingData<'_>, other: &TrainingData<'_>) -> bool {
     one.interactions.fingerprint() == other.interactions.fingerprint()
         && one.user_features == other.user_features
         && one.item_features == other.item_features

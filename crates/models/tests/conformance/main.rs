@@ -1,4 +1,5 @@
-//! Every model of the registry through the conformance suite, the leak test, and every instruction set.
+//! Every model of the registry through the conformance suite, the leak test (with and without early stopping), and every
+//! instruction set.
 
 mod instruction_sets;
 
@@ -80,6 +81,21 @@ fn settings(value: Value) -> Settings {
 fn leak(name: &str, quick: Value) {
     let data = planted::with_side_information(60, 30, 3, 1).dataset();
     leak_check(entry(name), &settings(quick), &data, 1).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The slice that is watched to stop in time is cut from the training part, and from nothing else.
+#[test]
+fn early_stopping_sees_nothing_of_the_test_part() {
+    let mut watched = Vec::new();
+    for (name, mut quick) in tested() {
+        if entry(name).keys().iter().any(|key| key.key == "validation_fraction") {
+            quick.insert("validation_fraction".to_owned(), json!(0.25));
+            quick.insert("patience".to_owned(), json!(1));
+            leak(name, Value::Object(quick));
+            watched.push(name);
+        }
+    }
+    assert!(watched.contains(&"lfg") && watched.contains(&"bias-svd"), "{watched:?}");
 }
 
 #[test]
