@@ -109,6 +109,14 @@ impl Design {
         self.sparse.n_cols()
     }
 
+    /// How many of the dense columns from number `first` on are not zero everywhere.
+    #[must_use]
+    pub fn used_columns(&self, first: usize) -> usize {
+        let used =
+            |column| self.dense.iter().skip(column).step_by(self.dense_width).any(|&value| value != 0.0);
+        (first..self.dense_width).filter(|&column| used(column)).count()
+    }
+
     /// The columns of a row that are not zero, with their values.
     ///
     /// # Panics
@@ -200,6 +208,9 @@ mod tests {
         assert!((rows[0][2] - rows[2][2]).abs() > 0.5 || (rows[0][3] - rows[2][3]).abs() > 0.5);
         // Nobody rated the last item.
         assert_eq!(rows[3], [1.0, 0.0, 0.0, 0.0]);
+        // Two groups of people have no more than two vectors between them.
+        let design = ItemDesign { constant: true, side_information: true, cooccurrence: 4 }.build(&data, 1);
+        assert_eq!((design.used_columns(0), design.used_columns(2)), (4, 2));
     }
 
     #[test]

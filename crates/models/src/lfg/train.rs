@@ -15,7 +15,7 @@ use super::model::LfgModel;
 use super::network::{Network, Shape};
 use super::step::{Rules, Trainer};
 use crate::holdout::{EarlyStopping, Holdout};
-use crate::item_design::ItemDesign;
+use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
 
 /// A run of training: everything that stays the same from epoch to epoch.
@@ -70,17 +70,22 @@ impl<'a> Run<'a> {
         });
         let (n_features, features) = if config.item_features {
             ctx.progress.stage("co-occurrence of items");
-            item_features(&data, chosen.cooccurrence_features, ctx.seed)
-        } else {
-            (0, Vec::new())
-        };
-        if config.item_features {
-            let side = data.item_features.width();
-            let others = chosen.cooccurrence_features;
+            let design = ItemDesign {
+                constant: false,
+                side_information: true,
+                cooccurrence: chosen.cooccurrence_features,
+            }
+            .build(&data, ctx.seed);
+            let side = design.sparse_width();
+            // Popularity comes first; where there are few items, not all that was asked for exists.
+            let others = design.used_columns(1);
             notes.push(format!(
                 "features of items: {side} columns of side information, popularity, {others} of co-occurrence"
             ));
-        }
+            (design.width(), dense(&design))
+        } else {
+            (0, Vec::new())
+        };
         let shape = Shape {
             n_items: data.interactions.n_items(),
             n_side,
@@ -272,9 +277,8 @@ fn unit_of(ratings: &Interactions) -> f32 {
         .unwrap_or(1.0)
 }
 
-/// Features of all items as a dense matrix, with its width.
-fn item_features(data: &TrainingData<'_>, cooccurrence: usize, seed: u64) -> (usize, Vec<f32>) {
-    let design = ItemDesign { constant: false, side_information: true, cooccurrence }.build(data, seed);
+/// Features of all items as a dense matrix.
+fn dense(design: &Design) -> Vec<f32> {
     let width = design.width();
     let mut out = vec![0.0; design.n_rows() * width];
     for (item, row) in out.chunks_exact_mut(width).enumerate() {
@@ -282,5 +286,5 @@ fn item_features(data: &TrainingData<'_>, cooccurrence: usize, seed: u64) -> (us
             row[column] = value;
         }
     }
-    (width, out)
+    out
 }

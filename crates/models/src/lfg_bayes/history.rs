@@ -44,6 +44,12 @@ impl HistoryFeatures {
         if self.width == 0 { 0 } else { self.width + 1 }
     }
 
+    /// Number of features of a history that can be other than zero: of few items there are few vectors.
+    pub(super) fn used(&self) -> usize {
+        let used = |column| self.vectors.iter().skip(column).step_by(self.width).any(|&value| value != 0.0);
+        (0..self.width).filter(|&column| used(column)).count() + (self.len() - self.width)
+    }
+
     /// Writes the features of a history.
     pub(super) fn write(&self, items: &[u32], out: &mut [f32]) {
         if self.width == 0 {

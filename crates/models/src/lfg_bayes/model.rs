@@ -23,7 +23,7 @@ pub(super) struct Inputs {
     pub(super) user_side: Vec<String>,
     /// Fields of side information of items.
     pub(super) item_side: Vec<String>,
-    /// Number of co-occurrence features.
+    /// Number of co-occurrence features of items that are not zero everywhere.
     pub(super) cooccurrence: usize,
     /// Columns of side information of users.
     pub(super) user_side_width: usize,
@@ -277,7 +277,7 @@ impl Recommender for LfgBayesModel {
             format!("side information of users used: {}; of items: {}", list(user_side), list(item_side)),
             format!(
                 "{cooccurrence} co-occurrence features of items and {} features of what a user rated, from the training ratings",
-                self.history.len()
+                self.history.used()
             ),
         ]
     }

@@ -10,6 +10,7 @@ use foldin_nn::gaussian::{CHUNK, packed_len, set_row};
 use foldin_nn::linalg::cholesky;
 
 use super::step::{Given, Side};
+use super::train::mean_squared_error;
 use super::{LfgBayes, LfgBayesConfig, LfgBayesModel};
 
 const K: usize = 3;
@@ -148,46 +149,42 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
     b
 }
 
-#[test]
-fn a_half_step_is_that_of_the_formulas() {
-    let mut random = Random::new(4);
-    let items = Naive::random(200, &mut random);
-    // The second user rated nothing.
-    let cells: Vec<(u32, u32, f32)> = (0..200)
-        .flat_map(|item| [(0, item), (2, item)])
-        .filter(|&(user, item)| user == 0 || item % 50 == 0)
-        .map(|(user, item)| (user, item, random.normal() as f32))
-        .collect();
-    let lists = Csr::from_triples(3, 200, &cells).unwrap();
-    let prior_means: Vec<f32> = (0..3 * ORDER).map(|_| random.normal() as f32).collect();
+/// Updates users given items of random posteriors, and does the same by the formulas.
+fn check_half_step(lists: &Csr, random: &mut Random) {
+    let (n_users, n_items) = (lists.n_rows(), lists.n_cols());
+    let items = Naive::random(n_items, random);
+    let prior_means: Vec<f32> = (0..n_users * ORDER).map(|_| random.normal() as f32).collect();
     let precision = [2.0, 3.0, 1.5, 4.0];
     let noise = 0.7;
-    let mut users = Side::zeros(3, ORDER);
+    let mut users = Side::zeros(n_users, ORDER);
     let side = items.side();
     let given = Given {
         other: &side,
-        lists: &lists,
+        lists,
         prior_means: &prior_means,
         precision: &precision,
         weight: (1.0 / noise) as f32,
     };
     let summary = given.update(&mut users);
     let (means, covariances) = (users.own_means(), users.own_covariances());
-    let mut residual = 0.0;
-    for user in 0..3 {
+    let (mut residual, mut at_means, mut rated) = (0.0, 0.0, 0);
+    for user in 0..n_users {
+        let ratings: Vec<(usize, f64)> = {
+            let (items, values) = lists.row(user);
+            items.iter().zip(values).map(|(&item, &r)| (item as usize, f64::from(r))).collect()
+        };
         let mut matrix = vec![vec![0.0; ORDER]; ORDER];
         let mut right = vec![0.0; ORDER];
         for i in 0..ORDER {
             matrix[i][i] = f64::from(precision[i]);
             right[i] = f64::from(precision[i]) * f64::from(prior_means[user * ORDER + i]);
         }
-        for &(_, item, r) in cells.iter().filter(|cell| cell.0 as usize == user) {
-            let item = item as usize;
+        for &(item, r) in &ratings {
             for i in 0..ORDER {
                 for j in 0..ORDER {
                     matrix[i][j] += items.moment(item, i, j) / noise;
                 }
-                right[i] += (items.moment(item, i, K) * f64::from(r) - items.moment(item, i, ORDER)) / noise;
+                right[i] += (items.moment(item, i, K) * r - items.moment(item, i, ORDER)) / noise;
             }
         }
         let mean = solve(matrix.clone(), right);
@@ -201,8 +198,7 @@ fn a_half_step_is_that_of_the_formulas() {
                 assert!((got - inverse[i][j]).abs() < 2e-5, "covariance of user {user}");
             }
         }
-        for &(_, item, r) in cells.iter().filter(|cell| cell.0 as usize == user) {
-            let (item, r) = (item as usize, f64::from(r));
+        for &(item, r) in &ratings {
             // E(r − z·h)² with z = [x; 1], which meets h = [q; 1; b].
             let z = |at: usize| mean.get(at).copied().unwrap_or(1.0);
             residual += r * r;
@@ -213,13 +209,55 @@ fn a_half_step_is_that_of_the_formulas() {
                     residual += (z(i) * z(j) + own) * items.moment(item, i, j);
                 }
             }
+            // The moments with the constant are the means.
+            at_means += (r - (0..ORDER + 1).map(|i| z(i) * items.moment(item, i, K)).sum::<f64>()).powi(2);
+        }
+        rated += usize::from(!ratings.is_empty());
+        if ratings.is_empty() {
+            // The prior, up to the rounding of scaling it to unit precision and back.
+            let [mean, prior] = [&means, &prior_means].map(|all| &all[user * ORDER..(user + 1) * ORDER]);
+            assert!(mean.iter().zip(prior).all(|(x, y)| (x - y).abs() < 1e-6), "{mean:?} {prior:?}");
         }
     }
     assert!((summary.residual / residual - 1.0).abs() < 1e-5, "{} {residual}", summary.residual);
-    assert_eq!(summary.rated, 2);
-    // Nothing rated: the prior, up to the rounding of scaling it to unit precision and back.
-    let (mean, prior) = (&means[ORDER..2 * ORDER], &prior_means[ORDER..2 * ORDER]);
-    assert!(mean.iter().zip(prior).all(|(x, y)| (x - y).abs() < 1e-6), "{mean:?} {prior:?}");
+    let (error, at_means) =
+        (mean_squared_error(&users, &side, lists, 1), at_means / lists.n_entries() as f64);
+    assert!((error / at_means - 1.0).abs() < 1e-5, "{error} {at_means}");
+    // Of every third user alone, those without ratings not counted, it is the same function of other ratings.
+    let rated_users = (0..n_users).filter(|&user| lists.row_len(user) > 0).enumerate();
+    let some: Vec<bool> = rated_users.flat_map(|(at, user)| vec![at % 3 == 0; lists.row_len(user)]).collect();
+    let of_some = mean_squared_error(&users, &side, &lists.filter_entries(&some), 1);
+    assert!((mean_squared_error(&users, &side, lists, 3) / of_some - 1.0).abs() < 1e-12);
+    assert_eq!(summary.rated, rated);
+}
+
+#[test]
+fn a_half_step_is_that_of_the_formulas() {
+    let mut random = Random::new(4);
+    // The second user rated nothing.
+    let cells: Vec<(u32, u32, f32)> = (0..200)
+        .flat_map(|item| [(0, item), (2, item)])
+        .filter(|&(user, item)| user == 0 || item % 50 == 0)
+        .map(|(user, item)| (user, item, random.normal() as f32))
+        .collect();
+    check_half_step(&Csr::from_triples(3, 200, &cells).unwrap(), &mut random);
+}
+
+/// More users than are summed at a time, and a last chunk that is not full.
+const MANY: u32 = 2_150;
+
+#[test]
+fn a_half_step_of_many_users_is_that_of_the_formulas() {
+    let mut random = Random::new(12);
+    let cells: Vec<(u32, u32, f32)> = (0..MANY)
+        .flat_map(|user| (0..30).map(move |item| (user, item)))
+        .filter(|&(user, _)| user % 7 != 6)
+        .filter(|_| random.chance(0.15))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(user, item)| (user, item, random.normal() as f32))
+        .collect();
+    check_half_step(&Csr::from_triples(MANY as usize, 30, &cells).unwrap(), &mut random);
 }
 
 /// `KL(q ‖ prior)` of all rows of a side whose prior is `N(0, precision⁻¹)`.
@@ -273,11 +311,41 @@ fn each_half_step_lowers_the_free_energy() {
 
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
-    let ratings = planted(300, 150, 0.5, 5).train;
-    let parts = |threads| on_threads(threads, || fitted(&ratings).to_parts());
-    let one = parts(1);
-    assert_eq!(one, parts(2));
-    assert_eq!(one, parts(3));
+    let all = planted(300, 150, 0.5, 5).train;
+    let many = planted(MANY as usize, 20, 0.5, 5).train;
+    for (ratings, iterations) in [(&all, 25), (&many, 4)] {
+        let config = LfgBayesConfig { iterations, ..config() };
+        let parts =
+            |threads| on_threads(threads, || fit(ratings, &config, &FitContext::new(1)).unwrap().to_parts());
+        let one = parts(1);
+        assert_eq!(one, parts(2));
+        assert_eq!(one, parts(3));
+    }
+}
+
+#[test]
+fn the_train_rmse_is_that_of_the_means() {
+    let ratings = planted(80, 40, 0.5, 7).train;
+    let seen = Arc::default();
+    let progress = StopAfter(usize::MAX, CancelFlag::default(), Arc::clone(&seen));
+    let model = fit(&ratings, &config(), &FitContext { progress: &progress, ..FitContext::new(1) }).unwrap();
+    let curve = seen.lock().unwrap();
+    let last = curve[curve.len() - 1];
+    // Users are served with one more step, and with priors by number of ratings: much the same predictions.
+    let users: Vec<UserView<'_>> = (0..80)
+        .map(|user| ratings.by_user().row(user))
+        .map(|(items, values)| UserView::new(items, values))
+        .collect();
+    let pairs: Vec<(u32, ItemId)> =
+        ratings.by_user().triples().map(|(user, item, _)| (user, ItemId(item))).collect();
+    let mut out = vec![0.0; pairs.len()];
+    model.predict(&users, &pairs, &mut out).unwrap();
+    let squares: f64 =
+        out.iter().zip(ratings.by_user().values()).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let rmse = (squares / pairs.len() as f64).sqrt();
+    assert!((last / rmse - 1.0).abs() < 0.02, "{last} {rmse}");
+    // The noise counts what is not known of the factors too.
+    assert!(last < 0.95 * f64::from(model.noise).sqrt(), "{last} {}", model.noise);
 }
 
 #[test]
@@ -426,6 +494,11 @@ fn without_side_information_the_notes_say_so() {
     let ratings = planted(40, 20, 0.5, 11).train;
     let model = fitted(&ratings);
     assert!(model.notes()[0].contains("of users used: none; of items: none"), "{:?}", model.notes());
+    assert!(
+        model.notes()[1].starts_with("2 co-occurrence features of items and 3 features"),
+        "{:?}",
+        model.notes()
+    );
     // Nothing known at all is served too, and the same whoever asks.
     let nobody = model.generate(&[UserView::default(), UserView::default()]).unwrap();
     assert_eq!(nobody.row(0), nobody.row(1));
@@ -449,6 +522,12 @@ fn odd_data_are_no_trouble() {
         model.score(&[UserView::default()], &mut out).unwrap();
         assert!(out.iter().all(|x| (-5.0..15.0).contains(x)), "{out:?}");
     }
+    // There are no more features than items, whatever is asked for.
+    let wide =
+        LfgBayesConfig { cooccurrence_features: Auto::Value(30), user_implicit_features: 20, ..config() };
+    let two = of(&[(0, 0, 3.0), (0, 1, 5.0), (1, 0, 2.0), (2, 1, 1.0)], 3, 2);
+    let notes = fit(&two, &wide, &FitContext::new(1)).unwrap().notes();
+    assert!(notes[1].starts_with("2 co-occurrence features of items and 3 features"), "{notes:?}");
     let same = fitted(&of(&[(0, 0, 3.0), (0, 1, 3.0), (1, 0, 3.0)], 3, 3));
     let mut out = [0.0; 3];
     same.score(&[UserView::new(&[1], &[3.0])], &mut out).unwrap();

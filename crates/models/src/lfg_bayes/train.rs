@@ -6,6 +6,8 @@ use foldin_core::{
     Csr, Epoch, Features, FitContext, FitError, Interactions, ModelFamily, Tensor, TrainState, TrainingData,
 };
 use foldin_nn::gaussian::{Moments, packed_len};
+use foldin_nn::kernel;
+use foldin_nn::kernels::dot_in;
 
 use super::LfgBayes;
 use super::by_count::CountPriors;
@@ -166,6 +168,14 @@ impl Trainer {
         self.noise = (summary.residual / self.ratings.by_item.n_entries() as f64).max(LEAST_NOISE_SHARE);
     }
 
+    /// RMSE on the training ratings at the posterior means, in the unit of the ratings; of every n-th user where there are many.
+    /// The noise is more than that: it expects the errors of all factors that the posteriors hold possible.
+    fn train_rmse(&self) -> f64 {
+        let ratings = &self.ratings.by_user;
+        let every = ratings.n_entries().div_ceil(ERRORS_WATCHED);
+        mean_squared_error(&self.users.side, &self.items.side, ratings, every).sqrt() * self.ratings.deviation
+    }
+
     /// The posteriors of the users are the first thing that the next iteration makes anew, so they are not kept.
     fn state(&self, epochs: usize) -> TrainState {
         let mut state = TrainState { epochs, ..TrainState::default() };
@@ -208,6 +218,8 @@ pub(super) fn fit(
     ctx.progress.stage("features of users and items");
     let item_design =
         ItemDesign { constant: true, side_information: config.item_side, cooccurrence }.build(data, seed);
+    // After the constant and popularity; where there are few items, not all that was asked for exists.
+    let cooccurrence = item_design.used_columns(2);
     let history = HistoryFeatures::learn(ratings, config.user_implicit_features, seed);
     let user_side = side_rows(data.user_features, config.user_side);
     let user_design = history.design(ratings.by_user(), user_side.clone());
@@ -225,7 +237,6 @@ pub(super) fn fit(
             0
         }
     };
-    let deviation = trainer.ratings.deviation;
     for iteration in done..config.iterations {
         trainer.iterate(iteration >= ITERATIONS_BEFORE_PRECISIONS);
         let number = iteration + 1;
@@ -233,14 +244,14 @@ pub(super) fn fit(
             let what = "the variance of the noise";
             return Err(FitError::Diverged { model: LfgBayes::NAME, epoch: number, what });
         }
-        let train_rmse = Some(trainer.noise.sqrt() * deviation);
+        let train_rmse = Some(trainer.train_rmse());
         let epoch = Epoch { number, of: config.iterations, train_rmse, validation_rmse: None };
         ctx.epoch_done(epoch, || trainer.state(number))?;
     }
 
     ctx.progress.stage("priors by number of ratings");
     trainer.update_users(true);
-    let Trainer { users, items, noise, .. } = trainer;
+    let Trainer { users, items, noise, ratings: Standardised { deviation, .. } } = trainer;
     let mut priors = CountPriors::learn(
         ratings.by_user(),
         &user_side,
@@ -273,6 +284,49 @@ pub(super) fn fit(
         history,
         inputs,
     }))
+}
+
+/// Training ratings that the train RMSE is taken of, about. All of MovieLens 1M's would cost 2.5 % of an iteration, and say the
+/// same in the first three digits.
+const ERRORS_WATCHED: usize = 250_000;
+
+/// Rows whose errors are summed as one chunk.
+const ERROR_CHUNK: usize = 64;
+
+/// Mean of the squared errors at the posterior means of both sides, over the ratings of every `every`-th row that has any.
+pub(super) fn mean_squared_error(own: &Side, other: &Side, ratings: &Csr, every: usize) -> f64 {
+    let (k, stride) = (own.order - 1, own.stride);
+    let rated = (0..ratings.n_rows()).filter(|&row| ratings.row_len(row) > 0);
+    let watched: Vec<usize> = rated.step_by(every.max(1)).collect();
+    let n: usize = watched.iter().map(|&row| ratings.row_len(row)).sum();
+    let squares = chunked_sum(watched.len(), ERROR_CHUNK, |rows| {
+        let mut row_of_own = vec![0.0; stride];
+        watched[rows]
+            .iter()
+            .map(|&row| {
+                row_of_own.copy_from_slice(&own.means[row * stride..(row + 1) * stride]);
+                // The own constant meets the other's bias, and the own bias the other's constant.
+                row_of_own.swap(k, k + 1);
+                let (columns, values) = ratings.row(row);
+                squared_error_of_row(&row_of_own, columns, values, &other.means)
+            })
+            .sum()
+    });
+    squares / n.max(1) as f64
+}
+
+kernel! {
+    /// `Σ (own·others[column] − value)²`.
+    fn squared_error_of_row(simd, own: &[f32], columns: &[u32], values: &[f32], others: &[f32]) -> f64 {
+        let stride = own.len();
+        let mut squares = 0.0;
+        for (&column, &value) in columns.iter().zip(values) {
+            let from = column as usize * stride;
+            let error = f64::from(dot_in(simd, own, &others[from..from + stride]) - value);
+            squares += error * error;
+        }
+        squares
+    }
 }
 
 /// Puts the items into the unit of the ratings: of their factors and biases only the biases carry one, since the users'
