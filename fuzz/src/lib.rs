@@ -5,13 +5,10 @@
 //! `cargo +nightly fuzz run ratings`.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::OnceLock;
 
-use foldin_core::registry::Settings;
-use foldin_core::{Csr, Dataset, Dictionary, Feedback, FitContext, Interactions, RatingScale, UserView};
+use foldin_core::{Dataset, ItemId, RatingScale, UserView};
 use foldin_data::{Duplicates, OpenOptions, ReadError, ReadReport};
-use foldin_models::folder::{SaveOptions, SavedContext, load, save};
+use foldin_models::folder::load;
 use sha2::{Digest as _, Sha256};
 
 /// Names that decide which reader is used.
@@ -86,28 +83,33 @@ fn check(outcome: Result<(Dataset, ReadReport), ReadError>) -> bool {
     }
 }
 
-/// A model folder of which one file is replaced. The first byte picks the file; checksums in the manifest are put right, so
-/// that what comes behind them is reached. Says whether it was accepted.
+/// A model folder of which one file is replaced. The first byte picks the model and the file; checksums in the manifest are
+/// put right, so that what comes behind them is reached. Says whether it was accepted.
 ///
 /// # Panics
 /// If the machine has no room for a temporary folder.
 pub fn model(bytes: &[u8]) -> bool {
     let [which, content @ ..] = bytes else { return false };
-    let mut files = sound_model().clone();
-    let name = MODEL_FILES[usize::from(*which) % 4];
-    if name != MODEL_FILES[0] {
-        files[0] = put_right(&files[0], name, content);
+    let (model, file) = (usize::from(*which) / 4 % SOUND_MODELS.len(), usize::from(*which) % 4);
+    let mut files = SOUND_MODELS[model].map(<[u8]>::to_vec);
+    if file != 0 {
+        files[0] = put_right(&files[0], MODEL_FILES[file], content);
     }
-    files[usize::from(*which) % 4] = content.to_vec();
+    files[file] = content.to_vec();
     let folder = tempfile::tempdir().expect("room for a temporary folder");
     for (name, content) in MODEL_FILES.iter().zip(&files) {
         std::fs::write(folder.path().join(name), content).expect("room for a temporary file");
     }
     match load(folder.path()) {
         Ok(loaded) => {
-            let mut scores = vec![0.0; loaded.model.n_items()];
-            // Weights may be any numbers; what comes out is scores or an error.
-            drop(loaded.model.score(&[UserView::default()], &mut scores));
+            let model = &loaded.model;
+            // Weights may be any numbers; what comes out is an answer or an error.
+            for user in [UserView::default(), UserView::new(&[0, 3], &[8.0, 2.0])] {
+                let mut scores = vec![0.0; model.n_items()];
+                drop(model.score(&[user], &mut scores));
+                drop(model.predict_with_variance(&[user], &[(0, ItemId(0))], &mut [0.0], &mut [0.0]));
+                drop(model.as_generator().map(|generator| generator.generate(&[user])));
+            }
             true
         }
         Err(error) => {
@@ -120,37 +122,33 @@ pub fn model(bytes: &[u8]) -> bool {
 /// The files of a model folder, the manifest first.
 pub const MODEL_FILES: [&str; 4] = ["manifest.json", "weights.safetensors", "items.jsonl", "features.json"];
 
-/// The files of a small sound model, in the order of [`MODEL_FILES`].
-///
-/// # Panics
-/// If the machine has no room for a temporary folder.
-pub fn sound_model() -> &'static [Vec<u8>; 4] {
-    static FILES: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
-    FILES.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("room for a temporary folder");
-        let path = folder.path().join("model");
-        write_model(&path);
-        MODEL_FILES.map(|name| std::fs::read(path.join(name)).expect("a saved model has all files"))
-    })
+/// The golden folder of a model, in the order of [`MODEL_FILES`].
+macro_rules! golden {
+    ($($name:literal),*) => {
+        [$([
+            golden!(of $name, "manifest.json"),
+            golden!(of $name, "weights.safetensors"),
+            golden!(of $name, "items.jsonl"),
+            golden!(of $name, "features.json"),
+        ]),*]
+    };
+    (of $name:literal, $file:literal) => {
+        include_bytes!(concat!("../../crates/models/tests/fixtures/v1/", $name, "/", $file)).as_slice()
+    };
 }
 
-fn write_model(path: &Path) {
-    let cells = [(0, 0, 1.0), (0, 1, 4.0), (1, 0, 2.0), (1, 2, 5.0), (2, 1, 3.0), (2, 2, 4.0)];
-    let scale = Feedback::Explicit(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) });
-    let keys = |word: &str| Dictionary::from_keys((0..3).map(|at| format!("{word}{at}")).collect());
-    let data = Csr::from_triples(3, 3, &cells)
-        .and_then(|csr| Interactions::new(csr, None, scale))
-        .and_then(|interactions| {
-            let (users, items) = (keys("u").unwrap_or_default(), keys("i").unwrap_or_default());
-            Dataset::new("small", interactions, users, items)
-        })
-        .expect("sound data");
-    let entry = foldin_models::find("global-mean").expect("the simplest model");
-    let model =
-        entry.fit(&Settings::new(), &data.training_data(), &FitContext::new(1)).expect("six ratings suffice");
-    let context = SavedContext::of(&data, serde_json::json!({}), serde_json::json!({}));
-    save(path, model.as_ref(), &context, SaveOptions::default()).expect("room for a model");
-}
+/// A small sound folder of every model.
+pub const SOUND_MODELS: [[&[u8]; 4]; 9] = golden!(
+    "global-mean",
+    "item-mean",
+    "bias",
+    "svd",
+    "funk-svd",
+    "bias-svd",
+    "lfg",
+    "lfg-plus",
+    "lfg-bayes"
+);
 
 /// The manifest with the checksum that a file of this content has.
 fn put_right(manifest: &[u8], name: &str, content: &[u8]) -> Vec<u8> {

@@ -120,12 +120,10 @@ fn archives() {
 
 #[test]
 fn model_folders() {
-    assert_eq!(targets::MODEL_FILES.len(), targets::sound_model().len());
-    let examples: Vec<Vec<u8>> = targets::sound_model()
-        .iter()
-        .enumerate()
-        .map(|(which, content)| [&[which as u8], &content[..]].concat())
-        .collect();
+    let files = targets::SOUND_MODELS.iter().flatten();
+    let examples: Vec<Vec<u8>> =
+        files.zip(0u8..).map(|(content, which)| [&[which], *content].concat()).collect();
+    assert_eq!(examples.len(), foldin_models::registry().len() * targets::MODEL_FILES.len());
     assert!(examples.iter().all(|example| targets::model(example)));
-    smoke(&examples, 150, targets::model);
+    smoke(&examples, 60, targets::model);
 }
