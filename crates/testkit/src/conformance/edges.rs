@@ -5,7 +5,7 @@ use foldin_core::{
     Csr, Features, Feedback, FitContext, FitError, Interactions, ItemId, ScoreError, TrainingData, UserView,
 };
 
-use super::{Case, Level, Outcome, SEED, close, ensure, finite, predict_all, refusal, score_all};
+use super::{Case, Level, Outcome, SEED, close, ensure, everything, finite, predict_all, refusal, score_all};
 use crate::planted::ODD_SCALE;
 
 pub(super) fn says_who_it_is(case: &Case<'_>) -> Outcome {
@@ -98,22 +98,21 @@ pub(super) fn any_history(case: &Case<'_>) -> Outcome {
     // Training users hold one without ratings, one with every rated item; the last item was rated by nobody.
     let mut users = case.users();
     let n_items = model.n_items() as u32;
-    let everything: Vec<u32> = (0..n_items).collect();
+    let forwards: Vec<u32> = (0..n_items).collect();
     let backwards: Vec<u32> = (0..n_items).rev().collect();
     let best = vec![ODD_SCALE.max; n_items as usize];
     let worst = vec![ODD_SCALE.min; n_items as usize];
     if case.new_users_are_served() {
         users.extend([
             UserView::default(),
-            UserView::new(&everything, &best),
+            UserView::new(&forwards, &best),
             UserView::new(&backwards, &worst),
-            UserView::new(&everything[n_items as usize - 1..], &best[..1]),
+            UserView::new(&forwards[n_items as usize - 1..], &best[..1]),
             // A value that the scale does not have is odd, not absurd: an answer is owed.
-            UserView::new(&everything[..1], &[1e6]),
+            UserView::new(&forwards[..1], &[1e6]),
         ]);
     }
-    finite("predictions", &predict_all(model, &users)?)?;
-    finite("scores", &score_all(model, &users)?)
+    finite("what is said of them", &everything(model, &users)?)
 }
 
 pub(super) fn clipping(case: &Case<'_>) -> Outcome {
@@ -160,7 +159,8 @@ pub(super) fn more_factors_than_items(case: &Case<'_>) -> Outcome {
     }
 }
 
-/// Fits on whatever is given; too little is a fair answer, anything else that is not a model is not.
+/// Fits on whatever is given and asks for everything about training users, about nobody in particular and about somebody with
+/// one rating. Too little data is a fair answer where there is no rating; anything else that is not a model is not.
 fn fit_or_decline(
     case: &Case<'_>,
     what: &str,
@@ -179,10 +179,14 @@ fn fit_or_decline(
     };
     match case.subject.entry.fit(&case.subject.quick, &data, &FitContext::new(SEED)) {
         Ok(model) => {
-            finite(what, &predict_all(model.as_ref(), &data.users())?)?;
-            finite(what, &score_all(model.as_ref(), &data.users())?)
+            let mut users = data.users();
+            if case.new_users_are_served() {
+                users.push(UserView::default());
+                users.extend((n_items > 0).then_some(UserView::new(&[0], &[-3.0])));
+            }
+            finite(what, &everything(model.as_ref(), &users)?)
         }
-        Err(FitError::TooLittleData { .. }) => Ok(()),
+        Err(FitError::TooLittleData { .. }) if cells.is_empty() => Ok(()),
         Err(error) => Err(format!("{what}: {error}")),
     }
 }
