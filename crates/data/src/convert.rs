@@ -65,7 +65,8 @@ pub enum ConvertError {
     },
 }
 
-/// Writes `dataset` into `folder`, which is made if need be; returns the files written.
+/// Writes `dataset` into `folder`, which is made if need be; returns the files written. Files that an earlier conversion
+/// wrote there are replaced or removed, so that the folder holds one data set; all others stay.
 ///
 /// # Errors
 /// [`ConvertError::Io`] if a file cannot be written, [`ConvertError::Unwritable`] for a key with a tab or line end in a
@@ -85,6 +86,7 @@ pub fn convert(dataset: &Dataset, folder: &Path, format: Format) -> Result<Vec<P
             (format!("{name}.inter"), format!("{name}.user"), format!("{name}.item"))
         }
     };
+    let earlier = files_of_earlier_conversion(folder);
     let interactions = &dataset.interactions;
     let explicit = interactions.feedback().scale().is_some();
     let timed = interactions.times();
@@ -106,17 +108,33 @@ pub fn convert(dataset: &Dataset, folder: &Path, format: Format) -> Result<Vec<P
     let titles = Some(&dataset.titles[..]);
     write_side(folder.join(&items), format, "item", dataset.items.keys(), titles, &dataset.item_features)?;
 
+    let files = [ratings, users, items];
     let saved = SavedSchema {
         format: 1,
         name: dataset.name.clone(),
         feedback: interactions.feedback(),
         user_fields: (**dataset.user_features.schema()).clone(),
         item_fields: (**dataset.item_features.schema()).clone(),
+        files: files.to_vec(),
     };
     let path = folder.join(SAVED_SCHEMA);
     let text = serde_json::to_string_pretty(&saved).map_err(std::io::Error::from);
     text.and_then(|text| std::fs::write(&path, text)).map_err(|source| ConvertError::Io { path, source })?;
-    Ok([ratings, users, items, SAVED_SCHEMA.to_owned()].map(|file| folder.join(file)).to_vec())
+    for old in earlier.iter().filter(|old| !files.contains(old)) {
+        let path = folder.join(old);
+        std::fs::remove_file(&path).map_err(|source| ConvertError::Io { path, source })?;
+    }
+    Ok(files.iter().map(String::as_str).chain([SAVED_SCHEMA]).map(|file| folder.join(file)).collect())
+}
+
+/// Names of the files that are there and were written by a conversion before this one.
+fn files_of_earlier_conversion(folder: &Path) -> Vec<String> {
+    let text = std::fs::read(folder.join(SAVED_SCHEMA)).unwrap_or_default();
+    let saved: Option<SavedSchema> = serde_json::from_slice(&text).ok();
+    let files = saved.map(|saved| saved.files).unwrap_or_default();
+    // Whatever the list says, nothing outside the folder is ours.
+    let plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
+    files.into_iter().filter(|name| plain(name) && folder.join(name).is_file()).collect()
 }
 
 /// Keys, titles and side information; a title equal to its key is left out, as is every unknown value.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use foldin_core::{DataError, RatingScale};
 
+use crate::known::KNOWN;
+
 /// Why data were not read. Every message names the file, the line where there is one, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Neither a path nor a name that could be found.
-    #[error("no data set `{name}`: it is not a path, and it was not found as\n{}{}", list(looked), fetch_hint(name, *fetchable))]
+    #[error("no data set `{name}`: {}", not_found(name, looked, *fetchable))]
     NotFound {
         /// What was asked for.
         name: String,
@@ -87,7 +89,8 @@ pub enum ReadError {
     /// One pair of user and item twice.
     #[error(
         "{file}, line {line}: user `{user}` and item `{item}` again (first in line {first_line}); \
-         {pairs} such lines in all: keep one a pair with --duplicates last or --duplicates mean"
+         {} in all: keep one a pair with --duplicates last or --duplicates mean",
+        counted(*pairs, "such line")
     )]
     Duplicate {
         /// The file.
@@ -103,6 +106,17 @@ pub enum ReadError {
         /// How many lines repeat an earlier pair.
         pairs: u64,
     },
+    /// A history with ratings of more than one user.
+    #[error(
+        "{file} holds ratings of {} users ({}), but a history is of one; take one of them with --user {} --data {file}",
+        users.len(), few(users), users.first().map_or("KEY", String::as_str)
+    )]
+    SeveralUsers {
+        /// The file.
+        file: String,
+        /// Keys of the users, in order of appearance.
+        users: Vec<String>,
+    },
     /// A key that appears twice in a table of users or items.
     #[error("{file}, line {line}: `{key}` is described twice; keep one line for each key")]
     RepeatedKey {
@@ -114,15 +128,14 @@ pub enum ReadError {
         key: String,
     },
     /// A zip or gzip file that is cut short or damaged.
-    #[error(
-        "{file} is damaged or was not copied whole ({reason}); download or copy it again \
-         (`foldin data fetch NAME` resumes an interrupted download)"
-    )]
+    #[error("{file} is damaged or was not copied whole ({reason}{}); {}", reached(*line), again(file))]
     Damaged {
         /// The archive.
         file: String,
         /// What failed.
         reason: String,
+        /// The line that reading came to, from 1, if it began.
+        line: Option<u64>,
     },
     /// A feature of the format that is not supported.
     #[error("{file}: {reason}")]
@@ -148,11 +161,16 @@ pub enum ReadError {
 impl ReadError {
     /// An error of the operating system, or of a decoder that met a damaged archive.
     pub(crate) fn io(file: impl Into<String>, source: std::io::Error) -> Self {
+        Self::io_in_line(file, source, None)
+    }
+
+    /// As [`ReadError::io`], with the line that reading came to.
+    pub(crate) fn io_in_line(file: impl Into<String>, source: std::io::Error, line: Option<u64>) -> Self {
         use std::io::ErrorKind;
         let file = file.into();
         match source.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-                Self::Damaged { file, reason: source.to_string() }
+                Self::Damaged { file, reason: source.to_string(), line }
             }
             _ => Self::Io { file, source },
         }
@@ -164,12 +182,26 @@ impl ReadError {
 #[non_exhaustive]
 pub enum LineProblem {
     /// Fewer columns than needed.
-    #[error("{got} columns, but at least {expected} are needed")]
+    #[error("{}, but at least {expected} are needed", counted(*got as u64, "column"))]
     TooFewColumns {
         /// Columns needed.
         expected: usize,
         /// Columns there.
         got: usize,
+    },
+    /// More columns than the first line has.
+    #[error("{}, but the first line has {expected}", counted(*got as u64, "column"))]
+    TooManyColumns {
+        /// Columns of the first line.
+        expected: usize,
+        /// Columns there.
+        got: usize,
+    },
+    /// A first line that is neither data nor names of columns.
+    #[error("`{text}` is not a rating, and the line does not look like names of columns")]
+    NoHeader {
+        /// What stands where the rating should be.
+        text: String,
     },
     /// A number that is none.
     #[error("`{text}` is not a {what}")]
@@ -188,6 +220,14 @@ pub enum LineProblem {
     /// A rating outside the scale.
     #[error("the rating {value} is outside the scale {}..{}", scale.min, scale.max)]
     OutOfScale {
+        /// The rating.
+        value: f32,
+        /// The scale in use.
+        scale: RatingScale,
+    },
+    /// A rating between the steps of the scale.
+    #[error("the rating {value} is not on the scale {}..{} in steps of {}", scale.min, scale.max, scale.step.unwrap_or_default())]
+    OffStep {
         /// The rating.
         value: f32,
         /// The scale in use.
@@ -236,6 +276,11 @@ impl LineProblem {
     fn remedy(&self) -> &'static str {
         match self {
             Self::OutOfScale { .. } => ", give the scale with --scale MIN,MAX,STEP",
+            Self::TooManyColumns { .. } => ", put quotation marks around a text that holds the separator",
+            Self::NoHeader { .. } => {
+                ", add --header true --columns item=NAME,rating=NAME if it names the columns"
+            }
+            Self::OffStep { .. } => ", give another step or none with --scale MIN,MAX[,STEP]",
             Self::TooFewColumns { .. } => ", give the separator with --separator",
             Self::InvalidNumber { what: "time", .. } => ", ignore times with --columns time=-",
             Self::MissingKey { .. } => ", name the key with --columns",
@@ -244,8 +289,37 @@ impl LineProblem {
     }
 }
 
-fn list(looked: &[PathBuf]) -> String {
-    looked.iter().map(|path| format!("  {}\n", path.display())).collect()
+fn reached(line: Option<u64>) -> String {
+    line.map(|line| format!(", in line {line}")).unwrap_or_default()
+}
+
+/// How to get a whole file: only archives that are published under a known name can be fetched.
+fn again(file: &str) -> String {
+    let parts = file.split(['/', '\\']);
+    match KNOWN.iter().find(|known| parts.clone().any(|part| part == known.file)) {
+        Some(known) => format!("remove it and download it again with `foldin data fetch {}`", known.name),
+        None => "copy it from its source again, or unpack what is left of it and read that".to_owned(),
+    }
+}
+
+/// The first few of some keys.
+fn few(keys: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let first = keys.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if keys.len() > SHOWN { first + ", …" } else { first }
+}
+
+/// A number with its noun.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn not_found(name: &str, looked: &[PathBuf], fetchable: bool) -> String {
+    if looked.is_empty() {
+        return "there is no such file or folder; check the path".to_owned();
+    }
+    let list: String = looked.iter().map(|path| format!("  {}\n", path.display())).collect();
+    format!("it is not a path, and it was not found as\n{list}{}", fetch_hint(name, fetchable))
 }
 
 fn fetch_hint(name: &str, fetchable: bool) -> String {

@@ -58,6 +58,8 @@ pub struct DatasetInfo {
     pub density: f64,
     /// What the values mean.
     pub feedback: Feedback,
+    /// Whether the scale was read off the ratings, which may not reach its ends.
+    pub scale_found: bool,
     /// Mean value.
     pub mean: f64,
     /// How often each rating was given, lowest first; empty for implicit data.
@@ -72,6 +74,8 @@ pub struct DatasetInfo {
     pub item_features: FeatureSchema,
     /// Lines that repeated a pair of user and item, and were merged.
     pub duplicates: u64,
+    /// The rule by which they were merged: `last` or `mean`.
+    pub duplicates_rule: String,
     /// Lines that could not be used, and were left out.
     pub skipped: u64,
     /// First and last time, in Unix seconds; `None` without times.
@@ -102,6 +106,7 @@ impl DatasetInfo {
             ratings,
             density: if cells > 0.0 { ratings as f64 / cells } else { 0.0 },
             feedback: interactions.feedback(),
+            scale_found: report.scale_found,
             mean: interactions.mean(),
             histogram: match interactions.feedback() {
                 Feedback::Explicit(_) => histogram(interactions.by_user().values()),
@@ -112,6 +117,7 @@ impl DatasetInfo {
             user_features: (**dataset.user_features.schema()).clone(),
             item_features: (**dataset.item_features.schema()).clone(),
             duplicates: report.duplicates,
+            duplicates_rule: report.duplicates_rule.name().to_owned(),
             skipped: report.skipped,
             times: interactions.times().and_then(|times| Some((*times.iter().min()?, *times.iter().max()?))),
             fingerprint: interactions.fingerprint(),
@@ -166,8 +172,14 @@ impl fmt::Display for DatasetInfo {
         line("density", format!("{:.4} %", 100.0 * self.density))?;
         match self.feedback {
             Feedback::Explicit(scale) => {
-                let step = scale.step.map_or("continuous".to_owned(), |step| format!("in steps of {step}"));
-                line("scale", format!("{} to {}, {step}; mean {:.5}", scale.min, scale.max, self.mean))?;
+                let found = if self.scale_found { " (read off the ratings; --scale sets it)" } else { "" };
+                let step = match scale.step {
+                    Some(step) => format!(", in steps of {step}"),
+                    // The ratings there are need not show every step.
+                    None if self.scale_found => String::new(),
+                    None => ", continuous".to_owned(),
+                };
+                line("scale", format!("{} to {}{step}; mean {:.5}{found}", scale.min, scale.max, self.mean))?;
             }
             Feedback::Implicit => line("scale", "none: implicit feedback".to_owned())?,
         }
@@ -184,10 +196,19 @@ impl fmt::Display for DatasetInfo {
         }
         match self.duplicates {
             0 => line("duplicates", "none".to_owned())?,
-            n => line(
-                "duplicates",
-                format!("{} lines repeat a pair: --duplicates says what to keep", thousands(n)),
-            )?,
+            n => {
+                let lines = if n == 1 {
+                    "1 line repeats".to_owned()
+                } else {
+                    format!("{} lines repeat", thousands(n))
+                };
+                let rule =
+                    if self.duplicates_rule == "mean" { "mean of each pair" } else { "last of each pair" };
+                line(
+                    "duplicates",
+                    format!("{lines} a pair; counted is the {rule} (--duplicates last, mean or error)"),
+                )?;
+            }
         }
         if self.skipped > 0 {
             line("bad lines", format!("{}, left out", thousands(self.skipped)))?;

@@ -80,8 +80,8 @@ impl Keys {
             }
         };
         let time = match (&self.0[3], &time) {
-            (None, _) => None,
-            (Some(_), None) => return Err(self.missing(3, record)),
+            // An object may leave its time out.
+            (None, _) | (Some(_), None | Some(Value::Null)) => None,
             (Some(_), Some(value)) => {
                 Some(parse_time_field(text(value).unwrap_or_else(|| value.to_string()).as_bytes())?)
             }

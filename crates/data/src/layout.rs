@@ -19,6 +19,9 @@ pub(crate) struct SavedSchema {
     pub(crate) feedback: Feedback,
     pub(crate) user_fields: FeatureSchema,
     pub(crate) item_fields: FeatureSchema,
+    /// Names of the files that were written with it, in the same folder.
+    #[serde(default)]
+    pub(crate) files: Vec<String>,
 }
 
 /// A format and the files in it.

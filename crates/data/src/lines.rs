@@ -163,7 +163,11 @@ impl<'a> Lines<'a> {
                     return Ok(true);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ReadError::io(self.file, error)),
+                Err(error) => {
+                    // What was unpacked before the damage counts as read.
+                    let whole = memchr::memchr_iter(b'\n', &self.buffer[self.start..self.end]).count() as u64;
+                    return Err(ReadError::io_in_line(self.file, error, Some(self.number.max(1) + whole)));
+                }
             }
         }
     }

@@ -40,8 +40,14 @@ pub(crate) fn locate(name: &str, options: &OpenOptions) -> Result<Location, Read
     {
         return Ok(location.clone());
     }
+    let path = Path::new(name);
+    if here.is_none() && path.exists() {
+        let reason = "it is neither a file nor a folder; write what it gives to a file first".to_owned();
+        return Err(ReadError::Unsupported { file: name.to_owned(), reason });
+    }
     let mut unrecognised = here;
-    for folder in folders(options) {
+    // An absolute path is the same seen from any folder.
+    for folder in folders(options).into_iter().filter(|_| path.is_relative()) {
         for candidate in candidates(&folder, name) {
             if candidate.exists() {
                 let location = at_path(&candidate, name)?;
@@ -54,7 +60,9 @@ pub(crate) fn locate(name: &str, options: &OpenOptions) -> Result<Location, Read
                     unrecognised.get_or_insert(location);
                 }
             }
-            looked.push(candidate);
+            if !looked.contains(&candidate) {
+                looked.push(candidate);
+            }
         }
     }
     // A folder of that name in which nothing is recognised: the reader says what it misses there.

@@ -16,6 +16,18 @@ pub enum Duplicates {
     Mean,
 }
 
+impl Duplicates {
+    /// The word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Last => "last",
+            Self::Mean => "mean",
+        }
+    }
+}
+
 impl std::str::FromStr for Duplicates {
     type Err = String;
 
@@ -73,7 +85,8 @@ pub struct OpenOptions {
     pub duplicates: Duplicates,
     /// Leave out lines that cannot be used, and count them in the [`ReadReport`](crate::ReadReport).
     pub skip_bad_lines: bool,
-    /// The rating scale, where it is known better than by looking at the ratings.
+    /// The rating scale, where it is known better than by looking at the ratings. A rating outside it, or between its
+    /// steps, is a bad line.
     pub scale: Option<RatingScale>,
     /// Take every line as something that happened, whatever the rating says.
     pub implicit: bool,

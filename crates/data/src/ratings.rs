@@ -32,6 +32,8 @@ pub(crate) struct RatingsBuilder {
     /// Only keys that are known already may appear.
     closed: bool,
     expect: Expect,
+    /// The step of a scale that was given; one that is only known is not held against the data.
+    step: Option<f32>,
     duplicates: Duplicates,
     skip_bad_lines: bool,
     rows: Vec<u32>,
@@ -72,6 +74,7 @@ impl RatingsBuilder {
             items,
             closed: false,
             expect,
+            step: options.scale.and_then(|scale| scale.step),
             duplicates: options.duplicates,
             skip_bad_lines: options.skip_bad_lines,
             rows: Vec::new(),
@@ -80,13 +83,20 @@ impl RatingsBuilder {
             times: Vec::new(),
             line_jumps: Vec::new(),
             next_line: 0,
-            report: ReadReport { file: file.to_owned(), format, ..ReadReport::default() },
+            report: ReadReport {
+                file: file.to_owned(),
+                format,
+                duplicates_rule: options.duplicates,
+                ..ReadReport::default()
+            },
         }
     }
 
-    /// From now on a key that is not known is a bad line.
+    /// From now on a key that is not known is a bad line. The scale is that of data that were read before, so its steps
+    /// are not held against the ratings again.
     pub(crate) fn closed(mut self) -> Self {
         self.closed = true;
+        self.step = None;
         self
     }
 
@@ -95,7 +105,7 @@ impl RatingsBuilder {
         self.expect = Expect::Implicit;
     }
 
-    /// Takes one interaction; `time` must be there for all interactions or for none.
+    /// Takes one interaction. Unless `time` is there for all interactions, the data are taken to have no times.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -108,6 +118,9 @@ impl RatingsBuilder {
         let value = match self.expect {
             Expect::Scale(scale) if !scale.contains(value) => {
                 return self.bad_line(line, LineProblem::OutOfScale { value, scale });
+            }
+            Expect::Scale(scale) if self.step.is_some_and(|step| is_between(value, scale.min, step)) => {
+                return self.bad_line(line, LineProblem::OffStep { value, scale });
             }
             Expect::Implicit => 1.0,
             _ => value,
@@ -163,6 +176,14 @@ impl RatingsBuilder {
             return Err(ReadError::Empty { file: self.report.file });
         }
         self.report.lines = self.rows.len() as u64;
+        let untimed = self.rows.len() - self.times.len();
+        if untimed > 0 && !self.times.is_empty() {
+            self.report.note(format!(
+                "{untimed} of {} lines have no time, so times are left out altogether; --columns time=- says so without this note",
+                self.rows.len()
+            ));
+            self.times = Vec::new();
+        }
         let feedback = self.feedback();
         let repeated = self.sort_into_rows()?;
         let SortedRows { offsets, columns, values, mut times } = repeated;
@@ -185,7 +206,10 @@ impl RatingsBuilder {
             Expect::Scale(scale) => Feedback::Explicit(scale),
             Expect::Implicit => Feedback::Implicit,
             Expect::Unknown => match scale::derive(&self.values) {
-                Some(scale) if scale.min < scale.max => Feedback::Explicit(scale),
+                Some(scale) if scale.min < scale.max => {
+                    self.report.scale_found = true;
+                    Feedback::Explicit(scale)
+                }
                 _ => {
                     self.report.note(
                         "every rating is the same, so the data are taken as implicit; give the scale with --scale \
@@ -255,6 +279,14 @@ impl RatingsBuilder {
         let (first, line) = self.line_jumps[jump - 1];
         line + (interaction - first) as u64
     }
+}
+
+/// Whether a rating lies between two steps of a scale.
+fn is_between(value: f32, min: f32, step: f32) -> bool {
+    // Wide enough for the rounding of decimal fractions, narrow enough for any step that is meant.
+    const TOLERANCE: f64 = 1e-3;
+    let steps = (f64::from(value) - f64::from(min)) / f64::from(step);
+    (steps - steps.round()).abs() > TOLERANCE
 }
 
 fn unknown(what: &'static str, key: &[u8]) -> LineProblem {

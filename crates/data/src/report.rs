@@ -1,5 +1,8 @@
 //! What happened while reading, beside the data themselves.
 
+use crate::error::counted;
+use crate::options::Duplicates;
+
 /// How many bad lines are kept with their message.
 const EXAMPLES: usize = 5;
 
@@ -18,6 +21,10 @@ pub struct ReadReport {
     pub skipped_examples: Vec<String>,
     /// Lines that repeated a pair and were merged into it.
     pub duplicates: u64,
+    /// The rule by which they would be, or were, merged.
+    pub duplicates_rule: Duplicates,
+    /// Whether the rating scale was read off the ratings themselves, which may not reach its ends.
+    pub scale_found: bool,
     /// Remarks a user should see, such as side information that was left out.
     pub notes: Vec<String>,
 }
@@ -36,12 +43,19 @@ impl ReadReport {
     pub fn remarks(&self) -> Vec<String> {
         let mut out = Vec::new();
         if self.duplicates > 0 {
-            out.push(format!("{}: {} lines repeated a pair and were merged", self.file, self.duplicates));
+            let lines = counted(self.duplicates, "line");
+            let rule = self.duplicates_rule.name();
+            out.push(format!("{}: {lines} repeated a pair; --duplicates {rule} was applied", self.file));
         }
         if self.skipped > 0 {
             let examples = self.skipped_examples.join("; ");
             let more = if self.skipped > self.skipped_examples.len() as u64 { "; …" } else { "" };
-            out.push(format!("{}: {} bad lines were left out ({examples}{more})", self.file, self.skipped));
+            let lines = if self.skipped == 1 {
+                "1 bad line was"
+            } else {
+                &format!("{} bad lines were", self.skipped)
+            };
+            out.push(format!("{}: {lines} left out ({examples}{more})", self.file));
         }
         out.extend(self.notes.iter().cloned());
         out

@@ -160,7 +160,7 @@ fn zip_error(label: &str, error: ZipError) -> ReadError {
             file: label.to_owned(),
             reason: format!("{reason}; unpack the archive and give the folder instead"),
         },
-        other => ReadError::Damaged { file: label.to_owned(), reason: other.to_string() },
+        other => ReadError::Damaged { file: label.to_owned(), reason: other.to_string(), line: None },
     }
 }
 
