@@ -73,6 +73,7 @@ const RATING: &[&str] = &[
     "bookrating",
     "userrating",
     "myrating",
+    "yourrating",
 ];
 const TIME: &[&str] = &[
     "timestamp",
@@ -101,6 +102,8 @@ pub(crate) const TITLE: &[&str] = &[
 ];
 /// Names of the key that only make sense within a table of users or items.
 const OWN_KEY: &[&str] = &["id", "key"];
+/// Names of a year that completes a title.
+const YEAR: &[&str] = &["year", "releaseyear", "movieyear"];
 
 /// Lower case, letters and digits only: `User-ID` and `user_id` are one name.
 pub(crate) fn normalise(name: &str) -> String {
@@ -145,6 +148,24 @@ fn choose(given: Option<&str>, names: &[String]) -> Choice {
     }
 }
 
+/// Finds one column by what was asked for, then as `otherwise` says.
+fn find_column(
+    file: &str,
+    names: &[String],
+    what: &'static str,
+    given: Option<&String>,
+    otherwise: impl FnOnce() -> Option<usize>,
+) -> Result<Option<usize>, ReadError> {
+    match choose(given.map(String::as_str), names) {
+        Choice::At(at) => Ok(Some(at)),
+        Choice::None => Ok(None),
+        Choice::Unknown => {
+            Err(ReadError::MissingColumn { file: file.to_owned(), what, columns: names.to_vec() })
+        }
+        Choice::Free => Ok(otherwise()),
+    }
+}
+
 /// Finds the columns of interactions by what was asked for, then by name.
 pub(crate) fn named_columns(
     file: &str,
@@ -152,11 +173,8 @@ pub(crate) fn named_columns(
     asked: &Columns,
 ) -> Result<RatingColumns, ReadError> {
     let missing = |what| ReadError::MissingColumn { file: file.to_owned(), what, columns: names.to_vec() };
-    let find = |what, given: &Option<String>, aliases| match choose(given.as_deref(), names) {
-        Choice::At(at) => Ok(Some(at)),
-        Choice::None => Ok(None),
-        Choice::Unknown => Err(missing(what)),
-        Choice::Free => Ok(by_alias(names, aliases)),
+    let find = |what, given: &Option<String>, aliases| {
+        find_column(file, names, what, given.as_ref(), || by_alias(names, aliases))
     };
     Ok(RatingColumns {
         user: find("user", &asked.user, USER)?.ok_or_else(|| missing("user"))?,
@@ -181,11 +199,8 @@ pub(crate) fn unnamed_columns(
     let is_late = |text: &str| parse_decimal(text.as_bytes()).is_some_and(|number| number > 1e8);
     // `user item time` has no ratings: a third column of moments of this century is not one of opinions.
     let third_is_time = every(2, &is_late);
-    let find = |what, given: &Option<String>, usual: Option<usize>| match choose(given.as_deref(), &numbers) {
-        Choice::At(at) => Ok(Some(at)),
-        Choice::None => Ok(None),
-        Choice::Unknown => Err(missing(what)),
-        Choice::Free => Ok(usual.filter(|&at| at < width)),
+    let find = |what, given: &Option<String>, usual: Option<usize>| {
+        find_column(file, &numbers, what, given.as_ref(), || usual.filter(|&at| at < width))
     };
     let time = if third_is_time { 2 } else { 3 };
     Ok(RatingColumns {
@@ -193,6 +208,103 @@ pub(crate) fn unnamed_columns(
         item: find("item", &asked.item, Some(1))?.ok_or_else(|| missing("item"))?,
         rating: find("rating", &asked.rating, (!third_is_time).then_some(2))?,
         time: find("time", &asked.time, every(time, &is_time).then_some(time))?,
+    })
+}
+
+/// Which column of one person's history holds what, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistoryColumns {
+    pub(crate) user: Option<usize>,
+    pub(crate) item: Option<usize>,
+    pub(crate) title: Option<usize>,
+    /// Completes a title that has no year.
+    pub(crate) year: Option<usize>,
+    pub(crate) rating: usize,
+}
+
+/// Whether the first row of a history names its columns: a name is recognised or was asked for, and no cell is a number.
+pub(crate) fn is_history_header(first: &[String], asked: &Columns) -> bool {
+    let asked = [&asked.user, &asked.item, &asked.rating, &asked.time];
+    !first.iter().any(|cell| parse_decimal(cell.as_bytes()).is_some())
+        && (looks_like_header(first)
+            || by_alias(first, TITLE).is_some()
+            || asked.into_iter().flatten().any(|name| first.contains(name)))
+}
+
+/// Finds the columns of a history by what was asked for, then by name.
+pub(crate) fn named_history_columns(
+    file: &str,
+    names: &[String],
+    asked: &Columns,
+) -> Result<HistoryColumns, ReadError> {
+    let find = |what, given: &Option<String>, aliases: &[&[&str]]| {
+        let by_name = || aliases.iter().find_map(|aliases| by_alias(names, aliases));
+        find_column(file, names, what, given.as_ref(), by_name)
+    };
+    let missing = |what| ReadError::MissingColumn { file: file.to_owned(), what, columns: names.to_vec() };
+    let title = by_alias(names, TITLE);
+    let own_key: &[&[&str]] = if title.is_some() { &[ITEM] } else { &[ITEM, OWN_KEY] };
+    let item = find("item", &asked.item, own_key)?;
+    if item.or(title).is_none() {
+        return Err(missing("item"));
+    }
+    Ok(HistoryColumns {
+        user: find("user", &asked.user, &[USER])?,
+        item,
+        title: title.filter(|title| Some(*title) != item),
+        year: by_alias(names, YEAR),
+        rating: find("rating", &asked.rating, &[RATING])?.ok_or_else(|| missing("rating"))?,
+    })
+}
+
+/// Finds the columns of a history without names: what was asked for, then by their looks. A file in which more than one
+/// reading makes sense is refused.
+pub(crate) fn unnamed_history_columns(
+    file: &str,
+    rows: &[Vec<String>],
+    asked: &Columns,
+) -> Result<HistoryColumns, ReadError> {
+    let width = rows.first().map_or(0, Vec::len);
+    let every = |at: usize, test: &dyn Fn(&str) -> bool| {
+        at < width && rows.iter().all(|row| row.get(at).is_some_and(|cell| test(cell)))
+    };
+    let numbers = |at| every(at, &|text| parse_decimal(text.as_bytes()).is_some());
+    let late = |at| {
+        every(at, &|text| match parse_decimal(text.as_bytes()) {
+            Some(number) => number > 1e8,
+            None => parse_time(text.as_bytes()).is_some(),
+        })
+    };
+    let one_user = rows.len() > 1 && every(0, &|text| text == rows[0][0]);
+    let with_user = (Some(0), 1, 2);
+    let looks = if width == 2 || (numbers(1) && (!numbers(2) || late(2))) {
+        Some((None, 0, 1))
+    } else if width > 2 && (!numbers(1) || one_user || late(3)) {
+        Some(with_user)
+    } else {
+        None
+    };
+    let names: Vec<String> = (1..=width).map(|number| number.to_string()).collect();
+    let find = |what, given: &Option<String>, usual: Option<usize>| {
+        find_column(file, &names, what, given.as_ref(), || usual)
+    };
+    let said = asked.item.is_some() && asked.rating.is_some();
+    let (user, item, rating) = match looks {
+        _ if said => (None, 0, 0),
+        Some(looks) => looks,
+        None => {
+            let reason = "without names it cannot be told which column is which; add a first line such as \
+                          item,rating, or say it with --columns item=1,rating=2";
+            return Err(ReadError::Unsupported { file: file.to_owned(), reason: reason.to_owned() });
+        }
+    };
+    let missing = |what| ReadError::MissingColumn { file: file.to_owned(), what, columns: names.clone() };
+    Ok(HistoryColumns {
+        user: find("user", &asked.user, user)?,
+        item: Some(find("item", &asked.item, Some(item))?.ok_or_else(|| missing("item"))?),
+        title: None,
+        year: None,
+        rating: find("rating", &asked.rating, Some(rating))?.ok_or_else(|| missing("rating"))?,
     })
 }
 

@@ -125,7 +125,7 @@ fn has_header(rows: &[Vec<String>], options: &OpenOptions) -> bool {
 }
 
 /// Passes over blank lines and the header.
-fn skip_header(lines: &mut Lines<'_>) -> Result<(), ReadError> {
+pub(crate) fn skip_header(lines: &mut Lines<'_>) -> Result<(), ReadError> {
     while let Some((_, line)) = lines.next_line()? {
         if !line.trim_ascii().is_empty() {
             break;
