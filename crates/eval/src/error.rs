@@ -2,6 +2,8 @@
 
 use foldin_core::{ConfigError, DataError, FitError, ScoreError};
 
+use crate::report::EvalReport;
+
 /// An evaluation that could not be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +62,7 @@ pub enum EvalError {
     #[error("no model was named")]
     NoModels,
     /// Two models under one name.
-    #[error("two models are called `{label}`: give one of them another label")]
+    #[error("two models are called `{label}`: each needs a name of its own")]
     DuplicateLabel {
         /// The name.
         label: String,
@@ -137,9 +139,15 @@ pub enum EvalError {
         /// Key of the item.
         item: String,
     },
-    /// The caller asked to stop.
-    #[error("cancelled")]
+    /// The caller asked to stop before a single fold was finished.
+    #[error("cancelled before a fold was finished")]
     Cancelled,
+    /// The caller asked to stop after some folds.
+    #[error("cancelled after {} of the folds asked for", report.folds.len())]
+    Partial {
+        /// The folds that every model finished; [`EvalReport::partial`] is set.
+        report: Box<EvalReport>,
+    },
     /// A report that could not be drawn.
     #[error("the plot \"{title}\" could not be drawn: {reason}")]
     Plot {

@@ -6,7 +6,7 @@ use foldin_core::Dataset;
 use serde_json::Value;
 
 use crate::error::EvalError;
-use crate::fold::Cutter;
+use crate::fold::{Cutter, Fold};
 use crate::machine::Machine;
 use crate::options::{EvalObserver, EvalOptions, Job, ModelRequest, NewUserMode, Protocol};
 use crate::report::{
@@ -24,7 +24,8 @@ use crate::statistics::{Summary, holm, paired};
 /// # Errors
 /// [`EvalError`]: settings, folds and splits are checked before anything is fitted; afterwards a model that fails to fit, or
 /// predicts what is no number, ends the evaluation. A model that cannot serve new users is reported as such and ends
-/// nothing.
+/// nothing. Asked to stop, it ends with [`EvalError::Partial`], which holds the folds that every model finished, or with
+/// [`EvalError::Cancelled`] if there is none.
 pub fn evaluate(
     data: &Dataset,
     requests: &[ModelRequest],
@@ -36,41 +37,25 @@ pub fn evaluate(
     let chosen = cutter.chosen()?;
     let mut outcomes: Vec<Vec<Outcome>> = requests.iter().map(|_| Vec::new()).collect();
     let (mut test_ratings, mut test_users) = (Vec::new(), Vec::new());
+    let mut partial = false;
     for (turn, &at) in chosen.iter().enumerate() {
         let fold = cutter.fold(at)?;
+        let of_fold =
+            match run_fold(data, requests, &configs, options, observer, &fold, at, (turn, chosen.len())) {
+                // What is finished is worth keeping; a fold that not every model finished compares nothing.
+                Err(EvalError::Cancelled) if turn > 0 => {
+                    partial = true;
+                    break;
+                }
+                of_fold => of_fold?,
+            };
         test_ratings.push(fold.test.values.len());
         test_users.push(fold.test.users.len());
-        let mut shared: Vec<Option<Fitted>> = requests.iter().map(|_| None).collect();
-        for (which, request) in requests.iter().enumerate() {
-            let job = Job {
-                number: turn * requests.len() + which + 1,
-                of: chosen.len() * requests.len(),
-                label: request.label.clone(),
-                fold: fold.name.clone(),
-            };
-            let runner = Runner { data, options, observer, job: &job, request };
-            let seed = fit_seed(options.seed, at);
-            let outcome = if options.protocol == Protocol::NewUsers && retrains(request) {
-                runner.retrain(&fold, seed)?
-            } else {
-                // One fit serves every later request of the same model and settings: it would have the same bits.
-                let same = |other: &usize| same_fit(requests, &configs, which, *other, options.protocol);
-                let first = (0..which).find(same).unwrap_or(which);
-                if first == which {
-                    shared[which] = Some(runner.fit(&fold.training_data(), seed)?);
-                }
-                let last = !(which + 1..requests.len()).any(|other| same(&other));
-                let Some(fitted) = shared[first].take() else { continue };
-                let outcome = runner.test(&fold, &fitted)?;
-                if !last {
-                    shared[first] = Some(fitted);
-                }
-                outcome
-            };
-            observer.job_done(&job, &outcome.metrics);
-            outcomes[which].push(outcome);
+        for (all, outcome) in outcomes.iter_mut().zip(of_fold) {
+            all.push(outcome);
         }
     }
+    let chosen = &chosen[..test_ratings.len()];
     let folds: Vec<String> = chosen.iter().map(|&fold| cutter.name(fold)).collect();
     let mut models: Vec<ModelReport> = requests
         .iter()
@@ -81,7 +66,7 @@ pub fn evaluate(
         })
         .collect();
     compare(&mut models, options.protocol.main_metric());
-    Ok(EvalReport {
+    let report = EvalReport {
         format: FORMAT,
         data: DataSummary::of(data),
         protocol: options.protocol.name().to_owned(),
@@ -89,13 +74,60 @@ pub fn evaluate(
         seed: options.seed,
         of_folds: cutter.folds(),
         folds,
+        partial,
         test_ratings,
         test_users,
         code_version: options.code_version.clone(),
         threads: rayon::current_num_threads(),
         machine: Machine::this(),
         models,
-    })
+    };
+    if partial { Err(EvalError::Partial { report: Box::new(report) }) } else { Ok(report) }
+}
+
+/// Every model in one fold (number `at`, from 0), which is the one of that `turn` among so many.
+fn run_fold(
+    data: &Dataset,
+    requests: &[ModelRequest],
+    configs: &[Value],
+    options: &EvalOptions,
+    observer: &dyn EvalObserver,
+    fold: &Fold<'_>,
+    at: usize,
+    (turn, folds): (usize, usize),
+) -> Result<Vec<Outcome>, EvalError> {
+    let seed = fit_seed(options.seed, at);
+    let mut outcomes = Vec::with_capacity(requests.len());
+    let mut shared: Vec<Option<Fitted>> = requests.iter().map(|_| None).collect();
+    for (which, request) in requests.iter().enumerate() {
+        let job = Job {
+            number: turn * requests.len() + which + 1,
+            of: folds * requests.len(),
+            label: request.label.clone(),
+            fold: fold.name.clone(),
+        };
+        let runner = Runner { data, options, observer, job: &job, request };
+        let outcome = if options.protocol == Protocol::NewUsers && retrains(request) {
+            runner.retrain(fold, seed)?
+        } else {
+            // One fit serves every later request of the same model and settings: it would have the same bits.
+            let same = |other: &usize| same_fit(requests, configs, which, *other, options.protocol);
+            let first = (0..which).find(same).unwrap_or(which);
+            if first == which {
+                shared[which] = Some(runner.fit(&fold.training_data(), seed)?);
+            }
+            let last = !(which + 1..requests.len()).any(|other| same(&other));
+            let Some(fitted) = shared[first].take() else { continue };
+            let outcome = runner.test(fold, &fitted)?;
+            if !last {
+                shared[first] = Some(fitted);
+            }
+            outcome
+        };
+        observer.job_done(&job, &outcome.metrics);
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
 }
 
 /// Checks labels and settings; gives the full configuration of each.

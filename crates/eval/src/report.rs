@@ -62,6 +62,9 @@ pub struct EvalReport {
     /// The folds that were run, in order: numbers from 1, or names of given splits. Every list called `folds` below has
     /// one element for each.
     pub folds: Vec<String>,
+    /// True if the evaluation was stopped and folds that were asked for are missing; left out of the JSON otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Number of test ratings in each fold.
     pub test_ratings: Vec<usize>,
     /// Number of users tested in each fold.

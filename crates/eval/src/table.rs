@@ -38,7 +38,8 @@ pub fn headline(report: &EvalReport) -> String {
     } else {
         format!("folds {} of {}", report.folds.join(", "), report.of_folds)
     };
-    format!("{} · protocol {} · {of} · seed {}", report.data.name, report.protocol, report.seed)
+    let partial = if report.partial { " · PARTIAL: stopped early" } else { "" };
+    format!("{} · protocol {} · {of} · seed {}{partial}", report.data.name, report.protocol, report.seed)
 }
 
 /// The names of the figures that any model has, in order.

@@ -143,3 +143,27 @@ fn a_fit_is_stopped_between_epochs() {
     let observer = Impatient(options.cancel.clone());
     assert_eq!(evaluate(&generated(10), &one(), &options, &observer), Err(EvalError::Cancelled));
 }
+
+#[test]
+fn finished_folds_survive_a_stop() {
+    struct AfterTwo(CancelFlag);
+    impl foldin_eval::EvalObserver for AfterTwo {
+        fn job_done(&self, job: &foldin_eval::Job, _: &[(String, f64)]) {
+            if job.number == 2 {
+                self.0.cancel();
+            }
+        }
+    }
+    let data = generated(10);
+    let whole = evaluate(&data, &one(), &EvalOptions::default(), &()).unwrap();
+    let options = EvalOptions::default();
+    let observer = AfterTwo(options.cancel.clone());
+    let Err(EvalError::Partial { report }) = evaluate(&data, &one(), &options, &observer) else {
+        panic!("two folds are finished")
+    };
+    assert!(report.partial && !whole.partial);
+    assert_eq!((report.folds.len(), report.of_folds), (2, 5));
+    let rmse = |report: &foldin_eval::EvalReport| report.models[0].metrics.get("rmse").unwrap().folds.clone();
+    assert_eq!(rmse(&report), rmse(&whole)[..2]);
+    assert!(report.to_json().contains("\"partial\": true") && !whole.to_json().contains("partial"));
+}
