@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use foldin_core::features::EncodedRow;
-use foldin_core::{FeatureValue, RawFeatures, UserView};
+use foldin_core::{FeatureValue, Field, FieldKind, RawFeatures, UserView};
+use foldin_data::HistoryRating;
 use foldin_models::folder::LoadedModel;
+use serde::Serialize;
 
-use crate::common::{Global, usage};
+use crate::common::{Global, in_one_line, usage};
 use crate::data_args::DataArgs;
-use crate::titles::find_item;
+use crate::titles::{find_item, same_title};
 
 /// Who is asking.
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,7 @@ pub(crate) struct PersonArgs {
     /// A user of a data set, by key; their history and side information are read from it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["history", "rate"])]
     user: Option<String>,
-    /// CSV file with a history: item (key or title) and rating a line, with or without a header
+    /// File with one person's ratings, such as CSV with the columns title (or item) and rating; --columns, --separator, --header and --skip-bad-lines hold for it too
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// One rating; the item by key or by title, which need not be exact. May be given often
@@ -37,6 +39,16 @@ pub(crate) struct Person {
     pub(crate) values: Vec<f32>,
     /// Encoded side information.
     pub(crate) features: EncodedRow,
+    /// What the user should know of how this came about.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A rating of the history as it was understood.
+#[derive(Debug, Serialize)]
+pub(crate) struct Understood {
+    item: String,
+    title: String,
+    rating: f32,
 }
 
 impl Person {
@@ -49,10 +61,33 @@ impl Person {
             trained_as: None,
         }
     }
+
+    /// The history in words.
+    pub(crate) fn understood(&self, loaded: &LoadedModel) -> Vec<Understood> {
+        let ratings = self.items.iter().zip(&self.values);
+        ratings
+            .map(|(&item, &rating)| Understood {
+                item: loaded.items.key(item).unwrap_or_default().to_owned(),
+                title: loaded.titles[item as usize].clone(),
+                rating,
+            })
+            .collect()
+    }
+}
+
+/// One rating before it is part of a history.
+struct Rated {
+    item: u32,
+    value: f32,
+    /// Where it was given: a flag, or file and line.
+    place: String,
+    /// The text that was taken for the item's title, if it is neither its title nor its key.
+    said: Option<String>,
 }
 
 impl PersonArgs {
-    /// Puts the user together. `data` is where `--user` is looked up, the model's own data set unless given.
+    /// Puts the user together. `data` is where `--user` is looked up, the model's own data set unless given. What was
+    /// understood of titles, and everything to be noted, goes to standard error.
     pub(crate) fn person(
         &self,
         loaded: &LoadedModel,
@@ -62,48 +97,100 @@ impl PersonArgs {
         let mut person = match &self.user {
             Some(key) => known_user(key, loaded, data, global)?,
             None => {
-                let mut rated = Vec::new();
+                let (mut rated, mut notes) = (Vec::new(), Vec::new());
                 if let Some(path) = &self.history {
-                    rated.extend(read_history(path, loaded)?);
+                    rated = read_history(path, loaded, data, global, &mut notes)?;
                 }
                 for text in &self.rate {
                     rated.push(parse_rate(text, loaded)?);
                 }
-                Person::from_ratings(rated, loaded)?
+                for rated in &rated {
+                    // Of a file only what was guessed is worth a line.
+                    match &rated.said {
+                        Some(said) => {
+                            global.remark(format!("rated: {}, from `{said}`", in_words(rated, loaded)));
+                        }
+                        None if self.history.is_none() => {
+                            global.remark(format!("rated: {}", in_words(rated, loaded)));
+                        }
+                        None => {}
+                    }
+                }
+                Person { notes, ..Person::from_ratings(rated, loaded)? }
             }
         };
         if !self.feature.is_empty() {
-            let raw = parse_features(&self.feature)?;
-            person.features = loaded.user_schema.encode(&raw);
-            for unknown in &person.features.unknown {
-                global.remark(format!("note: {unknown}; it is ignored"));
-            }
+            self.add_features(&mut person, loaded)?;
         }
         if person.items.is_empty() && person.features.columns.is_empty() {
-            global.remark("note: nothing is known of this user; the answer is what suits an average one");
+            person
+                .notes
+                .push("nothing is known of this user; the answer is what suits an average one".into());
+        }
+        for note in &person.notes {
+            global.remark(format!("note: {note}"));
         }
         Ok(person)
     }
+
+    fn add_features(&self, person: &mut Person, loaded: &LoadedModel) -> anyhow::Result<()> {
+        let mut raw = parse_features(&self.feature)?;
+        if !loaded.model.capabilities().user_features {
+            let name = loaded.model.name();
+            person.notes.push(format!("{name} uses no side information of users; --feature is ignored"));
+            return Ok(());
+        }
+        for Field { name, kind } in loaded.user_schema.fields() {
+            if matches!(kind, FieldKind::Numeric { .. })
+                && let Some(FeatureValue::Text(text)) = raw.get(name)
+            {
+                person.notes.push(format!("`{name}` is a number, which `{text}` is not; it is ignored"));
+                raw.remove(name);
+            }
+        }
+        person.features = loaded.user_schema.encode(&raw);
+        let fields: Vec<&str> = loaded.user_schema.fields().iter().map(|field| field.name.as_str()).collect();
+        for unknown in &person.features.unknown {
+            person.notes.push(format!("{unknown}; it is ignored (the model knows {})", fields.join(", ")));
+        }
+        Ok(())
+    }
+}
+
+fn in_words(rated: &Rated, loaded: &LoadedModel) -> String {
+    format!("{} = {}", loaded.titles[rated.item as usize], rated.value)
 }
 
 impl Person {
-    fn from_ratings(mut rated: Vec<(u32, f32)>, loaded: &LoadedModel) -> anyhow::Result<Self> {
-        rated.sort_by_key(|&(item, _)| item);
-        if let Some(pair) = rated.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            bail!("{} is rated twice", loaded.titles[pair[0].0 as usize]);
-        }
-        if let Some(scale) = loaded.feedback().scale()
-            && let Some(&(item, value)) = rated.iter().find(|(_, value)| !scale.contains(*value))
-        {
+    fn from_ratings(mut rated: Vec<Rated>, loaded: &LoadedModel) -> anyhow::Result<Self> {
+        rated.sort_by_key(|rated| rated.item);
+        if let Some(pair) = rated.windows(2).find(|pair| pair[0].item == pair[1].item) {
             bail!(
-                "the rating {value} of {} is outside the model's scale, {} to {}",
-                loaded.titles[item as usize],
-                scale.min,
-                scale.max
+                "{} is rated twice, in {} and in {}: keep one",
+                loaded.titles[pair[0].item as usize],
+                pair[0].place,
+                pair[1].place
             );
         }
-        let (items, values) = rated.into_iter().unzip();
-        Ok(Self { items, values, features: EncodedRow::default() })
+        for rated in &rated {
+            check_scale(rated, loaded)?;
+        }
+        let (items, values) = rated.into_iter().map(|rated| (rated.item, rated.value)).unzip();
+        Ok(Self { items, values, ..Self::default() })
+    }
+}
+
+fn check_scale(rated: &Rated, loaded: &LoadedModel) -> anyhow::Result<()> {
+    match loaded.feedback().scale() {
+        Some(scale) if !scale.contains(rated.value) => bail!(
+            "{}: the rating {} of {} is outside the model's scale, {} to {}; if the scale is wider, train the model with --scale MIN,MAX",
+            rated.place,
+            rated.value,
+            loaded.titles[rated.item as usize],
+            scale.min,
+            scale.max
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -114,28 +201,50 @@ fn known_user(key: &str, loaded: &LoadedModel, data: &DataArgs, global: &Global)
     };
     let (items, values) = dataset.interactions.by_user().row(user as usize);
     let mut rated = Vec::with_capacity(items.len());
-    let mut unknown = 0;
+    let (mut unknown, mut renamed) = (0, 0);
     for (&item, &value) in items.iter().zip(values) {
         match dataset.items.key(item).and_then(|key| loaded.items.get(key)) {
-            Some(item) => rated.push((item, value)),
+            Some(known) => {
+                renamed += usize::from(dataset.titles[item as usize] != loaded.titles[known as usize]);
+                rated.push(Rated {
+                    item: known,
+                    value,
+                    place: format!("{}, user {key}", dataset.name),
+                    said: None,
+                });
+            }
             None => unknown += 1,
         }
     }
-    if unknown > 0 {
-        global.remark(format!("note: {unknown} of the user's ratings are of items the model does not know"));
-    }
     let mut person = Person::from_ratings(rated, loaded)?;
+    if dataset.interactions.fingerprint() != loaded.manifest.data.fingerprint {
+        let trained_on = &loaded.manifest.data.name;
+        let titles = match renamed {
+            0 => String::new(),
+            n => format!(
+                "; {n} of the user's items have another title there, so these keys may mean other items"
+            ),
+        };
+        person.notes.push(format!(
+            "{} is not what the model was trained on ({trained_on}, or another state of it); items are matched by key{titles}",
+            dataset.name
+        ));
+    }
+    if unknown > 0 {
+        let note = format!("{unknown} of the user's ratings are of items that the model does not know");
+        person.notes.push(note);
+    }
     if **dataset.user_features.schema() == loaded.user_schema {
         let row = dataset.user_features.row(user as usize);
         person.features.columns = row.columns.to_vec();
         person.features.values = row.values.to_vec();
     } else if dataset.user_features.width() > 0 {
-        global.remark("note: the data set's side information is not the model's; it is ignored");
+        person.notes.push("the data set's side information is not the model's; it is ignored".to_owned());
     }
     Ok(person)
 }
 
-fn parse_rate(text: &str, loaded: &LoadedModel) -> anyhow::Result<(u32, f32)> {
+fn parse_rate(text: &str, loaded: &LoadedModel) -> anyhow::Result<Rated> {
     let (title, rating) = text.rsplit_once('=').ok_or_else(|| {
         usage(format!("`--rate {text}` is not TITLE=RATING, such as --rate \"Toy Story (1995)=5\""))
     })?;
@@ -145,37 +254,70 @@ fn parse_rate(text: &str, loaded: &LoadedModel) -> anyhow::Result<(u32, f32)> {
         .ok()
         .filter(|value: &f32| value.is_finite())
         .ok_or_else(|| usage(format!("`{}` in `--rate {text}` is not a number", rating.trim())))?;
-    Ok((find_item(title, &loaded.items, &loaded.titles)?.0, value))
+    let item = find_item(title, &loaded.items, &loaded.titles)?.0;
+    Ok(Rated { item, value, place: format!("`--rate {text}`"), said: forgiven(title, item, loaded) })
 }
 
-/// Reads `item,rating` lines; a first line whose second field is not a number is a header.
-fn read_history(path: &Path, loaded: &LoadedModel) -> anyhow::Result<Vec<(u32, f32)>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let mut rated = Vec::new();
-    for (at, record) in reader.records().enumerate() {
-        let place = || format!("{}:{}", path.display(), at + 1);
-        let record = record.with_context(place)?;
-        let (Some(item), Some(rating)) = (record.get(0), record.get(1)) else {
-            bail!("{}: expected `item,rating`, got `{}`", place(), record.as_slice());
-        };
-        match rating.parse::<f32>() {
-            Ok(value) if value.is_finite() => {
-                let item = find_item(item, &loaded.items, &loaded.titles).with_context(place)?;
-                rated.push((item.0, value));
+/// What was said, if the item was only guessed from it.
+fn forgiven(said: &str, item: u32, loaded: &LoadedModel) -> Option<String> {
+    let exact = loaded.items.key(item) == Some(said) || loaded.titles[item as usize] == said;
+    (!exact).then(|| said.to_owned())
+}
+
+/// Reads a history from a file and finds its items in the catalogue.
+fn read_history(
+    path: &Path,
+    loaded: &LoadedModel,
+    data: &DataArgs,
+    global: &Global,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Vec<Rated>> {
+    let options = data.options(global)?;
+    let history = foldin_data::read_history(path, &options)?;
+    notes.extend(history.skipped.into_iter().map(|line| format!("{line}; it is left out")));
+    let mut out = Vec::with_capacity(history.ratings.len());
+    for rating in &history.ratings {
+        let place = format!("{}, line {}", history.file, rating.line);
+        let rated = item_of(rating, loaded).with_context(|| place.clone()).and_then(|(item, said)| {
+            let rated = Rated { item, value: rating.rating, place, said };
+            check_scale(&rated, loaded).map(|()| rated)
+        });
+        match rated {
+            Ok(rated) => out.push(rated),
+            Err(error) if options.skip_bad_lines => {
+                notes.push(format!("{}; it is left out", in_one_line(&error)));
             }
-            _ if at == 0 => {}
-            _ => bail!("{}: `{rating}` is not a rating", place()),
+            Err(error) => {
+                let error = in_one_line(&error);
+                // Behind a list of titles a sentence stands better on a line of its own.
+                let between = if error.contains('\n') { "\n" } else { "; " };
+                bail!("{error}{between}correct the line, or leave such lines out with --skip-bad-lines");
+            }
         }
     }
-    if rated.is_empty() {
-        bail!("{} holds no ratings", path.display());
+    if out.is_empty() {
+        bail!("{}: none of its {} ratings can be used", history.file, history.ratings.len());
     }
-    Ok(rated)
+    Ok(out)
+}
+
+/// The item of a line: by its key, unless a title beside it says that the keys are those of another catalogue.
+fn item_of(rating: &HistoryRating, loaded: &LoadedModel) -> anyhow::Result<(u32, Option<String>)> {
+    let by_key = rating.item.as_deref().and_then(|key| loaded.items.get(key));
+    let text = match (by_key, &rating.title) {
+        (Some(item), None) => return Ok((item, None)),
+        (Some(item), Some(title)) if same_title(title, &loaded.titles[item as usize]) => {
+            return Ok((item, None));
+        }
+        // A model without titles knows keys alone.
+        (Some(item), Some(_)) if loaded.items.key(item) == Some(&loaded.titles[item as usize]) => {
+            return Ok((item, None));
+        }
+        (_, Some(title)) => title,
+        (None, None) => rating.item.as_deref().unwrap_or_default(),
+    };
+    let item = find_item(text, &loaded.items, &loaded.titles)?.0;
+    Ok((item, forgiven(text, item, loaded)))
 }
 
 /// Splits `name=value` pairs; a name given more than once becomes a list.

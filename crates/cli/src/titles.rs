@@ -3,9 +3,11 @@
 use anyhow::bail;
 use foldin_core::config::edit_distance;
 use foldin_core::{Dictionary, ItemId};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
-/// Finds the one item meant by `text`. In order: the exact key; the title without regard to case, punctuation, article and
-/// year; the only title that contains all the words; the only title a letter or two away.
+/// Finds the one item meant by `text`. In order: the exact key; the title without regard to case, accents, punctuation,
+/// article and year; the only title that contains all the words; the only title a letter or two away.
 ///
 /// # Errors
 /// Lists the candidates when several fit, and the nearest titles when none does.
@@ -60,6 +62,12 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
     bail!("no item is called `{text}`; the nearest are:\n{}", list.join("\n"));
 }
 
+/// Whether two titles are the same without regard to case, accents, punctuation, article, and a year that one leaves out.
+pub(crate) fn same_title(a: &str, b: &str) -> bool {
+    let (a, b) = (normalise(a), normalise(b));
+    a.name == b.name && (a.year.is_none() || b.year.is_none() || a.year == b.year)
+}
+
 fn line(at: usize, items: &Dictionary, titles: &[String]) -> String {
     let key = items.key(at as u32).unwrap_or_default();
     if key == titles[at] { format!("  {key}") } else { format!("  {}  (key {key})", titles[at]) }
@@ -70,7 +78,7 @@ struct Normalised {
     year: Option<u16>,
 }
 
-/// Lower case, letters and digits only, one space between words; a trailing `(1995)` apart, and `Matrix, The` turned round.
+/// Lower case, no accents, letters and digits only, one space between words; a trailing `(1995)` apart, and `Matrix, The` turned round.
 fn normalise(title: &str) -> Normalised {
     let title = title.trim();
     let (name, year) = match title.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
@@ -87,8 +95,19 @@ fn normalise(title: &str) -> Normalised {
         }
         _ => lower,
     };
-    let spaced: String =
-        turned.chars().map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect();
+    let mut spaced = String::with_capacity(turned.len());
+    for letter in turned.nfkd().filter(|letter| !is_combining_mark(*letter)) {
+        match letter {
+            // Letters that Unicode does not take apart.
+            'ß' => spaced.push_str("ss"),
+            'æ' => spaced.push_str("ae"),
+            'œ' => spaced.push_str("oe"),
+            'ø' => spaced.push('o'),
+            'ł' => spaced.push('l'),
+            'đ' => spaced.push('d'),
+            _ => spaced.push(if letter.is_alphanumeric() { letter } else { ' ' }),
+        }
+    }
     let mut words: Vec<&str> = spaced.split_whitespace().collect();
     if words.len() > 1 && matches!(words[0], "the" | "a" | "an") {
         words.remove(0);
@@ -117,6 +136,8 @@ mod tests {
             "Star Wars: Episode IV - A New Hope (1977)",
             "Léon: The Professional (1994)",
             "2001: A Space Odyssey (1968)",
+            "Misérables, Les (1995)",
+            "Smørrebrød (2000)",
         ];
         let keys = (1..=titles.len()).map(|key| format!("m{key}")).collect();
         (Dictionary::from_keys(keys).unwrap(), titles.map(str::to_owned).to_vec())
@@ -138,6 +159,11 @@ mod tests {
         assert_eq!(found("new hope"), Ok(4));
         assert_eq!(found("2001 space odyssey"), Ok(6));
         assert_eq!(found("Sabrina (1954)"), Ok(2));
+        for text in ["miserables", "Les Miserables", "les mise\u{301}rables (1995)", "MISÉRABLES, LES"] {
+            assert_eq!(found(text), Ok(7), "{text}");
+        }
+        assert_eq!(found("leon"), Ok(5));
+        assert_eq!(found("smorrebrod"), Ok(8));
     }
 
     #[test]

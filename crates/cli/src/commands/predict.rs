@@ -68,9 +68,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        return print_json(
-            &json!({"model": loaded.model.name(), "ratings_used": person.items.len(), "items": list}),
-        );
+        return print_json(&json!({
+            "model": loaded.model.name(),
+            "ratings_used": person.items.len(),
+            "history": person.understood(&loaded),
+            "notes": person.notes,
+            "items": list,
+        }));
     }
     let mut out = table([]);
     out.set_header(if deviations.is_some() {

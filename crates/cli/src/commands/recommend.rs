@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::common::{Global, print, print_json, seconds_in_words, table};
 use crate::data_args::DataArgs;
 use crate::models::load_serving;
-use crate::person::{Person, PersonArgs};
+use crate::person::{Person, PersonArgs, Understood};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,6 +78,10 @@ pub(crate) struct Answer {
     model: String,
     source: &'static str,
     ratings_used: usize,
+    /// The ratings as they were understood.
+    history: Vec<Understood>,
+    /// What the user should know of how the history came about.
+    notes: Vec<String>,
     seconds: f64,
     pub(crate) items: Vec<Recommendation>,
 }
@@ -127,6 +131,8 @@ pub(crate) fn recommend(
         model: loaded.model.name().to_owned(),
         source: "generated",
         ratings_used: person.items.len(),
+        history: person.understood(loaded),
+        notes: person.notes.clone(),
         seconds,
         items,
     })
