@@ -14,19 +14,19 @@ pub(crate) struct DataArgs {
     /// Data set: a file, folder or archive, or a name such as ml-100k or ml-1m
     #[arg(long, help_heading = "Data", value_name = "PATH|NAME")]
     pub(crate) data: Option<String>,
-    /// What to do with a pair of user and item that appears more than once: error, last or mean
-    #[arg(long, help_heading = "Data", value_name = "RULE", default_value = "error")]
-    duplicates: Duplicates,
+    /// What to do with a pair of user and item that appears more than once: error, last or mean [default: error]
+    #[arg(long, help_heading = "Data", value_name = "RULE")]
+    pub(crate) duplicates: Option<Duplicates>,
     /// Leave out lines that cannot be used, and count them
     #[arg(long, help_heading = "Data")]
     skip_bad_lines: bool,
-    /// Rating scale, MIN,MAX or MIN,MAX,STEP [default: read off the data]
+    /// Rating scale, MIN,MAX or MIN,MAX,STEP; a rating off it is an error [default: read off the data]
     #[arg(long, help_heading = "Data", value_name = "MIN,MAX[,STEP]", allow_hyphen_values = true)]
     scale: Option<String>,
     /// Take every line as something that happened, whatever the rating says
     #[arg(long, help_heading = "Data")]
     implicit: bool,
-    /// Columns by name or by number from 1, such as user=reader,item=book,rating=stars,time=- [default: found by name]
+    /// Columns by name or by number from 1, such as user=reader,item=book,rating=stars; time=- ignores times [default: found by name]
     #[arg(
         long,
         help_heading = "Data",
@@ -64,7 +64,7 @@ impl DataArgs {
             .transpose()?;
         Ok(OpenOptions {
             data_dir: global.data_dir.clone(),
-            duplicates: self.duplicates,
+            duplicates: self.duplicates.unwrap_or_default(),
             skip_bad_lines: self.skip_bad_lines,
             scale,
             implicit: self.implicit,

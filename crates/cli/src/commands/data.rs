@@ -18,6 +18,22 @@ Examples:
   foldin data fetch ml-1m
   foldin data convert --data ml-100k --to recbole --out ml-100k-recbole";
 
+const INFO_EXAMPLES: &str = "\
+Examples:
+  foldin data info --data ml-100k
+  foldin data info --data reviews.jsonl.gz --duplicates mean --json
+  foldin data info --data ratings.txt --separator tab --columns user=1,item=2,rating=3 --scale 1,10,1";
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  foldin data fetch           the names there are
+  foldin data fetch ml-1m     download one, or go on with a download that broke off";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  foldin data convert --data ml-100k --to recbole --out ml-100k-recbole
+  foldin data convert --data ratings.csv --duplicates last --to jsonl --out converted --overwrite";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -28,6 +44,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// What is in a data set: users, items, ratings, density, histogram, side information, times
+    #[command(after_help = INFO_EXAMPLES)]
     Info {
         #[command(flatten)]
         data: DataArgs,
@@ -36,11 +53,13 @@ enum Command {
         json: bool,
     },
     /// Download a data set's official archive into the cache; goes on where an earlier attempt stopped
+    #[command(after_help = FETCH_EXAMPLES)]
     Fetch {
         /// Name of the data set; without one, the names there are
         name: Option<String>,
     },
     /// Write a data set in another format, side information included
+    #[command(after_help = CONVERT_EXAMPLES)]
     Convert {
         #[command(flatten)]
         data: DataArgs,
@@ -50,7 +69,7 @@ enum Command {
         /// Folder to write to
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Write into a folder that is not empty
+        /// Write into a folder that is not empty; files of an earlier conversion are replaced, all others stay
         #[arg(long)]
         overwrite: bool,
     },
@@ -60,10 +79,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     match &args.command {
         Command::Info { data, json } => {
             let mut options = data.options(global)?;
-            // What repeats is counted here, not refused.
-            if options.duplicates == Duplicates::Error {
-                options.duplicates = Duplicates::Last;
-            }
+            // What repeats is counted here, and refused only if that is asked for.
+            options.duplicates = data.duplicates.unwrap_or(Duplicates::Last);
             let (dataset, report) = open_with_report(data.name()?, &options)?;
             let info = DatasetInfo::new(&dataset, &report);
             if *json { print_json(&info) } else { print(info.to_string().trim_end()) }

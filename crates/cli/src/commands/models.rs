@@ -24,9 +24,21 @@ pub(crate) struct Args {
     json: bool,
 }
 
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  foldin models show lfg-bayes
+  foldin models show lfg --toml > lfg.toml     a file to edit and give to --config";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Every model and what it can do; the same as without a command
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Every setting of a model
+    #[command(after_help = SHOW_EXAMPLES)]
     Show {
         /// The model
         model: String,
@@ -41,19 +53,20 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
-        None if args.json => {
-            let list: Vec<_> = registry()
-                .iter()
-                .map(|entry| json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities}))
-                .collect();
-            print_json(&list)
-        }
-        None => list(),
+        None => list(args.json),
+        Some(Command::List { json }) => list(args.json || *json),
         Some(Command::Show { model, toml, json }) => show(model, *toml, *json),
     }
 }
 
-fn list() -> anyhow::Result<()> {
+fn list(json: bool) -> anyhow::Result<()> {
+    if json {
+        let list: Vec<_> = registry()
+            .iter()
+            .map(|entry| json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities}))
+            .collect();
+        return print_json(&list);
+    }
     let mut out = table(["model", "new users", "factors", "uncertainty", "side information", "what it is"]);
     for entry in registry() {
         let Capabilities { new_users, generator, uncertainty, user_features, item_features, .. } =
