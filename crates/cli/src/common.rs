@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use foldin_core::ConfigError;
+use foldin_data::FetchError;
+use foldin_eval::EvalError;
 
 /// Flags every command takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +34,12 @@ impl Global {
                 .context("cannot start the threads")?;
         }
         Ok(())
+    }
+
+    /// Flags of somebody who wants results and errors only.
+    #[cfg(test)]
+    pub(crate) fn quiet() -> Self {
+        Self { data_dir: None, threads: None, quiet: true }
     }
 
     /// Whether progress bars make sense.
@@ -61,6 +70,25 @@ impl std::error::Error for Usage {}
 /// An error that ends with exit code 2.
 pub(crate) fn usage(text: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(text.into()))
+}
+
+/// Whether an error is about what was asked rather than about what was found.
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Usage>()
+            || cause.is::<ConfigError>()
+            || matches!(cause.downcast_ref(), Some(FetchError::Unknown { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    EvalError::Config { .. }
+                        | EvalError::DuplicateLabel { .. }
+                        | EvalError::NoModels
+                        | EvalError::TooFewFolds { .. }
+                        | EvalError::UnknownFold { .. }
+                )
+            )
+    })
 }
 
 /// Whether the reader of our output went away, as `head` does: not an error of ours.
@@ -112,12 +140,36 @@ pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Writes a file, making the folders above it.
-pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Makes sure that a file can be written before work begins whose result is to go there. An existing file stays as it is.
+pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}; nothing was begun", path.display());
+    make_folder_of(path)?;
+    let existed = path.exists();
+    std::fs::OpenOptions::new().append(true).create(true).open(path).with_context(cannot)?;
+    if !existed {
+        std::fs::remove_file(path).with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// As [`check_writable`], for a folder that is to be made or replaced.
+pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".probe-{}", std::process::id()));
+    check_writable(&path.with_file_name(name)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn make_folder_of(path: &Path) -> anyhow::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
+    Ok(())
+}
+
+/// Writes a file, making the folders above it.
+pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    make_folder_of(path)?;
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

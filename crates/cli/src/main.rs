@@ -18,14 +18,16 @@ mod settings;
 mod titles;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use foldin_nn::simd::Level;
 
 use crate::common::Global;
 
 /// Real-time recommendations: a user's latent factors are generated from their history in one pass.
 #[derive(Debug, Parser)]
-#[command(name = "foldin", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "foldin", version, long_version = long_version(), propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -73,13 +75,42 @@ fn main() -> ExitCode {
         Err(error) if common::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", common::in_one_line(&error));
-            ExitCode::from(if error.is::<common::Usage>() { 2 } else { 1 })
+            ExitCode::from(if common::is_usage(&error) { 2 } else { 1 })
         }
+    }
+}
+
+/// The version, and the instruction set that results depend on.
+fn long_version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let level = match foldin_nn::simd::level() {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        };
+        format!("{}\ninstruction set: {level} ({SIMD_VARIABLE} lowers it)", env!("CARGO_PKG_VERSION"))
+    });
+    &TEXT
+}
+
+/// Names an instruction set; see [`foldin_nn::simd`].
+const SIMD_VARIABLE: &str = "FOLDIN_SIMD";
+
+/// A misspelt instruction set would go unnoticed: the best one is used then.
+fn warn_of_unknown_instruction_set(global: &Global) {
+    if let Some(value) = std::env::var_os(SIMD_VARIABLE)
+        && !["", "scalar", "avx2", "avx512"].iter().any(|known| value == *known)
+    {
+        global.remark(format!(
+            "warning: {SIMD_VARIABLE}={} is none of scalar, avx2 and avx512; the best of this machine is used",
+            value.display()
+        ));
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let global = &cli.global;
+    warn_of_unknown_instruction_set(global);
     global.install_threads()?;
     match cli.command {
         Command::Quickstart(args) => commands::quickstart::run(&args, global),

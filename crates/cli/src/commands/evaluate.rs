@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use foldin_core::Dataset;
-use foldin_eval::{EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
+use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
 
-use crate::common::{Global, print, usage, write_file};
+use crate::common::{Global, check_writable, print, usage, write_file};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::progress::{EvalBars, cancel_on_ctrl_c};
-use crate::settings::SettingsArgs;
+use crate::settings::{SettingsArgs, Target};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,12 +18,14 @@ Examples:
   foldin evaluate --data ml-1m --protocol new-users --models bias-svd,lfg-bayes --only-folds 1
   foldin evaluate --data ml-100k --split u1 --models bias-svd,lfg-bayes --html u1.html
   foldin evaluate --data ratings.csv --models lfg --set epochs=20 --threads 1
+  foldin evaluate --data ratings.csv --models bias,small=bias-svd,large=bias-svd --set small.factors=8 --set large.factors=64
 
 Protocols:
   ratings         each user's ratings are dealt to the folds
   ratings-random  a random tenth of all ratings is tested; each fold is another draw
   new-users       users are dealt to the folds; a fold's users are new, and give 0, 1,
                   5, 10, 20 or all of 80 % of their ratings; the rest is predicted
+  --split stands in place of the folds of protocol ratings
 
 Errors are RMSE, predictions clipped to the scale; ± is a 95 % confidence interval.
 The form of the JSON report is described in docs/report-schema.md.";
@@ -34,16 +36,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
     /// What is tested: ratings, ratings-random or new-users
-    #[arg(long, default_value = "ratings", value_name = "PROTOCOL", conflicts_with = "split")]
+    #[arg(long, default_value = "ratings", value_name = "PROTOCOL")]
     protocol: String,
-    /// Models, separated by commas; each later one is tested against the first
+    /// Models, separated by commas; each later one is tested against the first. LABEL=MODEL names one, to have a model twice
     #[arg(long, value_delimiter = ',', required = true, value_name = "A,B,…")]
     models: Vec<String>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Number of folds, or of draws for ratings-random
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    folds: usize,
+    /// Number of folds, or of draws for ratings-random [default: 5]
+    #[arg(long, value_name = "N")]
+    folds: Option<usize>,
     /// Run only these folds, numbered from 1
     #[arg(long, value_delimiter = ',', value_name = "1,2,…")]
     only_folds: Vec<usize>,
@@ -70,16 +72,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             args.protocol
         )));
     };
-    let settings = args.settings.settings()?;
-    let models: Vec<ModelRequest> = args
-        .models
-        .iter()
-        .map(|name| {
-            let entry = find(name.trim())?;
-            entry.resolve(&settings)?;
-            Ok(ModelRequest::new(*entry).with(settings.clone()))
-        })
-        .collect::<anyhow::Result<_>>()?;
+    let folds = check_folds(args, protocol)?;
+    let models = requests(args, global)?;
+    for path in args.json.iter().chain(&args.html) {
+        check_writable(path)?;
+    }
     let dataset = args.data.open(global)?;
     let given = args
         .split
@@ -88,13 +85,23 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let options = EvalOptions {
         protocol: if given.is_empty() { protocol } else { Protocol::Given },
-        folds: args.folds,
+        folds,
         only_folds: args.only_folds.clone(),
         seed: args.seed,
         given,
         ..EvalOptions::default()
     };
-    let report = evaluate(&dataset, &models, options, global)?;
+    let (report, stopped) = match evaluate(&dataset, &models, options, global) {
+        Ok(report) => (report, None),
+        Err(error) => match error.downcast::<EvalError>()? {
+            EvalError::Partial { report } => {
+                let stopped =
+                    format!("stopped; the report is partial: it holds {} of the folds", report.folds.len());
+                (*report, Some(stopped))
+            }
+            error => return Err(error.into()),
+        },
+    };
     print(foldin_eval::table::render(&report))?;
     if let Some(path) = &args.json {
         write_file(path, &report.to_json())?;
@@ -104,7 +111,58 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         write_file(path, &foldin_eval::html::render(&report)?)?;
         global.remark(format!("page written to {}", path.display()));
     }
-    Ok(())
+    stopped.map_or(Ok(()), |stopped| Err(anyhow!(stopped)))
+}
+
+/// The number of folds; checks before anything is read that those asked for can be there.
+fn check_folds(args: &Args, protocol: Protocol) -> anyhow::Result<usize> {
+    let split = !args.split.is_empty();
+    if split && protocol != Protocol::Ratings {
+        return Err(usage(format!(
+            "--split brings its own training and test ratings, which is not protocol {protocol}: leave out one of the two"
+        )));
+    }
+    let folds = match args.folds {
+        Some(folds) if split => {
+            return Err(usage(format!(
+                "--folds {folds} has no meaning with --split, where each split is one fold: leave out one of the two"
+            )));
+        }
+        folds => folds.unwrap_or(5),
+    };
+    let least = if protocol == Protocol::RatingsRandom { 1 } else { 2 };
+    if folds < least {
+        return Err(EvalError::TooFewFolds { folds }.into());
+    }
+    let folds_here = if split { args.split.len() } else { folds };
+    match args.only_folds.iter().find(|&&fold| fold == 0 || fold > folds_here) {
+        Some(&fold) => Err(EvalError::UnknownFold { fold, folds: folds_here }.into()),
+        None => Ok(folds),
+    }
+}
+
+/// The models with their labels and settings.
+fn requests(args: &Args, global: &Global) -> anyhow::Result<Vec<ModelRequest>> {
+    let mut targets: Vec<Target<'_>> = Vec::new();
+    for text in &args.models {
+        let (label, name) = text.split_once('=').unwrap_or((text, text));
+        let target = Target { label: label.trim(), entry: find(name.trim())? };
+        if target.label.is_empty() {
+            return Err(usage(format!("`{text}` has no label before the =")));
+        }
+        if targets.iter().any(|other| other.label == target.label) {
+            return Err(usage(format!(
+                "two models are called `{0}`: name one of them, such as --models {0},other={1} --set other.KEY=VALUE",
+                target.label, target.entry.name
+            )));
+        }
+        targets.push(target);
+    }
+    let settings = args.settings.of_each(&targets, global)?;
+    let requests = targets.iter().zip(settings);
+    Ok(requests
+        .map(|(target, settings)| ModelRequest::new(*target.entry).labelled(target.label).with(settings))
+        .collect())
 }
 
 /// Runs an evaluation with progress bars; Ctrl-C stops it after the epoch.

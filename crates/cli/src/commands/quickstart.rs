@@ -11,7 +11,7 @@ use crate::commands::data::fetch;
 use crate::commands::evaluate::evaluate;
 use crate::commands::recommend::{print_answer, recommend};
 use crate::commands::train::save;
-use crate::common::{Global, print, seconds_in_words, write_file};
+use crate::common::{Global, check_writable, print, seconds_in_words, write_file};
 use crate::models::{find, load};
 use crate::person::Person;
 use crate::progress::{FitBar, cancel_on_ctrl_c};
@@ -26,7 +26,13 @@ const EXAMPLE_RATINGS: [(&str, f32); 5] = [
     ("Titanic (1997)", 1.0),
 ];
 
+const EXAMPLES: &str = "\
+Examples:
+  foldin quickstart                             MovieLens 100K, found or downloaded
+  foldin quickstart --generated --out try       without a network, into the folder try";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Folder for the reports and the trained model
     #[arg(long, default_value = "runs/quickstart", value_name = "DIR")]
@@ -38,6 +44,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let begin = Instant::now();
+    check_writable(&args.out.join("known-users.json"))?;
     let dataset = if args.generated { sample::generated(1)? } else { find_data(global)? };
     print(format!(
         "Data: {}, {} ratings of {} users on {} items\n",

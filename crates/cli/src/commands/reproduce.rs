@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use comfy_table::CellAlignment;
 use foldin_core::Dataset;
-use foldin_eval::{EvalOptions, EvalReport, ModelRequest, NewUserMode};
+use foldin_eval::{EvalError, EvalOptions, EvalReport, ModelRequest, NewUserMode};
 use serde_json::json;
 
 use crate::commands::evaluate::evaluate;
-use crate::common::{Global, print, seconds_in_words, table, usage, write_file};
+use crate::common::{Global, check_writable, print, seconds_in_words, table, usage, write_file};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::recipe::{self, Column, HistoryRule, Recipe};
@@ -47,11 +48,24 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
+    check_writable(&args.out.join(format!("{name}.json")))?;
     let data = DataArgs::named(&recipe.data);
     let dataset = data.open(global)?;
-    let report = reproduce(recipe, &dataset, args.quick, global)?;
-    print_table(recipe, &report)?;
-    write(recipe, &report, &args.out, global)
+    match reproduce(recipe, &dataset, args.quick, global) {
+        Ok(report) => {
+            print_table(recipe, &report)?;
+            write(recipe, name, &report, &args.out, global)
+        }
+        Err(error) => match error.downcast::<EvalError>()? {
+            // A table that is complete stays beside it.
+            EvalError::Partial { report } => {
+                print_table(recipe, &report)?;
+                write(recipe, &format!("{name}.partial"), &report, &args.out, global)?;
+                bail!("stopped; the table is partial: it holds {} of the folds", report.folds.len())
+            }
+            error => Err(error.into()),
+        },
+    }
 }
 
 /// Runs a recipe.
@@ -133,7 +147,13 @@ fn figure(value: Option<f64>) -> String {
 }
 
 /// Writes the report and the page, with the paper's figures in both.
-fn write(recipe: &Recipe, report: &EvalReport, out: &Path, global: &Global) -> anyhow::Result<()> {
+fn write(
+    recipe: &Recipe,
+    name: &str,
+    report: &EvalReport,
+    out: &Path,
+    global: &Global,
+) -> anyhow::Result<()> {
     let paper: Vec<_> = recipe
         .column
         .iter()
@@ -146,9 +166,9 @@ fn write(recipe: &Recipe, report: &EvalReport, out: &Path, global: &Global) -> a
             json!({"name": recipe.name, "title": recipe.title, "about": recipe.about.trim(), "paper": paper}),
         );
     }
-    let json = out.join(format!("{}.json", recipe.name));
+    let json = out.join(format!("{name}.json"));
     write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
-    let html = out.join(format!("{}.html", recipe.name));
+    let html = out.join(format!("{name}.html"));
     write_file(&html, &foldin_eval::html::render(report)?)?;
     global.remark(format!("written: {} and {}", json.display(), html.display()));
     Ok(())

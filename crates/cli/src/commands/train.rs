@@ -9,11 +9,11 @@ use foldin_models::folder::{SaveOptions, SavedContext};
 use serde_json::json;
 
 use crate::checkpoint::{FolderCheckpoint, Run};
-use crate::common::{Global, print, seconds_in_words};
+use crate::common::{Global, check_folder, print, seconds_in_words};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::progress::{FitBar, cancel_on_ctrl_c, errors_in_words};
-use crate::settings::SettingsArgs;
+use crate::settings::{SettingsArgs, Target, resolve};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,14 +53,16 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let entry = find(&args.model)?;
-    let settings = args.settings.settings()?;
-    let config = entry.resolve(&settings)?;
+    let target = Target { label: entry.name, entry };
+    let settings = args.settings.of_each(&[target], global)?.remove(0);
+    let config = resolve(entry, &settings)?;
     if args.out.exists() && !args.overwrite {
         bail!(
             "{} exists already: add --overwrite to replace it, or choose another --out",
             args.out.display()
         );
     }
+    check_folder(&args.out)?;
     let dataset = args.data.open(global)?;
     let run = Run {
         model: entry.name.to_owned(),
