@@ -1,0 +1,46 @@
+//! Recipes and the quickstart.
+
+use crate::{json, ok, read, write};
+
+#[test]
+fn recipes_are_listed_and_rebuilt() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let list = ok(at, &["reproduce", "--list"]);
+    for recipe in ["lfg-table1", "lfg-table2", "lfg-table3", "lfg-table4", "lfg-ablation"] {
+        assert!(list.contains(recipe), "{recipe}");
+    }
+    // Anything called ml-100k will do to see a recipe run from end to end.
+    std::fs::create_dir(at.join("ml-100k")).unwrap();
+    let mut ratings = String::new();
+    for user in 1..=25 {
+        for item in 1..=12 {
+            if (user * 5 + item * 7) % 4 != 0 {
+                ratings += &format!("{user}\t{item}\t{}\t{}\n", 1 + (user * item) % 5, 880_000_000 + user);
+            }
+        }
+    }
+    write(at, "ml-100k/u.data", ratings);
+    let table = ok(at, &["reproduce", "lfg-table1", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
+    assert!(table.contains("paper, mean") && table.contains("0.9130"), "{table}");
+    let report = json(&read(at, "out/lfg-table1.json"));
+    assert_eq!((&report["recipe"]["name"], &report["folds"]), (&json("\"lfg-table1\""), &json("[\"1\"]")));
+    assert!(read(at, "out/lfg-table1.html").contains("<svg"));
+}
+
+#[test]
+fn the_quickstart_runs_on_built_in_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let text = ok(at, &["quickstart", "--generated", "--out", "out", "--quiet"]);
+    for part in
+        ["Data: generated", "1. Known users", "2. New users", "3. Somebody who was never seen", "Done in"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    for file in
+        ["known-users.json", "known-users.html", "new-users.json", "new-users.html", "model/manifest.json"]
+    {
+        assert!(at.join("out").join(file).is_file(), "{file}");
+    }
+}
