@@ -141,9 +141,13 @@ impl PersonArgs {
             return Ok(());
         }
         for Field { name, kind } in loaded.user_schema.fields() {
-            if matches!(kind, FieldKind::Numeric { .. })
-                && let Some(FeatureValue::Text(text)) = raw.get(name)
-            {
+            let text = match raw.get(name) {
+                Some(FeatureValue::Text(text)) => text.clone(),
+                Some(FeatureValue::List(list)) => list.join(", "),
+                Some(FeatureValue::Number(number)) if !number.is_finite() => number.to_string(),
+                Some(FeatureValue::Number(_)) | None => continue,
+            };
+            if matches!(kind, FieldKind::Numeric { .. }) {
                 person.notes.push(format!("`{name}` is a number, which `{text}` is not; it is ignored"));
                 raw.remove(name);
             }
@@ -183,7 +187,7 @@ impl Person {
 fn check_scale(rated: &Rated, loaded: &LoadedModel) -> anyhow::Result<()> {
     match loaded.feedback().scale() {
         Some(scale) if !scale.contains(rated.value) => bail!(
-            "{}: the rating {} of {} is outside the model's scale, {} to {}; if the scale is wider, train the model with --scale MIN,MAX",
+            "{}: the rating {} of {} is outside the model's scale, {} to {}, which its training data had; if the scale is wider, train the model with --scale MIN,MAX",
             rated.place,
             rated.value,
             loaded.titles[rated.item as usize],
@@ -284,13 +288,14 @@ fn read_history(
         });
         match rated {
             Ok(rated) => out.push(rated),
-            Err(error) if options.skip_bad_lines => {
-                notes.push(format!("{}; it is left out", in_one_line(&error)));
-            }
             Err(error) => {
                 let error = in_one_line(&error);
                 // Behind a list of titles a sentence stands better on a line of its own.
                 let between = if error.contains('\n') { "\n" } else { "; " };
+                if options.skip_bad_lines {
+                    notes.push(format!("{error}{between}it is left out"));
+                    continue;
+                }
                 bail!("{error}{between}correct the line, or leave such lines out with --skip-bad-lines");
             }
         }

@@ -116,7 +116,7 @@ fn nobodys(model: Option<&str>, key: &str, value: &Value, targets: &[Target<'_>]
     if let Some(model) = model {
         let labels: Vec<&str> = targets.iter().map(|target| target.label).collect();
         return usage(format!(
-            "`{model}.{key}` is for a model called {model}, but there is only {}",
+            "`{model}.{key}` is for a model called {model}, but those here are called {}",
             labels.join(", ")
         ));
     }
@@ -237,7 +237,7 @@ mod tests {
         let error = given(&["factor=8"], &models).unwrap_err();
         assert!(error.contains("did you mean `factors`"), "{error}");
         let error = given(&["lfg.epochs=8"], &models).unwrap_err();
-        assert!(error.contains("only bias, wide, narrow"), "{error}");
+        assert!(error.contains("called bias, wide, narrow"), "{error}");
         let error = given(&["bias.factors=8"], &models).unwrap_err();
         assert!(error.contains("bias has no setting `factors`"), "{error}");
         let error = given(&["epochs=soon"], &models).unwrap_err();

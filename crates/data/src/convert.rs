@@ -27,6 +27,19 @@ pub enum Format {
     JsonLines,
 }
 
+impl Format {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::RecBole => "recbole",
+            Self::JsonLines => "jsonl",
+        }
+    }
+}
+
 impl FromStr for Format {
     type Err = String;
 
@@ -54,7 +67,7 @@ pub enum ConvertError {
         source: std::io::Error,
     },
     /// A text that the format has no way to write.
-    #[error("{format:?} cannot hold the {what} `{text}`; choose csv or jsonl")]
+    #[error("the format {} cannot hold the {what} `{text}`; choose csv or jsonl", format.name())]
     Unwritable {
         /// The format.
         format: Format,

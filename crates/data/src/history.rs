@@ -1,5 +1,6 @@
 //! One person's history out of a file: rated items without a user, in the formats that interactions come in.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
@@ -16,7 +17,7 @@ use crate::locate::{Location, at_path};
 use crate::options::OpenOptions;
 use crate::recbole;
 use crate::table::parse_rating;
-use crate::text::{decode, year_of_title};
+use crate::text::{decode, parse_decimal, year_of_title};
 
 /// Ratings of one person, as a file states them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,26 +58,33 @@ pub fn read_history(path: &Path, options: &OpenOptions) -> Result<History, ReadE
             return Err(ReadError::Unsupported { file: given, reason });
         }
         None => {
-            let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(ReadError::Io { file: given, source });
+            return Err(match std::fs::metadata(path) {
+                Err(source) => ReadError::Io { file: given, source },
+                Ok(_) => {
+                    let reason = "it is neither a file nor a folder; write what it gives to a file first";
+                    ReadError::Unsupported { file: given, reason: reason.to_owned() }
+                }
+            });
         }
     };
-    source.read(&file, |input, _| {
-        let mut lines = Lines::new(input, &given);
-        let mut reader = Reader {
-            options,
-            columns: None,
-            users: Vec::new(),
-            out: History { file: given.clone(), ..History::default() },
-        };
-        let start = lines.peek(START)?;
-        match format_of(&given, &start)? {
-            FileFormat::JsonLines => reader.read_objects(&mut lines)?,
-            FileFormat::RecBole => reader.read_recbole(&mut lines)?,
-            FileFormat::Separated => reader.read_separated(&mut lines, &start)?,
-        }
-        reader.finish()
-    })
+    source.read(&file, |input, _| read_from(input, &given, options))
+}
+
+fn read_from(input: &mut dyn Read, label: &str, options: &OpenOptions) -> Result<History, ReadError> {
+    let mut lines = Lines::new(input, label);
+    let mut reader = Reader {
+        options,
+        columns: None,
+        users: Vec::new(),
+        out: History { file: label.to_owned(), ..History::default() },
+    };
+    let start = lines.peek(START)?;
+    match format_of(label, &start)? {
+        FileFormat::JsonLines => reader.read_objects(&mut lines)?,
+        FileFormat::RecBole => reader.read_recbole(&mut lines)?,
+        FileFormat::Separated => reader.read_separated(&mut lines, &start)?,
+    }
+    reader.finish()
 }
 
 struct Reader<'o> {
@@ -211,25 +219,37 @@ impl Reader<'_> {
     }
 }
 
-/// As [`sniff`], but spaces stand within titles: another separator that cuts the first line goes before them.
+/// As [`sniff`], but spaces stand within titles: another separator that cuts the first line goes before them, and they
+/// separate only what has a column of numbers.
 fn sniff_history(file: &str, start: &[u8], given: Option<&str>) -> Result<Sniffed, ReadError> {
     let found = sniff(file, start, given)?;
     if given.is_some() || found.separator != Separator::Spaces {
         return Ok(found);
     }
-    let others = ["tab", ",", ";", "|"].into_iter();
-    Ok(others.filter_map(|other| sniff(file, start, Some(other)).ok()).next().unwrap_or(found))
+    let mut others =
+        ["tab", ",", ";", "|"].into_iter().filter_map(|other| sniff(file, start, Some(other)).ok());
+    if let Some(other) = others.next() {
+        return Ok(other);
+    }
+    let data = if found.rows.len() > 1 { &found.rows[1..] } else { &found.rows[..] };
+    let numbers = |at: usize| data.iter().all(|row| row.get(at).is_some_and(|cell| is_number(cell)));
+    if (0..found.rows[0].len()).any(numbers) {
+        return Ok(found);
+    }
+    let separator = "any of , tab ; |".to_owned();
+    Err(ReadError::WrongSeparator { file: file.to_owned(), line: 1, separator, suggestion: None })
+}
+
+fn is_number(text: &str) -> bool {
+    parse_decimal(text.as_bytes()).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read_with(text: &[u8], options: &OpenOptions) -> Result<History, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mine.csv");
-        std::fs::write(&path, text).unwrap();
-        read_history(&path, options).map_err(|error| error.to_string())
+    fn read_with(mut text: &[u8], options: &OpenOptions) -> Result<History, String> {
+        read_from(&mut text, "mine.csv", options).map_err(|error| error.to_string())
     }
 
     fn read(text: &str) -> Result<Vec<(String, f32)>, String> {
@@ -281,6 +301,24 @@ mod tests {
     }
 
     #[test]
+    fn files_are_opened_where_there_are_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.csv");
+        let message = |path: &Path| read_history(path, &OpenOptions::default()).unwrap_err().to_string();
+        assert!(message(&path).contains("mine.csv"));
+        assert!(message(folder.path()).contains("name the file"));
+        std::fs::write(&path, "Alien,5\n").unwrap();
+        assert_eq!(read_history(&path, &OpenOptions::default()).unwrap().ratings.len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(text in "([a-c0-9\"{}:;,|\t\n ]|title|rating|user|item|\\{\"item\": 1, \"rating\": 2\\}){0,40}") {
+            let _ = read(&text);
+        }
+    }
+
+    #[test]
     fn latin_1_is_understood() {
         let history = read_with(b"title,rating\nMis\xe9rables,4\n", &OpenOptions::default()).unwrap();
         assert_eq!(history.ratings[0].title.as_deref(), Some("Misérables"));
@@ -300,6 +338,7 @@ mod tests {
             ("user,item,rating\na,x,1\nb,x,2\n", ["2 users (a, b)", "--user a --data"]),
             ("", ["mine.csv is empty", "right file"]),
             ("title,rating\n", ["mine.csv is empty", "right file"]),
+            ("Star Wars (1977)\nThe Last Signal\n", ["only one column", "--separator"]),
         ] {
             let error = read(text).unwrap_err();
             for part in expected {

@@ -435,6 +435,15 @@ mod tests {
     }
 
     #[test]
+    fn decimal_steps_are_not_refused_for_their_rounding() {
+        for tenth in -100i16..=100 {
+            let value = f32::from(tenth) / 10.0;
+            assert!(!is_between(value, -10.0, 0.1), "{value}");
+            assert_eq!(is_between(value, -10.0, 0.5), tenth % 5 != 0, "{value}");
+        }
+    }
+
+    #[test]
     fn nothing_is_an_error() {
         assert!(matches!(builder(&OpenOptions::default()).finish(), Err(ReadError::Empty { .. })));
     }

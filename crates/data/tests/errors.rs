@@ -26,6 +26,11 @@ fn messages_name_the_line_and_the_way_on() {
         ("a,x,good,1\n", &plain, ["line 2", "`good` is not a rating", "--skip-bad-lines"]),
         ("a,x,,1\n", &plain, ["line 2", "is not a rating", "--skip-bad-lines"]),
         ("a,x,1,1\nb,x,9,1\n", &scaled, ["line 3", "9 is outside the scale 1..5", "--scale"]),
+        (
+            "a,x,1,1\nb,x,2.5,1\n",
+            &scaled,
+            ["line 3", "2.5 is not on the scale 1..5 in steps of 1", "--scale"],
+        ),
         ("a,x,1,1\nb,x\n", &plain, ["line 3", "2 columns, but at least 4", "--separator"]),
         ("a,x,1,soon\n", &plain, ["line 2", "`soon` is not a time", "time=-"]),
         (",x,1,1\n", &plain, ["line 2", "user is empty", "--skip-bad-lines"]),

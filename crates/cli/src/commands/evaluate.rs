@@ -130,8 +130,10 @@ fn check_folds(args: &Args, protocol: Protocol) -> anyhow::Result<usize> {
         }
         folds => folds.unwrap_or(5),
     };
-    let least = if protocol == Protocol::RatingsRandom { 1 } else { 2 };
-    if folds < least {
+    if protocol == Protocol::RatingsRandom && folds == 0 {
+        return Err(usage("--folds 0 leaves nothing to test; ratings-random needs at least one draw"));
+    }
+    if protocol != Protocol::RatingsRandom && folds < 2 {
         return Err(EvalError::TooFewFolds { folds }.into());
     }
     let folds_here = if split { args.split.len() } else { folds };
