@@ -65,8 +65,9 @@ fn figure(summary: &Summary) -> String {
     }
 }
 
-/// A p-value, as precise as one can be read.
-pub(crate) fn p_value(test: &PairedTest) -> String {
+/// A p-value, as precise as one can be read; Holm's if there is one.
+#[must_use]
+pub fn p_value(test: &PairedTest) -> String {
     match test.p_holm.or(test.p) {
         Some(p) if p < 0.0001 => "< .0001".to_owned(),
         Some(p) => format!("{p:.4}"),

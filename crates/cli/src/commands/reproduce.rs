@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use comfy_table::CellAlignment;
 use foldin_core::Dataset;
-use foldin_eval::{EvalError, EvalOptions, EvalReport, ModelRequest, NewUserMode};
-use serde_json::json;
+use foldin_eval::html::render_beside;
+use foldin_eval::table::p_value;
+use foldin_eval::{
+    EvalError, EvalOptions, EvalReport, ModelRequest, NewUserMode, Published, PublishedFigure,
+};
 
 use crate::commands::evaluate::evaluate;
 use crate::common::{Global, check_writable, print, seconds_in_words, table, usage, write_file};
@@ -95,17 +98,16 @@ fn request(column: &Column) -> anyhow::Result<ModelRequest> {
 
 fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
     print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
+    let first = recipe.column.first().map_or("", |column| column.label.as_str());
+    let published = recipe.column.iter().any(|column| !column.paper.is_empty());
+    let mut header: Vec<String> =
+        ["model", "figure", "paper, mean", "ours, mean", "± 95 %"].map(str::to_owned).to_vec();
+    let in_fold =
+        |fold| if published { format!("fold {fold}: paper / ours") } else { format!("fold {fold}") };
+    header.extend(report.folds.iter().map(in_fold));
+    header.extend([format!("− {first}"), "p (Holm)".to_owned(), "fit".to_owned()]);
     let mut out = table([]);
-    let mut header = vec![
-        "model".to_owned(),
-        "figure".to_owned(),
-        "paper, mean".to_owned(),
-        "ours, mean".to_owned(),
-        "± 95 %".to_owned(),
-    ];
-    header.extend(report.folds.iter().map(|fold| format!("fold {fold}: paper / ours")));
-    header.push("fit".to_owned());
-    out.set_header(header);
+    out.set_header(&header);
     for column in &recipe.column {
         let Some(model) = report.model(&column.label) else { continue };
         let mut row = vec![column.label.clone(), column.metric.clone(), figure(column.paper_mean())];
@@ -114,17 +116,19 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
                 row.push(format!("{:.4}", summary.mean));
                 row.push(figure(summary.ci95));
                 for (at, fold) in report.folds.iter().enumerate() {
-                    let paper =
-                        fold.parse::<usize>().ok().and_then(|number| column.paper.get(number - 1).copied());
-                    row.push(format!("{} / {}", figure(paper), figure(summary.folds.get(at).copied())));
+                    let ours = figure(summary.folds.get(at).copied());
+                    let number = fold.parse::<usize>().ok();
+                    let paper = number.and_then(|number| column.paper.get(number - 1).copied());
+                    row.push(if published { format!("{} / {ours}", figure(paper)) } else { ours });
                 }
             }
             None => row.push(model.cannot.clone().unwrap_or_else(|| "not measured".to_owned())),
         }
+        row.resize(header.len() - 3, String::new());
+        let paired = model.paired.as_ref().and_then(|paired| paired.by_metric.get(&column.metric));
+        row.push(paired.map_or_else(String::new, |test| format!("{:+.4}", test.mean_difference)));
+        row.push(paired.map_or_else(String::new, p_value));
         let seconds = model.fit_seconds.iter().sum::<f64>() / model.fit_seconds.len().max(1) as f64;
-        while row.len() < 5 + report.folds.len() {
-            row.push(String::new());
-        }
         row.push(seconds_in_words(seconds));
         out.add_row(row);
     }
@@ -132,8 +136,9 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     print(out)?;
+    let remark = if published { "; the paper's folds are not published, so compare means" } else { "" };
     print(format!(
-        "{} folds of {} run, seed {}, {} threads, {}; the paper's folds are not published, so compare means",
+        "{} folds of {} run, seed {}, {} threads, {}{remark}",
         report.folds.len(),
         report.of_folds,
         report.seed,
@@ -154,22 +159,26 @@ fn write(
     out: &Path,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let paper: Vec<_> = recipe
-        .column
-        .iter()
-        .map(|column| json!({"label": column.label, "metric": column.metric, "mean": column.paper_mean(), "folds": column.paper}))
-        .collect();
+    let paper = recipe.column.iter().map(|column| PublishedFigure {
+        label: column.label.clone(),
+        metric: column.metric.clone(),
+        mean: column.paper_mean(),
+        folds: column.paper.clone(),
+    });
+    let published = Published {
+        name: recipe.name.clone(),
+        title: recipe.title.clone(),
+        about: recipe.about.trim().to_owned(),
+        paper: paper.collect(),
+    };
     let mut value = serde_json::to_value(report)?;
     if let Some(map) = value.as_object_mut() {
-        map.insert(
-            "recipe".to_owned(),
-            json!({"name": recipe.name, "title": recipe.title, "about": recipe.about.trim(), "paper": paper}),
-        );
+        map.insert("recipe".to_owned(), serde_json::to_value(&published)?);
     }
     let json = out.join(format!("{name}.json"));
     write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
     let html = out.join(format!("{name}.html"));
-    write_file(&html, &foldin_eval::html::render(report)?)?;
+    write_file(&html, &render_beside(report, &published)?)?;
     global.remark(format!("written: {} and {}", json.display(), html.display()));
     Ok(())
 }

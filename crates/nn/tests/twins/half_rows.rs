@@ -19,7 +19,7 @@ proptest! {
         let weight = |row: u32, columns: usize, column: usize| wide(half_to_f32(table[row as usize * columns + column]));
 
         let mut sums = vec![9.0; width];
-        sum_valued_rows(&rows, &values, &table, &mut sums);
+        sum_valued_rows(&rows, &values, &table, width, 0, &mut sums);
         let before = numbers(2 * width, &mut random);
         let mut single = before.clone();
         add_weighted_rows(&rows, &values, &table, &mut single);
