@@ -9,6 +9,33 @@
 //!
 //! A folder is written beside its place and then renamed into it, so that a crash leaves the old folder or the new one. Loading
 //! checks the format, every file's SHA-256, the dictionary's checksum and all shapes before a model exists.
+//!
+//! ```
+//! use foldin_core::registry::Settings;
+//! use foldin_core::{Csr, Dataset, Dictionary, Feedback, FitContext, Interactions, RatingScale, UserView};
+//! use foldin_models::folder::{SaveOptions, SavedContext, load, save};
+//!
+//! let scale = Feedback::Explicit(RatingScale { min: 1.0, max: 5.0, step: Some(1.0) });
+//! let ratings = Csr::from_triples(2, 2, &[(0, 0, 5.0), (0, 1, 3.0), (1, 1, 2.0)])?;
+//! let keys = |keys: [&str; 2]| Dictionary::from_keys(keys.map(str::to_owned).to_vec());
+//! let (users, items) = (keys(["ann", "bob"])?, keys(["tea", "coffee"])?);
+//! let data = Dataset::new("drinks", Interactions::new(ratings, None, scale)?, users, items)?;
+//! let entry = foldin_models::find("bias")?;
+//! let model = entry.fit(&Settings::new(), &data.training_data(), &FitContext::new(1))?;
+//!
+//! let place = tempfile::tempdir()?;
+//! let context = SavedContext::of(&data, serde_json::json!({}), serde_json::json!({}));
+//! save(&place.path().join("model"), &*model, &context, SaveOptions::default())?;
+//! let loaded = load(&place.path().join("model"))?;
+//! assert_eq!(loaded.items.keys(), ["tea", "coffee"]);
+//!
+//! let visitor = [UserView::new(&[1], &[5.0])];
+//! let (mut before, mut after) = ([0.0; 2], [0.0; 2]);
+//! model.score(&visitor, &mut before)?;
+//! loaded.model.score(&visitor, &mut after)?;
+//! assert_eq!(before, after);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod load;
 mod save;

@@ -14,6 +14,33 @@
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
+//!
+//! # Example: fit a model, and generate the factors of somebody it never saw
+//! ```
+//! use foldin_core::registry::Settings;
+//! use foldin_core::{
+//!     Csr, Features, Feedback, FitContext, Interactions, ItemId, RatingScale, TrainingData, UserView,
+//! };
+//!
+//! let ratings = [(0, 0, 5.0), (0, 1, 4.0), (1, 0, 4.0), (1, 2, 1.0), (2, 1, 5.0), (2, 2, 2.0)];
+//! let scale = RatingScale { min: 1.0, max: 5.0, step: Some(1.0) };
+//! let interactions = Interactions::new(Csr::from_triples(3, 3, &ratings)?, None, Feedback::Explicit(scale))?;
+//! let (users, items) = (Features::none(3), Features::none(3));
+//! let data = TrainingData { interactions: &interactions, user_features: &users, item_features: &items };
+//!
+//! let settings = Settings::from_iter([("factors".to_owned(), 2.into())]);
+//! let model = foldin_models::find("lfg-bayes")?.fit(&settings, &data, &FitContext::new(1))?;
+//!
+//! // Somebody new rated two items: one pass over these, and no training.
+//! let visitor = [UserView::new(&[0, 2], &[5.0, 1.0])];
+//! let generator = model.as_generator().expect("capabilities say so");
+//! assert_eq!(generator.generate(&visitor)?.row(0).len(), 2);
+//!
+//! let mut predicted = [0.0];
+//! model.predict(&visitor, &[(0, ItemId(1))], &mut predicted)?;
+//! assert!(scale.contains(predicted[0]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 

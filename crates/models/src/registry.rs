@@ -15,6 +15,11 @@ use crate::lfg_bayes::LfgBayes;
 use crate::svd::Svd;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
+///
+/// ```
+/// let generators = foldin_models::registry().iter().filter(|entry| entry.capabilities.generator);
+/// assert!(generators.map(|entry| entry.name).any(|name| name == "lfg"));
+/// ```
 #[must_use]
 pub fn registry() -> &'static [ModelEntry] {
     static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| {
@@ -51,6 +56,13 @@ fn suggestion(nearest: Option<&str>) -> String {
 ///
 /// # Errors
 /// [`UnknownModel`], with the nearest name there is.
+///
+/// ```
+/// let entry = foldin_models::find("bias-svd")?;
+/// assert!(entry.keys().iter().any(|setting| setting.key == "factors"));
+/// assert_eq!(foldin_models::find("bias-sdv").unwrap_err().nearest.as_deref(), Some("bias-svd"));
+/// # Ok::<(), foldin_models::UnknownModel>(())
+/// ```
 pub fn find(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
     registry().iter().find(|entry| entry.name == name).ok_or_else(|| {
         let names: Vec<String> = registry().iter().map(|entry| entry.name.to_owned()).collect();

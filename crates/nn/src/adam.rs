@@ -11,6 +11,19 @@
 //! otherwise they have the closed form `w ← w − A·m/(√v + ē)`, `m ← β₁ʲm`, `v ← β₂ʲv`, with
 //! `A = Σ_s c_s/d_s`, `ē = ε·Σ_s (c_s/d_s²)/A`, `c_s = rate_{τ+s}β₁ˢ`, `d_s = root_{τ+s}β₂^{s/2}`. That is exact for ε = 0 and to
 //! second order in the change of `d` otherwise; terms beyond [`FAR`] steps are below the rounding of `f32` and left out.
+//!
+//! ```
+//! use foldin_nn::adam::{Adam, Columns, Moving, Steps, step};
+//! // From 0 towards the minimum of (w − 1)² + (w + 2)².
+//! let (mut w, mut m, mut v) = ([0.0, 0.0], [0.0; 2], [0.0; 2]);
+//! let (steps, columns) = (Steps::new(Adam::default(), vec![0.05; 300]), Columns::uniform(2, 0.0));
+//! for at in 0..steps.len() {
+//!     let gradient = [2.0 * (w[0] - 1.0), 2.0 * (w[1] + 2.0)];
+//!     let mut weights = Moving { w: &mut w, m: &mut m, v: &mut v, average: &mut [] };
+//!     step(&steps, &columns, at, &gradient, &mut weights);
+//! }
+//! assert!((w[0] - 1.0f32).abs() < 0.01 && (w[1] + 2.0f32).abs() < 0.01);
+//! ```
 
 use crate::kernel;
 use crate::simd::Simd;

@@ -18,6 +18,15 @@ kernel! {
     ///
     /// `offsets` holds one more element than there are rows; `table` and `out` have `width` columns, row-major.
     ///
+    /// ```
+    /// let history = foldin_core::Csr::from_triples(2, 3, &[(0, 0, 1.0), (0, 2, 2.0), (1, 1, 3.0)])?;
+    /// let (table, mut out) = ([1.0, 10.0, 100.0], [0.0; 2]);
+    /// let (offsets, columns, values) = (history.offsets(), history.columns(), history.values());
+    /// foldin_nn::kernels::weighted_row_sums(offsets, columns, values, &table, 1, &mut out);
+    /// assert_eq!(out, [201.0, 30.0]);
+    /// # Ok::<(), foldin_core::DataError>(())
+    /// ```
+    ///
     /// # Panics
     /// If a column or an offset points outside `table`, `columns`, `values` or `out`.
     pub fn weighted_row_sums(

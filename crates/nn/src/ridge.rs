@@ -4,6 +4,14 @@
 //! that one sum of outer products gives both sides, and eliminating the rows of the matrix carries the right side along.
 //! `f32` with a fall-back to `f64` where the matrix is nearly singular. O(n·c² / 2 + c³ / 6) multiplications for `n` rows of `c` columns: for
 //! 100 rows of 51, about 10 µs with AVX-512.
+//!
+//! ```
+//! let rows = [[1.0, 0.0, 3.0], [0.0, 2.0, 4.0]];
+//! let mut ridge = foldin_nn::ridge::Ridge::new(2);
+//! let x = ridge.solve(2, &[1.0, 1.0], &[0.0, 0.0], |t, row| row.copy_from_slice(&rows[t]))?;
+//! assert!((x[0] - 1.5).abs() < 1e-6 && (x[1] - 1.6).abs() < 1e-6);
+//! # Ok::<(), foldin_nn::linalg::NotPositiveDefinite>(())
+//! ```
 
 use crate::kernel;
 use crate::kernels::{axpy_in, dot_in};

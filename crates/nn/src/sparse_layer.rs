@@ -7,6 +7,19 @@
 //! with its moments (`6·4·2·BLOCK` bytes read and written). No gradient of the table is ever stored.
 //!
 //! Forward: `z = Σ_i (a_i·A_i + b_i·B_i) + c`, `h = LeakyReLU(z)`, `x = dropout(γ·(h − mean)/√(variance + ε) + β)`.
+//!
+//! ```
+//! use foldin_nn::plan::RowLists;
+//! use foldin_nn::sparse_layer::{BLOCK, Entry, TABLE_BLOCK, sum_rows};
+//! // Two users; the first has row 1 of three, the second rows 0 and 1.
+//! let entries = [(1, Entry { user: 0, a: 2.0, b: 1.0 }), (0, Entry { user: 1, a: 1.0, b: 0.0 }),
+//!     (1, Entry { user: 1, a: -1.0, b: 1.0 })];
+//! let lists = RowLists::group(&mut [0; 3], |add| entries.iter().for_each(|&(row, entry)| add(row, entry)));
+//! let table: Vec<f32> = (0..3 * TABLE_BLOCK).map(|at| (at / TABLE_BLOCK) as f32 + 1.0).collect();
+//! let mut z = vec![0.0; 2 * BLOCK];
+//! sum_rows(&lists, &table, &mut z);
+//! assert_eq!((z[0], z[BLOCK]), (6.0, 1.0));
+//! ```
 
 use crate::adam::{Columns, Moving, Skips, Steps, update_row};
 use crate::dropout::Dropout;

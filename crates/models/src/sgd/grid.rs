@@ -6,17 +6,10 @@
 
 use foldin_core::Csr;
 use foldin_core::random::{Random, numbered_seed};
+use foldin_nn::descent::Entry;
 
 /// Groups of users, and of items. Fixed, because results depend on it.
 pub(super) const GROUPS: usize = 8;
-
-/// One rating of a block; rows count from the start of their group.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) user: u32,
-    pub(super) item: u32,
-    pub(super) value: f32,
-}
 
 /// Where the users (or items) of a matrix went.
 #[derive(Clone, Debug)]

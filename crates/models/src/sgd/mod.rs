@@ -9,7 +9,6 @@
 //! number of threads.
 
 mod grid;
-mod kernel;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +18,9 @@ use foldin_core::{Epoch, FitContext, FitError, Interactions, Tensor, TrainState}
 use rayon::prelude::*;
 
 use crate::holdout::{EarlyStopping, Holdout};
+use foldin_nn::descent::{Entry, Rates, descend};
 use foldin_nn::kernels::dot;
-use grid::{Entry, GROUPS, Grid};
-use kernel::{Rates, descend};
+use grid::{GROUPS, Grid};
 
 /// How to descend.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,17 +1,26 @@
-//! The inner loop of stochastic gradient descent.
+//! The inner loop of stochastic gradient descent on ratings.
 
-use foldin_nn::kernel;
-use foldin_nn::simd::Simd;
+use crate::kernel;
+use crate::simd::Simd;
 
-use super::grid::Entry;
+/// One rating of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    /// Row of the user in the block's table of users.
+    pub user: u32,
+    /// Row of the item in the block's table of items.
+    pub item: u32,
+    /// What the inner product of the two rows is to be.
+    pub value: f32,
+}
 
 /// Steps and shrinkage by column, each of one row's length; 0 and 1 hold a column fast.
 #[derive(Clone, Debug)]
-pub(super) struct Rates {
+pub struct Rates {
     /// Learning rate.
-    pub(super) rate: Vec<f32>,
+    pub rate: Vec<f32>,
     /// `1 − learning rate · regularisation`.
-    pub(super) keep: Vec<f32>,
+    pub keep: Vec<f32>,
 }
 
 kernel! {
@@ -22,7 +31,7 @@ kernel! {
     ///
     /// # Panics
     /// If an entry points outside its table or a rate has not `width` columns.
-    pub(super) fn descend(
+    pub fn descend(
         simd, entries: &[Entry], users: &mut [f32], items: &mut [f32], width: usize,
         user_rates: &Rates, item_rates: &Rates,
     ) -> f64 {
