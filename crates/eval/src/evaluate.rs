@@ -51,8 +51,8 @@ pub fn evaluate(
             };
         test_ratings.push(fold.test.values.len());
         test_users.push(fold.test.users.len());
-        for (all, outcome) in outcomes.iter_mut().zip(of_fold) {
-            all.push(outcome);
+        for (which, outcome) in of_fold {
+            outcomes[which].push(outcome);
         }
     }
     let chosen = &chosen[..test_ratings.len()];
@@ -85,7 +85,8 @@ pub fn evaluate(
     if partial { Err(EvalError::Partial { report: Box::new(report) }) } else { Ok(report) }
 }
 
-/// Every model in one fold (number `at`, from 0), which is the one of that `turn` among so many.
+/// Every model in one fold (number `at`, from 0), which is the one of that `turn` among so many. What each found stands
+/// with the number of its request.
 fn run_fold(
     data: &Dataset,
     requests: &[ModelRequest],
@@ -95,7 +96,7 @@ fn run_fold(
     fold: &Fold<'_>,
     at: usize,
     (turn, folds): (usize, usize),
-) -> Result<Vec<Outcome>, EvalError> {
+) -> Result<Vec<(usize, Outcome)>, EvalError> {
     let seed = fit_seed(options.seed, at);
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut shared: Vec<Option<Fitted>> = requests.iter().map(|_| None).collect();
@@ -125,7 +126,7 @@ fn run_fold(
             outcome
         };
         observer.job_done(&job, &outcome.metrics);
-        outcomes.push(outcome);
+        outcomes.push((which, outcome));
     }
     Ok(outcomes)
 }
