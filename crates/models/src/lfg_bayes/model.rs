@@ -131,18 +131,16 @@ impl LfgBayesModel {
                 }
             })
         };
-        let share = n.div_ceil(rayon::current_num_threads());
-        let at_once = share.clamp(*USERS_AT_ONCE.start(), *USERS_AT_ONCE.end());
-        if n <= at_once {
+        if n <= USERS_AT_ONCE {
             some(users, &mut out.u, &mut out.bias, &mut covariance)?;
         } else {
             let chunks = users
-                .par_chunks(at_once)
-                .zip(out.u.par_chunks_mut(at_once * k))
-                .zip(out.bias.par_chunks_mut(at_once));
+                .par_chunks(USERS_AT_ONCE)
+                .zip(out.u.par_chunks_mut(USERS_AT_ONCE * k))
+                .zip(out.bias.par_chunks_mut(USERS_AT_ONCE));
             if with_covariance {
                 chunks
-                    .zip(covariance.par_chunks_mut(at_once * square))
+                    .zip(covariance.par_chunks_mut(USERS_AT_ONCE * square))
                     .try_for_each(|(((users, u), bias), covariance)| some(users, u, bias, covariance))?;
             } else {
                 chunks.try_for_each(|((users, u), bias)| some(users, u, bias, &mut []))?;

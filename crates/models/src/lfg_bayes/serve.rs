@@ -8,7 +8,6 @@
 //! user served alone and one in a batch get the same bits.
 
 use std::fmt::{self, Debug, Formatter};
-use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
 use foldin_core::{ScoreError, UserView};
@@ -17,15 +16,14 @@ use foldin_nn::kernels::axpy;
 
 use super::model::LfgBayesModel;
 
-/// Users whose covariances are summed together, block of columns by block of columns: no fewer, since a task has its cost, and
-/// no more than stay in the cache.
-pub(super) const USERS_AT_ONCE: RangeInclusive<usize> = 32..=128;
+/// Users that a task serves.
+pub(super) const USERS_AT_ONCE: usize = 32;
 
 /// Room for serving users one after the other.
 #[derive(Debug)]
 pub(super) struct Scratch {
     products: RowProducts,
-    covariances: Vec<i32>,
+    summed: Vec<i32>,
     sums: Vec<f32>,
     features: Vec<f32>,
     other_mean: Vec<f32>,
@@ -40,7 +38,7 @@ impl Scratch {
         let order = model.order();
         Self {
             products: RowProducts::new(order + 1),
-            covariances: Vec::new(),
+            summed: vec![0; model.covariances.width()],
             sums: vec![0.0; packed_len(order)],
             features: vec![1.0; 1 + model.history.len()],
             other_mean: vec![0.0; order],
@@ -113,24 +111,19 @@ impl LfgBayesModel {
         mut take: impl FnMut(usize, UserPosterior<'_>),
     ) -> Result<(), ScoreError> {
         self.pool.with(self, |scratch| {
-            let width = self.covariances.width();
-            let lists: Vec<&[u32]> = users.iter().map(|user| user.items).collect();
-            let mut summed = std::mem::take(&mut scratch.covariances);
-            summed.resize(users.len() * width, 0);
-            self.covariances.sum(&lists, &mut summed);
             let mut finite = true;
-            for (at, (user, summed)) in users.iter().zip(summed.chunks_exact(width)).enumerate() {
-                self.posterior_of(user, summed, scratch);
+            for (at, user) in users.iter().enumerate() {
+                self.posterior_of(user, scratch);
                 finite &= scratch.mean.iter().all(|x| x.is_finite());
                 take(at, UserPosterior { mean: &scratch.mean, work: &scratch.work });
             }
-            scratch.covariances = summed;
             if finite { Ok(()) } else { Err(ScoreError::NotFinite { what: "a generated factor" }) }
         })
     }
 
-    fn posterior_of(&self, user: &UserView<'_>, summed: &[i32], scratch: &mut Scratch) {
-        let Scratch { products, sums, features, other_mean, precision, right, mean, work, .. } = scratch;
+    fn posterior_of(&self, user: &UserView<'_>, scratch: &mut Scratch) {
+        let Scratch { products, summed, sums, features, other_mean, precision, right, mean, work, .. } =
+            scratch;
         let order = self.order();
         let k = order - 1;
         let weight = 1.0 / self.noise;
@@ -160,6 +153,7 @@ impl LfgBayesModel {
         for i in 0..order {
             sums[packed_len(i)..packed_len(i) + i + 1].copy_from_slice(products.row(i));
         }
+        self.covariances.sum(user.items, summed);
         // The constant has no covariance; what would be its row is that of the factors with the bias.
         self.covariances.add_scaled(summed, 0, &mut sums[..packed_len(k)]);
         right.copy_from_slice(&products.row(order)[..order]);

@@ -2,17 +2,13 @@
 //!
 //! Serving a user sums one large row (the packed covariance of an item's factors) for each rated item, and what that costs
 //! is reading memory. Each column is scaled by its largest value to −127 … 127, a quarter of `f32`'s memory. Sums of
-//! whole numbers are exact in any order, so that a user served alone and one in a batch, which is summed block of columns by block
-//! of columns while that stays in the cache, get the same bits.
+//! whole numbers are exact in any order.
 
 use crate::aligned::Aligned;
 use crate::kernel;
 
 /// Columns are padded to whole lines of the cache.
 const LINE: usize = 64;
-
-/// Columns summed for a whole batch at a time: for some thousands of rows they fit in the second-level cache.
-const BLOCK: usize = 4 * LINE;
 
 /// Rows whose sum fits in sixteen bits.
 const ROWS_IN_16_BITS: usize = 256;
@@ -111,25 +107,18 @@ impl QuantisedRows {
         add_scaled(&sums[columns.clone()], &self.scales[columns], -1.0, out);
     }
 
-    /// For each list the sum of the given rows in units of the scales, in `out`, `[lists.len() × width]`.
+    /// The sum of the given rows in units of the scales, in `out`, `[width]`.
     ///
     /// # Panics
     /// If a row is out of range or `out` has another length.
-    pub fn sum(&self, lists: &[&[u32]], out: &mut [i32]) {
-        assert_eq!(out.len(), lists.len() * self.width, "one sum a list");
+    pub fn sum(&self, rows: &[u32], out: &mut [i32]) {
+        assert_eq!(out.len(), self.width, "one sum a column");
         out.fill(0);
-        let block = if lists.len() < 4 { self.width } else { BLOCK.min(self.width) };
-        let mut partial = vec![0i16; block];
-        for first in (0..self.width).step_by(block) {
-            let columns = first..(first + block).min(self.width);
-            for (list, out) in lists.iter().zip(out.chunks_exact_mut(self.width)) {
-                for rows in list.chunks(ROWS_IN_16_BITS) {
-                    let partial = &mut partial[..columns.len()];
-                    sum_rows(&self.data, self.width, first, rows, partial);
-                    for (out, &partial) in out[columns.clone()].iter_mut().zip(&*partial) {
-                        *out += i32::from(partial);
-                    }
-                }
+        let mut partial = vec![0i16; self.width];
+        for rows in rows.chunks(ROWS_IN_16_BITS) {
+            sum_rows(&self.data, self.width, rows, &mut partial);
+            for (out, &partial) in out.iter_mut().zip(&partial) {
+                *out += i32::from(partial);
             }
         }
     }
@@ -142,10 +131,10 @@ kernel! {
         }
     }
 
-    fn sum_rows(simd, data: &[i8], width: usize, first: usize, rows: &[u32], out: &mut [i16]) {
+    fn sum_rows(simd, data: &[i8], width: usize, rows: &[u32], out: &mut [i16]) {
         let len = out.len();
         out.fill(0);
-        let row = |at: u32| &data[at as usize * width + first..][..len];
+        let row = |at: u32| &data[at as usize * width..][..len];
         let fours = rows.chunks_exact(4);
         for &at in fours.remainder() {
             for (out, &x) in out.iter_mut().zip(row(at)) {
@@ -174,27 +163,19 @@ mod tests {
     use foldin_core::random::Random;
 
     #[test]
-    fn sums_are_exact_alone_and_in_a_batch() {
+    fn sums_are_exact() {
         let (n, len) = (40, 300);
         let mut random = Random::new(5);
         let values: Vec<f32> =
             (0..n * len).map(|at| if at % len == 7 { 0.0 } else { random.normal() as f32 }).collect();
         let rows = QuantisedRows::new(&values, len);
-        let lists: Vec<Vec<u32>> = [0, 1, 3, 4, 33, 700]
-            .iter()
-            .map(|&count| (0..count).map(|_| random.below(n) as u32).collect())
-            .collect();
-        let lists: Vec<&[u32]> = lists.iter().map(Vec::as_slice).collect();
-        let width = rows.width();
-        let mut together = vec![7; lists.len() * width];
-        rows.sum(&lists, &mut together);
-        for (list, together) in lists.iter().zip(together.chunks_exact(width)) {
-            let mut alone = vec![7; width];
-            rows.sum(&[list], &mut alone);
-            assert_eq!(alone, together);
+        for count in [0, 1, 3, 4, 33, 700] {
+            let list: Vec<u32> = (0..count).map(|_| random.below(n) as u32).collect();
+            let mut sums = vec![7; rows.width()];
+            rows.sum(&list, &mut sums);
             for column in 0..len {
                 let want: f64 = list.iter().map(|&row| f64::from(values[row as usize * len + column])).sum();
-                let got = f64::from(alone[column]) * f64::from(rows.scales()[column]);
+                let got = f64::from(sums[column]) * f64::from(rows.scales()[column]);
                 // Half a unit a row.
                 assert!((got - want).abs() <= 0.501 * f64::from(rows.scales()[column]) * list.len() as f64);
             }
