@@ -48,7 +48,7 @@ fn main() {
             .line(format!("{label}, {}: wall, 2 threads", dataset.name))
             .seconds(two.wall)
             .goal(goal_seconds);
-        bench.line(format!("{label}: user CPU, 2 threads")).seconds(two.user);
+        bench.line(format!("{label}: CPU, 2 threads")).seconds(two.cpu);
         bench
             .line(format!("{label}: 2 threads over 1"))
             .measured(one.wall / two.wall, "×")

@@ -34,7 +34,7 @@ fn main() {
         let ratings = ratings(shape, 1);
         let widths = if bench.is_measuring() { [1024, 512] } else { [16, 8] };
         let (ours, memory) = ours(&ratings, widths, epochs);
-        bench.line(format!("{label}: ours, user CPU an epoch")).seconds(ours);
+        bench.line(format!("{label}: ours, CPU an epoch")).seconds(ours);
         if let Some(memory) = memory {
             bench.line(format!("{label}: ours, memory of the fit")).bytes(memory);
         }
@@ -46,7 +46,7 @@ fn main() {
         for form in ["dense", "sparse"] {
             match theirs(&ratings, widths, epochs, form) {
                 Ok((seconds, bytes)) => {
-                    bench.line(format!("{label}: PyTorch {form}, user CPU an epoch")).seconds(seconds);
+                    bench.line(format!("{label}: PyTorch {form}, CPU an epoch")).seconds(seconds);
                     bench.line(format!("{label}: PyTorch {form}, memory of the fit")).bytes(bytes as u64);
                     if seconds < best {
                         (best, least) = (seconds, bytes);
@@ -71,7 +71,7 @@ fn main() {
     bench.finish();
 }
 
-/// User CPU seconds of one epoch on two threads, and the rise of memory during the longer fit.
+/// CPU seconds of one epoch on two threads, and the rise of memory during the longer fit.
 fn ours(ratings: &Interactions, widths: [usize; 2], epochs: [usize; 2]) -> (f64, Option<u64>) {
     let (users, items) = (Features::none(ratings.n_users()), Features::none(ratings.n_items()));
     let data = TrainingData { interactions: ratings, user_features: &users, item_features: &items };
@@ -88,7 +88,7 @@ fn ours(ratings: &Interactions, widths: [usize; 2], epochs: [usize; 2]) -> (f64,
             let watch = MemoryWatch::start();
             let (model, took) = cpu_time(|| entry.fit(&settings, &data, &FitContext::new(1)));
             model.expect("generated data can be learned");
-            (took.user, watch.and_then(|watch| watch.peak()).map(|peak| peak.increase))
+            (took.cpu, watch.and_then(|watch| watch.peak()).map(|peak| peak.increase))
         })
     };
     let (long, memory) = fit(epochs[1]);

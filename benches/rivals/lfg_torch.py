@@ -11,7 +11,6 @@ a shorter run, so that start-up does not count; memory is the peak above an inte
 import argparse
 import json
 import pathlib
-import resource
 import time
 
 import numpy as np
@@ -22,9 +21,10 @@ FACTORS = 50
 KEEP = 0.9
 
 
-def resident():
+def status(key):
+    """A figure of this process in bytes."""
     for line in open("/proc/self/status"):
-        if line.startswith("VmRSS"):
+        if line.startswith(key):
             return int(line.split()[1]) * 1024
     return 0
 
@@ -120,13 +120,14 @@ def main():
     data = (np.fromfile(args.folder / "offsets.u64", "<u8").astype(np.int64),
             np.fromfile(args.folder / "columns.u32", "<u4"),
             np.fromfile(args.folder / "values.f32", "<f4"), shape["users"], shape["items"])
-    before = resident()
+    before = status("VmRSS")
     seconds = []
     for epochs in args.epochs:
         start = time.process_time()
         loss = run(data, args.widths, args.batch, epochs, args.form)
         seconds.append(time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage's figure, which a new process inherits from the one that started it.
+    peak = status("VmHWM")
     print(json.dumps({
         "form": args.form, "torch": torch.__version__, "loss": loss,
         "cpu_seconds_per_epoch": (seconds[1] - seconds[0]) / (args.epochs[1] - args.epochs[0]),

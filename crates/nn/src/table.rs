@@ -3,6 +3,8 @@
 //! Columns are cut into blocks of equal width and a block is stored row after row, so that a task can own a block, or some rows
 //! of one, as plain slices; and so that a pass over a block in ascending order of rows reads memory in ascending order.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use crate::adam::{Columns, Moving, Skips, Steps, skip_rows, step, update_row};
@@ -125,9 +127,9 @@ impl Table {
 
     /// The running means corrected for their start from zero, or the weights where there are none.
     #[must_use]
-    pub fn averaged(&self, correction: f32) -> Vec<f32> {
+    pub fn averaged(&self, correction: f32) -> Cow<'_, [f32]> {
         if self.average.is_empty() {
-            return self.w.clone();
+            return Cow::Borrowed(&self.w);
         }
         self.average.iter().map(|&average| average * correction).collect()
     }

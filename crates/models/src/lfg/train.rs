@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
         if self.shape.n_features > 0 {
             let weights = network.features.averaged(correction);
             let own = Matrix::new(&self.features, n_items, self.shape.n_features);
-            matmul(own, Matrix::new(&weights, self.shape.n_features, padded), true, &mut rows);
+            matmul(own, Matrix::new(&weights, self.shape.n_features, padded), true, rows.to_mut());
         }
         let mut items = ItemFactors {
             k,
