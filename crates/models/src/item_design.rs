@@ -112,9 +112,7 @@ impl Design {
     /// How many of the dense columns from number `first` on are not zero everywhere.
     #[must_use]
     pub fn used_columns(&self, first: usize) -> usize {
-        let used =
-            |column| self.dense.iter().skip(column).step_by(self.dense_width).any(|&value| value != 0.0);
-        (first..self.dense_width).filter(|&column| used(column)).count()
+        used_columns(&self.dense, self.dense_width, first)
     }
 
     /// The columns of a row that are not zero, with their values.
@@ -181,6 +179,12 @@ impl Design {
         }
         total
     }
+}
+
+/// How many columns of a `[n × width]` matrix, from number `first` on, are not zero everywhere: of few items there are few features.
+pub(crate) fn used_columns(values: &[f32], width: usize, first: usize) -> usize {
+    let used = |column| values.iter().skip(column).step_by(width).any(|&value| value != 0.0);
+    (first..width).filter(|&column| used(column)).count()
 }
 
 #[cfg(test)]

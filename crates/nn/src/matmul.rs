@@ -132,17 +132,6 @@ impl Packed {
         self.panel
     }
 
-    /// The products of one row `x` with the columns of the panels `panels`, one after the other into `out`, which holds whole
-    /// panels; the padding of the last one gives zeros. Same bits as [`matmul`] of that row.
-    ///
-    /// # Panics
-    /// If `x` has not as many elements as there are rows, a panel is out of range, or `out` is of another size.
-    pub fn row_times_panels(&self, x: &[f32], panels: std::ops::Range<usize>, out: &mut [f32]) {
-        assert_eq!(x.len(), self.rows, "inner dimension");
-        assert_eq!(out.len(), panels.len() * self.panel, "whole panels");
-        row_times_panels(x, self.panels(panels), out);
-    }
-
     /// Some panels, each `[rows × panel]`.
     pub(crate) fn panels(&self, panels: std::ops::Range<usize>) -> &[f32] {
         let size = self.panel * self.rows;
@@ -157,10 +146,11 @@ impl Packed {
         assert_eq!(out.len(), self.columns, "size of the product");
         let whole = self.columns / self.panel;
         let (most, last) = out.split_at_mut(whole * self.panel);
-        self.row_times_panels(x, 0..whole, most);
+        assert_eq!(x.len(), self.rows, "inner dimension");
+        row_times_panels(x, self.panels(0..whole), most);
         if !last.is_empty() {
             let mut line = [0.0; 64];
-            self.row_times_panels(x, whole..whole + 1, &mut line[..self.panel]);
+            row_times_panels(x, self.panels(whole..whole + 1), &mut line[..self.panel]);
             last.copy_from_slice(&line[..last.len()]);
         }
     }

@@ -67,6 +67,7 @@ impl PackedItems {
     /// If `u` has not `k` elements.
     #[must_use]
     pub fn top_k(&self, u: &[f32], bias: f32, n: usize, excluded: &[u32]) -> Vec<Scored> {
+        assert_eq!(u.len(), self.k(), "number of factors");
         let x = extended(u);
         let n_items = self.n_items();
         let panel = self.packed.panel();
@@ -148,6 +149,13 @@ mod tests {
     use super::*;
     use foldin_core::top_k;
     use proptest::prelude::*;
+
+    #[test]
+    #[should_panic(expected = "number of factors")]
+    fn factors_of_another_model_are_refused() {
+        let items = ItemFactors { k: 3, m: vec![1.0; 600], bias: vec![0.0; 200], mean: 0.0 };
+        let _ = PackedItems::new(&items).top_k(&[1.0, 2.0], 0.0, 5, &[]);
+    }
 
     proptest! {
         #[test]

@@ -6,7 +6,7 @@ use foldin_core::{Csr, Interactions};
 use foldin_nn::kernels::weighted_row_sums;
 use rayon::prelude::*;
 
-use crate::item_design::{Design, cooccurrence, popularity};
+use crate::item_design::{Design, cooccurrence, popularity, used_columns};
 
 /// Vectors of items from which features of a history are made.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +46,7 @@ impl HistoryFeatures {
 
     /// Number of features of a history that can be other than zero: of few items there are few vectors.
     pub(super) fn used(&self) -> usize {
-        let used = |column| self.vectors.iter().skip(column).step_by(self.width).any(|&value| value != 0.0);
-        (0..self.width).filter(|&column| used(column)).count() + (self.len() - self.width)
+        used_columns(&self.vectors, self.width, 0) + (self.len() - self.width)
     }
 
     /// Writes the features of a history.
