@@ -26,6 +26,10 @@ pub struct Capabilities {
     pub explicit: bool,
     /// Learns from clicks and purchases.
     pub implicit: bool,
+    /// A saved model holds the histories of training users (without their keys), as neighbourhoods of users must: handing it
+    /// out hands these out.
+    #[serde(default)]
+    pub keeps_histories: bool,
 }
 
 /// A fitted model: a function from users to scores.
@@ -86,7 +90,8 @@ pub trait Recommender: Send + Sync + Debug {
         Vec::new()
     }
 
-    /// Everything a model folder keeps. No vector learned for a training user is in it.
+    /// Everything a model folder keeps. No vector learned for a training user is in it, and no history of one unless
+    /// [`Capabilities::keeps_histories`].
     fn to_parts(&self) -> ModelParts;
 }
 

@@ -9,6 +9,7 @@
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
+//! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
@@ -46,6 +47,7 @@
 
 pub mod bias;
 pub mod bias_svd;
+pub mod checks;
 pub mod factorization;
 pub mod fold_in;
 pub mod folder;
@@ -57,6 +59,7 @@ pub mod item_mean;
 pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;
+pub mod per_user;
 pub mod registry;
 pub mod sgd;
 pub mod svd;

@@ -13,6 +13,7 @@ use foldin_nn::kernel;
 use foldin_nn::kernels::{dot, dot_in};
 use rayon::prelude::*;
 
+use crate::checks::{check_len, check_pairs};
 use crate::fold_in::FoldIn;
 
 /// What the models of one family share.
@@ -33,6 +34,7 @@ pub const BASELINE: Capabilities = Capabilities {
     item_features: false,
     explicit: true,
     implicit: false,
+    keeps_histories: false,
 };
 
 /// Capabilities of a linear factor model.
@@ -163,7 +165,7 @@ impl LinearFactors {
 
 kernel! {
     /// `out[i] = base + bias[i] + u·m_i` for every item.
-    fn score_items(simd, u: &[f32], base: f32, items: &ItemFactors, out: &mut [f32]) {
+    pub(crate) fn score_items(simd, u: &[f32], base: f32, items: &ItemFactors, out: &mut [f32]) {
         for (item, (out, &bias)) in out.iter_mut().zip(&items.bias).enumerate() {
             *out = base + bias + dot_in(simd, u, items.row(item));
         }
@@ -200,16 +202,7 @@ impl Recommender for LinearFactors {
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
         check_len("predictions", pairs.len(), out.len())?;
-        let n_items = self.n_items();
-        for &(user, item) in pairs {
-            if user as usize >= users.len() {
-                let (expected, got) = (users.len(), user as usize);
-                return Err(ScoreError::Shape { what: "position of a user", expected, got });
-            }
-            if item.index() >= n_items {
-                return Err(ScoreError::UnknownItem { item: item.0, n_items });
-            }
-        }
+        check_pairs(users.len(), self.n_items(), pairs)?;
         let factors = self.factors(users)?;
         out.par_iter_mut().with_min_len(4096).zip(pairs).for_each(|(out, &(user, item))| {
             let (user, item) = (user as usize, item.index());
@@ -242,10 +235,6 @@ impl Recommender for LinearFactors {
         parts.set("notes", &self.notes);
         parts
     }
-}
-
-fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), ScoreError> {
-    if expected == got { Ok(()) } else { Err(ScoreError::Shape { what, expected, got }) }
 }
 
 impl Generator for LinearFactors {

@@ -61,6 +61,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     item_features: false,
     explicit: true,
     implicit: false,
+    keeps_histories: false,
 };
 
 /// What all toys share: the mean of each item (of everything, where an item has no ratings).

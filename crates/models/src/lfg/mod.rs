@@ -49,6 +49,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     item_features: false,
     explicit: true,
     implicit: false,
+    keeps_histories: false,
 };
 
 impl ModelFamily for Lfg {

@@ -8,6 +8,8 @@ use foldin_nn::kernels::dot;
 use foldin_nn::retrieval::PackedItems;
 use rayon::prelude::*;
 
+use crate::checks::{check_len, check_pairs};
+
 use super::frozen::Frozen;
 use super::{Lfg, LfgPlus};
 
@@ -119,13 +121,7 @@ impl Recommender for LfgModel {
 
     fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
         let n_items = self.n_items();
-        if out.len() != users.len() * n_items {
-            return Err(ScoreError::Shape {
-                what: "scores",
-                expected: users.len() * n_items,
-                got: out.len(),
-            });
-        }
+        check_len("scores", users.len() * n_items, out.len())?;
         let factors = self.generate_checked(users)?;
         out.par_chunks_mut(n_items.max(1)).enumerate().for_each(|(user, row)| {
             self.packed.score(factors.row(user), factors.bias[user], row);
@@ -139,22 +135,8 @@ impl Recommender for LfgModel {
         pairs: &[(u32, ItemId)],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        if out.len() != pairs.len() {
-            return Err(ScoreError::Shape { what: "predictions", expected: pairs.len(), got: out.len() });
-        }
-        let n_items = self.n_items();
-        for &(user, item) in pairs {
-            if user as usize >= users.len() {
-                return Err(ScoreError::Shape {
-                    what: "position of a user",
-                    expected: users.len(),
-                    got: user as usize,
-                });
-            }
-            if item.index() >= n_items {
-                return Err(ScoreError::UnknownItem { item: item.0, n_items });
-            }
-        }
+        check_len("predictions", pairs.len(), out.len())?;
+        check_pairs(users.len(), self.n_items(), pairs)?;
         let factors = self.generate_checked(users)?;
         out.par_iter_mut().with_min_len(1024).zip(pairs).for_each(|(out, &(user, item))| {
             let (user, item) = (user as usize, item.index());

@@ -59,6 +59,7 @@ impl ModelFamily for LfgBayes {
             item_features: true,
             explicit: true,
             implicit: false,
+            keeps_histories: false,
         }
     }
 

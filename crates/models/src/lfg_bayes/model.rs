@@ -5,10 +5,12 @@ use foldin_core::{
     Recommender, ScoreError, Tensor, UserView,
 };
 use foldin_nn::gaussian::{QuantisedRows, packed_len};
-use foldin_nn::kernel;
-use foldin_nn::kernels::{dot, dot_in};
+use foldin_nn::kernels::dot;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::checks::{check_len, check_pairs};
+use crate::linear::score_items;
 
 use super::LfgBayes;
 use super::by_count::CountPriors;
@@ -155,20 +157,6 @@ impl LfgBayesModel {
         base + self.items.bias[item] + dot(factors.row(user), self.items.row(item))
     }
 
-    fn check_pairs(&self, users: usize, pairs: &[(u32, ItemId)]) -> Result<(), ScoreError> {
-        let n_items = self.n_items();
-        for &(user, item) in pairs {
-            if user as usize >= users {
-                let (expected, got) = (users, user as usize);
-                return Err(ScoreError::Shape { what: "position of a user", expected, got });
-            }
-            if item.index() >= n_items {
-                return Err(ScoreError::UnknownItem { item: item.0, n_items });
-            }
-        }
-        Ok(())
-    }
-
     /// Variance of the rating of one item by a user of factors `u` and `[order × order]` covariance `X`:
     /// `σ² + f'Xf + g'Yg + tr(X_uu Y_qq)` with `f = [q; 1]`, `g = [u; 1]` and the item's covariance `Y` of `[q; b_i]`.
     fn variance(&self, u: &[f32], covariance: &[f32], item: usize) -> f32 {
@@ -189,19 +177,6 @@ impl LfgBayesModel {
         // Rounding of the covariances cannot take away more than the noise.
         sum.max(self.noise)
     }
-}
-
-kernel! {
-    /// `out[i] = base + bias[i] + u·m_i` for every item.
-    fn score_items(simd, u: &[f32], base: f32, items: &ItemFactors, out: &mut [f32]) {
-        for (item, (out, &bias)) in out.iter_mut().zip(&items.bias).enumerate() {
-            *out = base + bias + dot_in(simd, u, items.row(item));
-        }
-    }
-}
-
-fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), ScoreError> {
-    if expected == got { Ok(()) } else { Err(ScoreError::Shape { what, expected, got }) }
 }
 
 impl Recommender for LfgBayesModel {
@@ -234,7 +209,7 @@ impl Recommender for LfgBayesModel {
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
         check_len("predictions", pairs.len(), out.len())?;
-        self.check_pairs(users.len(), pairs)?;
+        check_pairs(users.len(), self.n_items(), pairs)?;
         let factors = self.factors(users, false)?;
         out.par_iter_mut().with_min_len(4096).zip(pairs).for_each(|(out, &(user, item))| {
             *out = self.feedback.clip(self.value(&factors, user as usize, item.index()));
@@ -251,7 +226,7 @@ impl Recommender for LfgBayesModel {
     ) -> Result<(), ScoreError> {
         check_len("predictions", pairs.len(), mean.len())?;
         check_len("variances", pairs.len(), variance.len())?;
-        self.check_pairs(users.len(), pairs)?;
+        check_pairs(users.len(), self.n_items(), pairs)?;
         let factors = self.factors(users, true)?;
         let square = self.order() * self.order();
         let covariance = factors.covariance.as_deref().unwrap_or_default();

@@ -167,6 +167,17 @@ fn sizes(parts: &ModelParts) -> (BTreeMap<String, Vec<usize>>, usize) {
 }
 
 pub(super) fn nothing_per_user(case: &Case<'_>) -> Outcome {
+    let declared = case.subject.entry.capabilities.keeps_histories;
+    match (nothing_grows_with_users(case), declared) {
+        (Ok(()), true) => {
+            Err("it declares that it keeps histories, but twice the users left it as it was".to_owned())
+        }
+        (Err(_), true) => Ok(()),
+        (outcome, false) => outcome,
+    }
+}
+
+fn nothing_grows_with_users(case: &Case<'_>) -> Outcome {
     // The same items, and twice the users.
     let twice = planted::with_side_information(180, 36, 3, SEED);
     let (small_shapes, small_text) = sizes(&case.quick()?.to_parts());

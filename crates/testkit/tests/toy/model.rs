@@ -134,6 +134,7 @@ impl ModelFamily for Toy {
             item_features: false,
             explicit: true,
             implicit: false,
+            keeps_histories: false,
         }
     }
 

@@ -1,0 +1,93 @@
+//! Scoring for models that answer one user at a time: something is made of the user once, and each item asked of it.
+//!
+//! Linear factor models have [`crate::linear`]; this is for those that are not linear in the user: neighbours, autoencoders,
+//! Boltzmann machines, mixtures of local models. A model implements [`PerUser`] and passes its
+//! [`Recommender::score`](foldin_core::Recommender::score) and [`predict`](foldin_core::Recommender::predict) on to
+//! [`score`] and [`predict`], which check the call, share the users out to threads, and clip.
+
+use foldin_core::{Feedback, ItemId, ScoreError, UserView};
+use rayon::prelude::*;
+
+use crate::checks::{check_len, check_pairs};
+
+/// A model that answers one user at a time.
+pub trait PerUser: Sync {
+    /// What the model makes of a user before it looks at any item: hidden units, weighed neighbours, factors.
+    type State: Send;
+
+    /// Number of items of the catalogue.
+    fn catalogue(&self) -> usize;
+
+    /// What the ratings are.
+    fn feedback(&self) -> &Feedback;
+
+    /// Makes the state of a user, whose history was checked.
+    ///
+    /// # Errors
+    /// [`ScoreError`], such as for a user whom the model cannot know.
+    fn state(&self, user: &UserView<'_>) -> Result<Self::State, ScoreError>;
+
+    /// The unclipped score of one item.
+    fn value(&self, state: &Self::State, item: usize) -> f32;
+
+    /// The unclipped scores of all items, the same bits as [`PerUser::value`] gives.
+    fn values(&self, state: &Self::State, out: &mut [f32]) {
+        for (item, out) in out.iter_mut().enumerate() {
+            *out = self.value(state, item);
+        }
+    }
+}
+
+fn state<M: PerUser>(model: &M, user: &UserView<'_>) -> Result<M::State, ScoreError> {
+    user.check(model.catalogue())?;
+    model.state(user)
+}
+
+/// [`Recommender::score`](foldin_core::Recommender::score).
+///
+/// # Errors
+/// [`ScoreError`].
+pub fn score<M: PerUser>(model: &M, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
+    let n_items = model.catalogue();
+    check_len("scores", users.len() * n_items, out.len())?;
+    out.par_chunks_mut(n_items.max(1)).zip(users).try_for_each(|(out, user)| {
+        model.values(&state(model, user)?, out);
+        finite(out)
+    })
+}
+
+/// [`Recommender::predict`](foldin_core::Recommender::predict). Each run of pairs of one user makes the user's state once.
+///
+/// # Errors
+/// [`ScoreError`].
+pub fn predict<M: PerUser>(
+    model: &M,
+    users: &[UserView<'_>],
+    pairs: &[(u32, ItemId)],
+    out: &mut [f32],
+) -> Result<(), ScoreError> {
+    check_len("predictions", pairs.len(), out.len())?;
+    check_pairs(users.len(), model.catalogue(), pairs)?;
+    let mut runs = Vec::new();
+    let mut rest = out;
+    for pairs in pairs.chunk_by(|one, next| one.0 == next.0) {
+        let (out, after) = rest.split_at_mut(pairs.len());
+        runs.push((pairs, out));
+        rest = after;
+    }
+    runs.into_par_iter().try_for_each(|(pairs, out)| {
+        let state = state(model, &users[pairs[0].0 as usize])?;
+        for (out, &(_, item)) in out.iter_mut().zip(pairs) {
+            *out = model.feedback().clip(model.value(&state, item.index()));
+        }
+        finite(out)
+    })
+}
+
+fn finite(values: &[f32]) -> Result<(), ScoreError> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(ScoreError::NotFinite { what: "a prediction" })
+    }
+}
