@@ -38,8 +38,10 @@
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
+pub mod activation;
 pub mod adam;
 pub mod aligned;
+pub mod blocks;
 pub mod dense_layer;
 pub mod descent;
 pub mod dropout;
@@ -49,9 +51,11 @@ pub mod kernels;
 pub mod linalg;
 pub mod matmul;
 pub mod observed;
+pub mod optimiser;
 pub mod plan;
 pub mod retrieval;
 pub mod ridge;
+pub mod rprop;
 pub mod simd;
 pub mod sparse_layer;
 pub mod svd;

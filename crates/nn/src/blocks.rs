@@ -1,0 +1,335 @@
+//! Products of sparse matrices with tall dense ones, a block of columns at a time.
+//!
+//! A dense matrix `[n × width]` is kept here as blocks of [`BLOCK`] columns, each `[n × BLOCK]` row-major ([`Blocks`]). A block of
+//! a table of some thousand rows stays in the cache next to the core, so that gathering its rows in the order of a sparse
+//! matrix costs arithmetic and not memory. Two products are all that an autoencoder over ratings needs:
+//!
+//! * [`sums`]: `out = A·T` for sparse `A`: `2·entries·width` operations, each entry reading one row of `T`;
+//! * [`dots`]: `e_rc = X_r·T_c` at the entries of a sparse pattern and nowhere else, as many operations.
+//!
+//! Tasks own rows, so results have the same bits at any number of threads.
+//!
+//! ```
+//! use foldin_core::Csr;
+//! use foldin_nn::blocks::{Blocks, dots, sums};
+//! let a = Csr::from_triples(2, 3, &[(0, 0, 1.0), (0, 2, 2.0), (1, 1, 3.0)])?;
+//! let table = Blocks::from_rows(3, 1, &[1.0, 10.0, 100.0]);
+//! let mut out = Blocks::zeros(2, 1);
+//! sums(&a, a.values(), &table, &mut out);
+//! assert_eq!((out.get(0, 0), out.get(1, 0)), (201.0, 30.0));
+//! let mut e = vec![0.0; 3];
+//! dots(&a, &out, &table, &mut e);
+//! assert_eq!(e, [201.0, 20_100.0, 300.0]);
+//! # Ok::<(), foldin_core::DataError>(())
+//! ```
+
+use foldin_core::Csr;
+use rayon::prelude::*;
+
+use crate::aligned::Aligned;
+use crate::kernel;
+use crate::simd::Simd;
+
+/// Columns of a block.
+pub const BLOCK: usize = 64;
+
+/// Entries of a sparse matrix that one task works on, about.
+const ENTRIES_AT_ONCE: usize = 16_384;
+
+/// A dense matrix in blocks of columns, the last padded with zeros.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocks {
+    n: usize,
+    width: usize,
+    data: Aligned<f32>,
+}
+
+impl Blocks {
+    /// A matrix of zeros.
+    #[must_use]
+    pub fn zeros(n: usize, width: usize) -> Self {
+        Self { n, width, data: Aligned::zeros(n * width.next_multiple_of(BLOCK)) }
+    }
+
+    /// A matrix given row-major.
+    ///
+    /// # Panics
+    /// If `rows` is not `[n × width]`.
+    #[must_use]
+    pub fn from_rows(n: usize, width: usize, rows: &[f32]) -> Self {
+        assert_eq!(rows.len(), n * width, "{n} × {width}");
+        let mut out = Self::zeros(n, width);
+        for (row, values) in rows.chunks_exact(width.max(1)).enumerate() {
+            for (block, values) in values.chunks(BLOCK).enumerate() {
+                let at = (block * n + row) * BLOCK;
+                out.data[at..at + values.len()].copy_from_slice(values);
+            }
+        }
+        out
+    }
+
+    /// The matrix row-major, without padding.
+    #[must_use]
+    pub fn to_rows(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.n * self.width];
+        for (row, out) in out.chunks_exact_mut(self.width.max(1)).enumerate() {
+            for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+                let at = (block * self.n + row) * BLOCK;
+                out.copy_from_slice(&self.data[at..at + out.len()]);
+            }
+        }
+        out
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// One element.
+    ///
+    /// # Panics
+    /// If it is out of range.
+    #[must_use]
+    pub fn get(&self, row: usize, column: usize) -> f32 {
+        assert!(row < self.n && column < self.width, "{row}, {column}");
+        self.data[(column / BLOCK * self.n + row) * BLOCK + column % BLOCK]
+    }
+
+    /// All blocks with their padding, `[n_blocks × n × BLOCK]`.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// As [`Blocks::data`], to be changed. Padding must stay zero.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The `block`-th block `[n × BLOCK]`.
+    fn block(&self, block: usize) -> &[f32] {
+        &self.data[block * self.n * BLOCK..(block + 1) * self.n * BLOCK]
+    }
+
+    /// Columns of the `block`-th block that are not padding.
+    #[must_use]
+    pub fn columns_of(&self, block: usize) -> usize {
+        (self.width - block * BLOCK).min(BLOCK)
+    }
+}
+
+/// Ranges of rows of about [`ENTRIES_AT_ONCE`] entries.
+fn ranges(pattern: &Csr) -> Vec<std::ops::Range<usize>> {
+    let (offsets, mut first, mut out) = (pattern.offsets(), 0, Vec::new());
+    for row in 1..=pattern.n_rows() {
+        if offsets[row] - offsets[first] >= ENTRIES_AT_ONCE || row == pattern.n_rows() {
+            out.push(first..row);
+            first = row;
+        }
+    }
+    out
+}
+
+/// `out[r] = Σ values[e] · table[c]` over the entries `e = (r, c)` of `pattern`; the values stand beside the entries and need not
+/// be those of the matrix.
+///
+/// # Panics
+/// If the shapes disagree.
+pub fn sums(pattern: &Csr, values: &[f32], table: &Blocks, out: &mut Blocks) {
+    assert_eq!(values.len(), pattern.n_entries(), "a value an entry");
+    assert!(out.n == pattern.n_rows() && out.width == table.width, "shape of the product");
+    assert_eq!(table.n, pattern.n_cols(), "a row a column");
+    if out.data.is_empty() {
+        return;
+    }
+    let ranges = ranges(pattern);
+    let mut tasks = Vec::new();
+    for (block, mut rest) in out.data.chunks_exact_mut(pattern.n_rows() * BLOCK).enumerate() {
+        for range in &ranges {
+            let (own, after) = rest.split_at_mut(range.len() * BLOCK);
+            tasks.push((table.block(block), range.clone(), own));
+            rest = after;
+        }
+    }
+    tasks.into_par_iter().with_max_len(1).for_each(|(table, range, out)| {
+        let offsets = &pattern.offsets()[range.start..=range.end];
+        sum_rows(offsets, pattern.columns(), values, table, out);
+    });
+}
+
+/// `out[e] = rows[r]·table[c]` for the entries `e = (r, c)` of `pattern`.
+///
+/// # Panics
+/// If the shapes disagree.
+pub fn dots(pattern: &Csr, rows: &Blocks, table: &Blocks, out: &mut [f32]) {
+    assert_eq!(out.len(), pattern.n_entries(), "a number an entry");
+    assert!(rows.n == pattern.n_rows() && rows.width == table.width, "shape of the factors");
+    assert_eq!(table.n, pattern.n_cols(), "a row a column");
+    let (mut tasks, mut rest) = (Vec::new(), out);
+    for range in ranges(pattern) {
+        let entries = pattern.offsets()[range.end] - pattern.offsets()[range.start];
+        let (own, after) = rest.split_at_mut(entries);
+        tasks.push((range, own));
+        rest = after;
+    }
+    tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
+        out.fill(0.0);
+        let offsets = &pattern.offsets()[range.start..=range.end];
+        for block in 0..rows.width.div_ceil(BLOCK) {
+            let rows = &rows.block(block)[range.start * BLOCK..range.end * BLOCK];
+            add_dots(offsets, pattern.columns(), rows, table.block(block), out);
+        }
+    });
+}
+
+kernel! {
+    /// The sums of some rows of one block; `offsets` are theirs.
+    fn sum_rows(simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[f32], out: &mut [f32]) {
+        for (range, out) in offsets.windows(2).zip(out.chunks_exact_mut(BLOCK)) {
+            sum_row(simd, &columns[range[0]..range[1]], &values[range[0]..range[1]], table, out);
+        }
+    }
+
+    /// Adds the inner products of one block for some rows; `offsets` are theirs, `rows` begins with the first of them and `out`
+    /// with its first entry.
+    fn add_dots(simd, offsets: &[usize], columns: &[u32], rows: &[f32], table: &[f32], out: &mut [f32]) {
+        let first = offsets[0];
+        for (range, row) in offsets.windows(2).zip(rows.chunks_exact(BLOCK)) {
+            add_dots_of_row(simd, &columns[range[0]..range[1]], row, table, &mut out[range[0] - first..range[1] - first]);
+        }
+    }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of training")]
+fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out: &mut [f32]) {
+    assert!(out.len() == BLOCK && columns.len() == values.len());
+    let mut part = 0;
+    while part < BLOCK {
+        let mut sum = [simd.splat(0.0); 4];
+        for (&column, &value) in columns.iter().zip(values) {
+            let row = table[column as usize * BLOCK..][..BLOCK].as_ptr();
+            let value = simd.splat(value);
+            for i in 0..4 {
+                // SAFETY: `part + 4 LANES` is at most BLOCK, which `row` holds.
+                let weights = unsafe { simd.load(row.add(part + i * S::LANES)) };
+                sum[i] = simd.mul_add(value, weights, sum[i]);
+            }
+        }
+        for (i, sum) in sum.into_iter().enumerate() {
+            // SAFETY: `out` holds BLOCK numbers.
+            unsafe { simd.store(out.as_mut_ptr().add(part + i * S::LANES), sum) };
+        }
+        part += 4 * S::LANES;
+    }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of training")]
+fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[f32], out: &mut [f32]) {
+    assert!(row.len() == BLOCK && columns.len() == out.len());
+    let mut part = 0;
+    while part < BLOCK {
+        let mut own = [simd.splat(0.0); 4];
+        for (i, own) in own.iter_mut().enumerate() {
+            // SAFETY: `part + 4 LANES` is at most BLOCK, which `row` holds.
+            *own = unsafe { simd.load(row.as_ptr().add(part + i * S::LANES)) };
+        }
+        for (&column, out) in columns.iter().zip(out.iter_mut()) {
+            let other = table[column as usize * BLOCK..][..BLOCK].as_ptr();
+            // SAFETY: as above, for `other`.
+            let product = unsafe {
+                let even = simd.mul(own[0], simd.load(other.add(part)));
+                let odd = simd.mul(own[1], simd.load(other.add(part + S::LANES)));
+                let even = simd.mul_add(own[2], simd.load(other.add(part + 2 * S::LANES)), even);
+                let odd = simd.mul_add(own[3], simd.load(other.add(part + 3 * S::LANES)), odd);
+                simd.add(even, odd)
+            };
+            *out += simd.sum(product);
+        }
+        part += 4 * S::LANES;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matrix() -> impl Strategy<Value = (Csr, usize)> {
+        (1usize..7, 1usize..9, prop_oneof![Just(1usize), Just(63), Just(64), Just(65), Just(150)])
+            .prop_flat_map(|(rows, columns, width)| {
+                let cells = proptest::collection::btree_map(
+                    (0..rows as u32, 0..columns as u32),
+                    -2.0f32..2.0,
+                    0..=rows * columns,
+                );
+                let csr = cells.prop_map(move |cells| {
+                    let triples: Vec<_> =
+                        cells.into_iter().map(|((row, column), x)| (row, column, x)).collect();
+                    Csr::from_triples(rows, columns, &triples).unwrap()
+                });
+                (csr, Just(width))
+            })
+    }
+
+    fn rows(n: usize, width: usize, salt: usize) -> Vec<f32> {
+        (0..n * width).map(|at| ((at * 7 + salt) % 23) as f32 / 11.0 - 1.0).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_equal_their_naive_twins((csr, width) in matrix()) {
+            let (left, right) = (rows(csr.n_rows(), width, 1), rows(csr.n_cols(), width, 5));
+            let (blocks, table) = (Blocks::from_rows(csr.n_rows(), width, &left), Blocks::from_rows(csr.n_cols(), width, &right));
+            prop_assert_eq!(&table.to_rows(), &right);
+            let mut out = Blocks::zeros(csr.n_rows(), width);
+            sums(&csr, csr.values(), &table, &mut out);
+            let mut e = vec![0.0; csr.n_entries()];
+            dots(&csr, &blocks, &table, &mut e);
+            let mut exact = vec![0.0f64; csr.n_rows() * width];
+            for (at, (row, column, value)) in csr.triples().enumerate() {
+                let (own, other) = (&left[row as usize * width..][..width], &right[column as usize * width..][..width]);
+                let dot: f64 = own.iter().zip(other).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+                prop_assert!((f64::from(e[at]) - dot).abs() < 1e-4);
+                for (sum, &x) in exact[row as usize * width..][..width].iter_mut().zip(other) {
+                    *sum += f64::from(value) * f64::from(x);
+                }
+            }
+            for (got, want) in out.to_rows().iter().zip(&exact) {
+                prop_assert!((f64::from(*got) - want).abs() < 1e-4);
+            }
+            // What is padding stays zero.
+            let padding: f32 = out.data().iter().map(|x| x.abs()).sum::<f32>() - out.to_rows().iter().map(|x| x.abs()).sum::<f32>();
+            prop_assert!(padding.abs() < 1e-2);
+        }
+    }
+
+    #[test]
+    fn the_same_bits_at_any_number_of_threads() {
+        let triples: Vec<_> = (0..300u32)
+            .flat_map(|row| (0..200u32).map(move |column| (row, column, 0.1 + row as f32)))
+            .collect();
+        let csr = Csr::from_triples(300, 200, &triples).unwrap();
+        let table = Blocks::from_rows(200, 130, &rows(200, 130, 3));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut out = Blocks::zeros(300, 130);
+                sums(&csr, csr.values(), &table, &mut out);
+                let mut e = vec![0.0; csr.n_entries()];
+                dots(&csr, &out, &table, &mut e);
+                (out, e)
+            })
+        };
+        assert!(run(1) == run(3));
+    }
+}

@@ -1,0 +1,119 @@
+//! Dense arrays of weights and how they learn: by [`crate::adam`] or [`crate::rprop`].
+//!
+//! ```
+//! use foldin_nn::optimiser::{Optimiser, Trained};
+//! use foldin_nn::rprop::Rprop;
+//! let optimiser = Optimiser::Rprop(Rprop::default());
+//! let mut weights = Trained::new(vec![0.0; 2], &optimiser);
+//! for step in 0..100 {
+//!     let gradient: Vec<f32> = weights.w.iter().zip([1.0, -2.0]).map(|(w, goal)| w - goal).collect();
+//!     weights.update(&optimiser, step, 0.0, &gradient);
+//! }
+//! assert!((weights.w[0] - 1.0).abs() < 1e-3 && (weights.w[1] + 2.0).abs() < 1e-3);
+//! ```
+
+use rayon::prelude::*;
+
+use crate::adam::{self, Columns, Moving, Steps};
+use crate::rprop::{self, Rprop, Stepping};
+
+/// Weights that one task updates; a multiple of [`WIDTH`].
+const AT_ONCE: usize = 16_384;
+
+/// Weights that the optimiser sees as one row.
+const WIDTH: usize = 64;
+
+/// How weights learn.
+#[derive(Clone, Debug)]
+pub enum Optimiser {
+    /// By the signs of full gradients.
+    Rprop(Rprop),
+    /// By Adam, with the learning rate of every step.
+    Adam(Steps),
+}
+
+/// Weights with what the optimiser remembers of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trained {
+    /// Weights.
+    pub w: Vec<f32>,
+    /// Means of gradients (Adam), or the gradients before (RProp).
+    pub first: Vec<f32>,
+    /// Means of squared gradients (Adam), or step sizes (RProp).
+    pub second: Vec<f32>,
+}
+
+impl Trained {
+    /// Weights as they start.
+    #[must_use]
+    pub fn new(w: Vec<f32>, optimiser: &Optimiser) -> Self {
+        let second = match optimiser {
+            Optimiser::Rprop(rule) => rule.first,
+            Optimiser::Adam(_) => 0.0,
+        };
+        let n = w.len();
+        Self { w, first: vec![0.0; n], second: vec![second; n] }
+    }
+
+    /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added.
+    ///
+    /// # Panics
+    /// If there is not one gradient a weight.
+    pub fn update(&mut self, optimiser: &Optimiser, at: usize, decay: f32, gradient: &[f32]) {
+        assert_eq!(gradient.len(), self.w.len(), "a gradient a weight");
+        let weights = self.w.par_chunks_mut(AT_ONCE);
+        let memory = self.first.par_chunks_mut(AT_ONCE).zip(self.second.par_chunks_mut(AT_ONCE));
+        weights.zip(memory).zip(gradient.par_chunks(AT_ONCE)).for_each(|((w, (first, second)), gradient)| {
+            match optimiser {
+                Optimiser::Rprop(rule) => {
+                    rprop::step(
+                        rule,
+                        at,
+                        decay,
+                        gradient,
+                        &mut Stepping { w, previous: first, size: second },
+                    );
+                }
+                Optimiser::Adam(steps) => {
+                    let mut all = Moving { w, m: first, v: second, average: &mut [] };
+                    let whole = gradient.len() - gradient.len() % WIDTH;
+                    for (range, width) in [(0..whole, WIDTH), (whole..gradient.len(), gradient.len() - whole)]
+                    {
+                        if !range.is_empty() {
+                            let columns = Columns::uniform(width, decay);
+                            adam::step(steps, &columns, at, &gradient[range.clone()], &mut all.slice(range));
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adam::Adam;
+
+    #[test]
+    fn every_weight_learns_whatever_the_length() {
+        for n in [1, 63, 64, 65, AT_ONCE + 70] {
+            for optimiser in [
+                Optimiser::Rprop(Rprop::default()),
+                Optimiser::Adam(Steps::new(Adam::default(), vec![0.05; 400])),
+            ] {
+                let goal: Vec<f32> = (0..n).map(|at| (at % 7) as f32 / 3.0 - 1.0).collect();
+                let mut weights = Trained::new(vec![0.0; n], &optimiser);
+                for step in 0..400 {
+                    // The minimum of (w − goal)² + w² is at half the goal.
+                    let gradient: Vec<f32> =
+                        weights.w.iter().zip(&goal).map(|(w, goal)| 2.0 * (w - goal)).collect();
+                    weights.update(&optimiser, step, 2.0, &gradient);
+                }
+                let worst =
+                    weights.w.iter().zip(&goal).map(|(w, goal)| (w - goal / 2.0).abs()).fold(0.0, f32::max);
+                assert!(worst < 5e-3, "{n} weights by {optimiser:?}: {worst}");
+            }
+        }
+    }
+}
