@@ -15,10 +15,10 @@
 //! let a = Csr::from_triples(2, 3, &[(0, 0, 1.0), (0, 2, 2.0), (1, 1, 3.0)])?;
 //! let table = Blocks::from_rows(3, 1, &[1.0, 10.0, 100.0]);
 //! let mut out = Blocks::zeros(2, 1);
-//! sums(&a, a.values(), &table, &mut out);
+//! sums(&a, a.values(), table.view(), &mut out);
 //! assert_eq!((out.get(0, 0), out.get(1, 0)), (201.0, 30.0));
 //! let mut e = vec![0.0; 3];
-//! dots(&a, &out, &table, &mut e);
+//! dots(&a, out.view(), table.view(), &mut e);
 //! assert_eq!(e, [201.0, 20_100.0, 300.0]);
 //! # Ok::<(), foldin_core::DataError>(())
 //! ```
@@ -68,19 +68,6 @@ impl Blocks {
         out
     }
 
-    /// The matrix row-major, without padding.
-    #[must_use]
-    pub fn to_rows(&self) -> Vec<f32> {
-        let mut out = vec![0.0; self.n * self.width];
-        for (row, out) in out.chunks_exact_mut(self.width.max(1)).enumerate() {
-            for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                let at = (block * self.n + row) * BLOCK;
-                out.copy_from_slice(&self.data[at..at + out.len()]);
-            }
-        }
-        out
-    }
-
     /// Number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {
@@ -114,15 +101,48 @@ impl Blocks {
         &mut self.data
     }
 
-    /// The `block`-th block `[n × BLOCK]`.
-    fn block(&self, block: usize) -> &[f32] {
-        &self.data[block * self.n * BLOCK..(block + 1) * self.n * BLOCK]
+    /// The matrix, to be read.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { n: self.n, width: self.width, data: &self.data }
+    }
+}
+
+/// A matrix in blocks that is kept elsewhere, such as among an optimiser's weights.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    n: usize,
+    width: usize,
+    data: &'a [f32],
+}
+
+impl<'a> View<'a> {
+    /// A `[n × width]` matrix laid out as [`Blocks::data`].
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    #[must_use]
+    pub fn new(n: usize, width: usize, data: &'a [f32]) -> Self {
+        assert_eq!(data.len(), n * width.next_multiple_of(BLOCK), "{n} × {width}");
+        Self { n, width, data }
     }
 
-    /// Columns of the `block`-th block that are not padding.
+    /// The matrix row-major, without padding.
     #[must_use]
-    pub fn columns_of(&self, block: usize) -> usize {
-        (self.width - block * BLOCK).min(BLOCK)
+    pub fn to_rows(self) -> Vec<f32> {
+        let mut out = vec![0.0; self.n * self.width];
+        for (row, out) in out.chunks_exact_mut(self.width.max(1)).enumerate() {
+            for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+                let at = (block * self.n + row) * BLOCK;
+                out.copy_from_slice(&self.data[at..at + out.len()]);
+            }
+        }
+        out
+    }
+
+    /// The `block`-th block `[n × BLOCK]`.
+    fn block(self, block: usize) -> &'a [f32] {
+        &self.data[block * self.n * BLOCK..(block + 1) * self.n * BLOCK]
     }
 }
 
@@ -143,7 +163,7 @@ fn ranges(pattern: &Csr) -> Vec<std::ops::Range<usize>> {
 ///
 /// # Panics
 /// If the shapes disagree.
-pub fn sums(pattern: &Csr, values: &[f32], table: &Blocks, out: &mut Blocks) {
+pub fn sums(pattern: &Csr, values: &[f32], table: View<'_>, out: &mut Blocks) {
     assert_eq!(values.len(), pattern.n_entries(), "a value an entry");
     assert!(out.n == pattern.n_rows() && out.width == table.width, "shape of the product");
     assert_eq!(table.n, pattern.n_cols(), "a row a column");
@@ -169,7 +189,7 @@ pub fn sums(pattern: &Csr, values: &[f32], table: &Blocks, out: &mut Blocks) {
 ///
 /// # Panics
 /// If the shapes disagree.
-pub fn dots(pattern: &Csr, rows: &Blocks, table: &Blocks, out: &mut [f32]) {
+pub fn dots(pattern: &Csr, rows: View<'_>, table: View<'_>, out: &mut [f32]) {
     assert_eq!(out.len(), pattern.n_entries(), "a number an entry");
     assert!(rows.n == pattern.n_rows() && rows.width == table.width, "shape of the factors");
     assert_eq!(table.n, pattern.n_cols(), "a row a column");
@@ -290,11 +310,11 @@ mod tests {
         fn products_equal_their_naive_twins((csr, width) in matrix()) {
             let (left, right) = (rows(csr.n_rows(), width, 1), rows(csr.n_cols(), width, 5));
             let (blocks, table) = (Blocks::from_rows(csr.n_rows(), width, &left), Blocks::from_rows(csr.n_cols(), width, &right));
-            prop_assert_eq!(&table.to_rows(), &right);
+            prop_assert_eq!(&table.view().to_rows(), &right);
             let mut out = Blocks::zeros(csr.n_rows(), width);
-            sums(&csr, csr.values(), &table, &mut out);
+            sums(&csr, csr.values(), table.view(), &mut out);
             let mut e = vec![0.0; csr.n_entries()];
-            dots(&csr, &blocks, &table, &mut e);
+            dots(&csr, blocks.view(), table.view(), &mut e);
             let mut exact = vec![0.0f64; csr.n_rows() * width];
             for (at, (row, column, value)) in csr.triples().enumerate() {
                 let (own, other) = (&left[row as usize * width..][..width], &right[column as usize * width..][..width]);
@@ -304,11 +324,11 @@ mod tests {
                     *sum += f64::from(value) * f64::from(x);
                 }
             }
-            for (got, want) in out.to_rows().iter().zip(&exact) {
+            for (got, want) in out.view().to_rows().iter().zip(&exact) {
                 prop_assert!((f64::from(*got) - want).abs() < 1e-4);
             }
             // What is padding stays zero.
-            let padding: f32 = out.data().iter().map(|x| x.abs()).sum::<f32>() - out.to_rows().iter().map(|x| x.abs()).sum::<f32>();
+            let padding: f32 = out.data().iter().map(|x| x.abs()).sum::<f32>() - out.view().to_rows().iter().map(|x| x.abs()).sum::<f32>();
             prop_assert!(padding.abs() < 1e-2);
         }
     }
@@ -324,9 +344,9 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut out = Blocks::zeros(300, 130);
-                sums(&csr, csr.values(), &table, &mut out);
+                sums(&csr, csr.values(), table.view(), &mut out);
                 let mut e = vec![0.0; csr.n_entries()];
-                dots(&csr, &out, &table, &mut e);
+                dots(&csr, out.view(), table.view(), &mut e);
                 (out, e)
             })
         };

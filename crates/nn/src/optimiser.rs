@@ -4,7 +4,7 @@
 //! use foldin_nn::optimiser::{Optimiser, Trained};
 //! use foldin_nn::rprop::Rprop;
 //! let optimiser = Optimiser::Rprop(Rprop::default());
-//! let mut weights = Trained::new(vec![0.0; 2], &optimiser);
+//! let mut weights = Trained::new(&[0.0; 2], &optimiser);
 //! for step in 0..100 {
 //!     let gradient: Vec<f32> = weights.w.iter().zip([1.0, -2.0]).map(|(w, goal)| w - goal).collect();
 //!     weights.update(&optimiser, step, 0.0, &gradient);
@@ -15,6 +15,7 @@
 use rayon::prelude::*;
 
 use crate::adam::{self, Columns, Moving, Steps};
+use crate::aligned::Aligned;
 use crate::rprop::{self, Rprop, Stepping};
 
 /// Weights that one task updates; a multiple of [`WIDTH`].
@@ -36,23 +37,23 @@ pub enum Optimiser {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trained {
     /// Weights.
-    pub w: Vec<f32>,
+    pub w: Aligned<f32>,
     /// Means of gradients (Adam), or the gradients before (RProp).
-    pub first: Vec<f32>,
+    pub first: Aligned<f32>,
     /// Means of squared gradients (Adam), or step sizes (RProp).
-    pub second: Vec<f32>,
+    pub second: Aligned<f32>,
 }
 
 impl Trained {
     /// Weights as they start.
     #[must_use]
-    pub fn new(w: Vec<f32>, optimiser: &Optimiser) -> Self {
-        let second = match optimiser {
-            Optimiser::Rprop(rule) => rule.first,
-            Optimiser::Adam(_) => 0.0,
-        };
-        let n = w.len();
-        Self { w, first: vec![0.0; n], second: vec![second; n] }
+    pub fn new(start: &[f32], optimiser: &Optimiser) -> Self {
+        let [mut w, first, mut second] = [(); 3].map(|()| Aligned::zeros(start.len()));
+        w.copy_from_slice(start);
+        if let Optimiser::Rprop(rule) = optimiser {
+            second.fill(rule.first);
+        }
+        Self { w, first, second }
     }
 
     /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added.
@@ -103,7 +104,7 @@ mod tests {
                 Optimiser::Adam(Steps::new(Adam::default(), vec![0.05; 400])),
             ] {
                 let goal: Vec<f32> = (0..n).map(|at| (at % 7) as f32 / 3.0 - 1.0).collect();
-                let mut weights = Trained::new(vec![0.0; n], &optimiser);
+                let mut weights = Trained::new(&vec![0.0; n], &optimiser);
                 for step in 0..400 {
                     // The minimum of (w − goal)² + w² is at half the goal.
                     let gradient: Vec<f32> =
