@@ -5,8 +5,8 @@
 //! agree at the optimum. Time O(rounds · ratings), memory O(users + items), deterministic without a seed.
 
 use foldin_core::{
-    Capabilities, FitContext, FitError, ItemFactors, LoadError, ModelConfig, ModelFamily, ModelParts,
-    TrainingData,
+    Capabilities, FitContext, FitError, Interactions, ItemFactors, LoadError, ModelConfig, ModelFamily,
+    ModelParts, TrainingData,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,18 +60,8 @@ impl ModelFamily for Bias {
         _: &FitContext<'_>,
     ) -> Result<LinearFactors, FitError> {
         let ratings = explicit_ratings(Self::NAME, data)?;
-        let mean = ratings.mean();
-        let mut users = vec![0.0f32; ratings.n_users()];
-        let mut items = vec![0.0f32; ratings.n_items()];
-        for _ in 0..config.rounds {
-            items = damped_means(ratings.by_item(), config.item_damping, |user, value| {
-                f64::from(value) - mean - f64::from(users[user as usize])
-            });
-            users = damped_means(ratings.by_user(), config.user_damping, |item, value| {
-                f64::from(value) - mean - f64::from(items[item as usize])
-            });
-        }
-        let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean: mean as f32 };
+        let (users, items) = biases(config, ratings);
+        let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean: ratings.mean() as f32 };
         let fold_in = FoldIn { lambda: vec![config.user_damping], prior: vec![0.0] };
         let users = UserFactors { u: Vec::new(), bias: users };
         Ok(LinearFactors::new(FAMILY, items, ratings.feedback()).with_users(fold_in, Some(users)))
@@ -80,4 +70,20 @@ impl ModelFamily for Bias {
     fn load(parts: ModelParts) -> Result<LinearFactors, LoadError> {
         LinearFactors::load(FAMILY, parts)
     }
+}
+
+/// Biases of all users and of all items, beside the mean of the ratings.
+pub(crate) fn biases(config: &BiasConfig, ratings: &Interactions) -> (Vec<f32>, Vec<f32>) {
+    let mean = ratings.mean();
+    let mut users = vec![0.0f32; ratings.n_users()];
+    let mut items = vec![0.0f32; ratings.n_items()];
+    for _ in 0..config.rounds {
+        items = damped_means(ratings.by_item(), config.item_damping, |user, value| {
+            f64::from(value) - mean - f64::from(users[user as usize])
+        });
+        users = damped_means(ratings.by_user(), config.user_damping, |item, value| {
+            f64::from(value) - mean - f64::from(items[item as usize])
+        });
+    }
+    (users, items)
 }

@@ -13,6 +13,7 @@
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
+//! | [`autorec`] | `i-autorec`, `u-autorec` |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
 //!
@@ -45,6 +46,7 @@
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
+pub mod autorec;
 pub mod bias;
 pub mod bias_svd;
 pub mod checks;

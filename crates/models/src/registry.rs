@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use foldin_core::config::nearest;
 use foldin_core::registry::ModelEntry;
 
+use crate::autorec::{IAutoRec, UAutoRec};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::funk_svd::FunkSvd;
@@ -30,6 +31,8 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),
             ModelEntry::of::<BiasSvd>(),
+            ModelEntry::of::<IAutoRec>(),
+            ModelEntry::of::<UAutoRec>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),

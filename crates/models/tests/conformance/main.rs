@@ -53,6 +53,12 @@ models! {
     bias_svd: "bias-svd", Personal,
         quick { "factors": 4, "epochs": 3 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
+    i_autorec: "i-autorec", Personal,
+        quick { "hidden": [70], "epochs": 3 },
+        learning { "hidden": [20], "epochs": 80, "regularization": 2.0 };
+    u_autorec: "u-autorec", Personal,
+        quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "mpelu", "optimiser": "adam", "batch_size": 16, "dropout": 0.2 },
+        learning { "hidden": [20], "epochs": 150, "regularization": 5.0, "centred": true };
     lfg: "lfg", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
         learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };

@@ -1,0 +1,295 @@
+//! The run of training, the same for users and items as cases.
+
+use std::borrow::Cow;
+
+use foldin_core::random::{Random, child_seed, numbered_seed};
+use foldin_core::{Csr, Epoch, FitContext, FitError, Interactions, RatingScale, TrainState, TrainingData};
+use foldin_nn::adam::{Adam, Steps};
+use foldin_nn::dropout::Dropout;
+use foldin_nn::optimiser::Optimiser;
+use foldin_nn::rprop::Rprop;
+
+use super::config::{AutoRecConfig, Learning};
+use super::network::{Batch, Drops, Network};
+use super::pretrain::pretrain;
+use crate::holdout::{EarlyStopping, Holdout};
+use crate::linear::explicit_ratings;
+
+/// Ratings on a scale of 1 to 5, whatever their own: what the network reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scaling {
+    /// Length of a step of 1 in the ratings' own scale.
+    pub(super) unit: f32,
+    /// What 0 is there.
+    pub(super) zero: f32,
+}
+
+impl Scaling {
+    pub(super) fn of(scale: RatingScale) -> Self {
+        let unit = (scale.max - scale.min) / 4.0;
+        let unit = if unit > 0.0 { unit } else { 1.0 };
+        Self { unit, zero: scale.min - unit }
+    }
+
+    pub(super) fn read(self, rating: f32) -> f32 {
+        (rating - self.zero) / self.unit
+    }
+
+    pub(super) fn write(self, value: f32) -> f32 {
+        value * self.unit + self.zero
+    }
+}
+
+/// Which vectors of ratings are cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cases {
+    Items,
+    Users,
+}
+
+impl Cases {
+    /// Cases in rows.
+    pub(super) fn of(self, ratings: &Interactions) -> &Csr {
+        match self {
+            Self::Items => ratings.by_item(),
+            Self::Users => ratings.by_user(),
+        }
+    }
+}
+
+/// What a fit leaves: the network, what it was fitted on, and the cases' ratings as it reads them.
+pub(super) struct Fitted<'a> {
+    pub(super) network: Network,
+    pub(super) ratings: Cow<'a, Interactions>,
+    pub(super) scaling: Scaling,
+    /// `[cases × places]`, on a scale of 1 to 5.
+    pub(super) by_case: Csr,
+}
+
+/// Settings after looking at the data.
+pub(super) struct Chosen {
+    pub(super) regularization: f32,
+    pub(super) epochs: usize,
+}
+
+/// Training ratings from which on the settings for larger data are chosen.
+const MANY_RATINGS: usize = 300_000;
+
+impl Chosen {
+    fn new(config: &AutoRecConfig, cases: Cases, n_ratings: usize) -> Self {
+        let many = n_ratings >= MANY_RATINGS;
+        let _ = cases;
+        Self {
+            regularization: config.regularization.or_else(|| if many { 200.0 } else { 100.0 }),
+            epochs: config.epochs.or_else(|| if many { 250 } else { 200 }),
+        }
+    }
+}
+
+pub(super) fn fit<'a>(
+    model: &'static str,
+    cases: Cases,
+    config: &AutoRecConfig,
+    data: &TrainingData<'a>,
+    ctx: &FitContext<'_>,
+) -> Result<Fitted<'a>, FitError> {
+    let all = explicit_ratings(model, data)?;
+    let (ratings, validation) = if config.validation_fraction > 0.0 {
+        let Holdout { train, validation } = Holdout::cut(all, config.validation_fraction, ctx.seed);
+        (Cow::Owned(train), validation)
+    } else {
+        (Cow::Borrowed(all), Vec::new())
+    };
+    let scale = all.feedback().scale().unwrap_or(RatingScale { min: 1.0, max: 5.0, step: None });
+    let scaling = Scaling::of(scale);
+    let chosen = Chosen::new(config, cases, ratings.len());
+    let by_case = scaled(cases.of(&ratings), scaling)?;
+    let validation = Validation::new(cases, &ratings, &validation)?;
+    let run = Run { model, config, chosen, scaling, validation, by_case };
+    let network = run.train(ctx)?;
+    Ok(Fitted { network, ratings, scaling, by_case: run.by_case })
+}
+
+/// The same cells with ratings on a scale of 1 to 5.
+fn scaled(csr: &Csr, scaling: Scaling) -> Result<Csr, FitError> {
+    let values = csr.values().iter().map(|&rating| scaling.read(rating)).collect();
+    Ok(Csr::from_parts(csr.n_cols(), csr.offsets().to_vec(), csr.columns().to_vec(), values)?)
+}
+
+/// Ratings that are watched.
+struct Validation {
+    /// Their cells, with the ratings in their own scale.
+    cells: Csr,
+}
+
+impl Validation {
+    fn new(cases: Cases, ratings: &Interactions, held: &[(u32, u32, f32)]) -> Result<Self, FitError> {
+        let triples: Vec<_> = held
+            .iter()
+            .map(|&(user, item, value)| match cases {
+                Cases::Items => (item, user, value),
+                Cases::Users => (user, item, value),
+            })
+            .collect();
+        let shape = cases.of(ratings);
+        Ok(Self { cells: Csr::from_triples(shape.n_rows(), shape.n_cols(), &triples)? })
+    }
+}
+
+struct Run<'a> {
+    model: &'static str,
+    config: &'a AutoRecConfig,
+    chosen: Chosen,
+    scaling: Scaling,
+    validation: Validation,
+    by_case: Csr,
+}
+
+impl Run<'_> {
+    fn train(&self, ctx: &FitContext<'_>) -> Result<Network, FitError> {
+        let (config, epochs) = (self.config, self.chosen.epochs);
+        let n_cases = self.by_case.n_rows();
+        let full = (config.optimiser == Learning::Rprop).then(|| Batch::new(self.by_case.clone()));
+        let per_epoch = if full.is_some() { 1 } else { n_cases.div_ceil(config.batch_size).max(1) };
+        let optimiser = optimiser(config, epochs, per_epoch);
+        let mut network =
+            Network::new(self.by_case.n_cols(), config, &optimiser, mean_of(&self.by_case), ctx.seed);
+        let mut stopping = EarlyStopping::new(config.patience);
+        let mut best: Option<Network> = None;
+        let mut done = 0;
+        if let Some(mut state) = ctx.resume()? {
+            done = restore(&mut network, &mut best, &mut stopping, &mut state)?;
+        } else if config.pretrain_epochs > 0 {
+            pretrain(&mut network, config, &self.by_case, self.chosen.regularization, ctx)?;
+        }
+        while done < epochs && (self.validation.cells.n_entries() == 0 || !stopping.is_over(done)) {
+            let squares = match &full {
+                Some(batch) => self.step(&mut network, batch, &optimiser, done, ctx.seed, 1.0),
+                None => self.epoch_of_batches(&mut network, &optimiser, done, per_epoch, ctx.seed)?,
+            };
+            done += 1;
+            let train_rmse =
+                (squares / self.by_case.n_entries() as f64).sqrt() * f64::from(self.scaling.unit);
+            if !train_rmse.is_finite() {
+                let what = "the error on the training ratings";
+                return Err(FitError::Diverged { model: self.model, epoch: done, what });
+            }
+            let validation_rmse = self.validate(&network);
+            if validation_rmse.is_some_and(|rmse| stopping.improved(done, rmse)) {
+                best = Some(network.clone());
+            }
+            let epoch = Epoch { number: done, of: epochs, train_rmse: Some(train_rmse), validation_rmse };
+            ctx.epoch_done(epoch, || state(&network, best.as_ref(), &stopping, done))?;
+        }
+        Ok(best.unwrap_or(network))
+    }
+
+    /// One step; the sum of squared errors before it. `share` is that of the cases in the batch.
+    fn step(
+        &self,
+        network: &mut Network,
+        batch: &Batch,
+        optimiser: &Optimiser,
+        at: usize,
+        seed: u64,
+        share: f32,
+    ) -> f64 {
+        let draw = |rate: f32, purpose: &str| {
+            (rate > 0.0).then(|| Dropout::new(rate, numbered_seed(seed, purpose, at as u64)))
+        };
+        let drops = Drops {
+            input: draw(self.config.input_dropout, "input dropout"),
+            hidden: draw(self.config.dropout, "dropout"),
+        };
+        let (squares, gradients) = network.gradients(batch, drops);
+        network.update(optimiser, at, self.chosen.regularization * share, &gradients);
+        squares
+    }
+
+    fn epoch_of_batches(
+        &self,
+        network: &mut Network,
+        optimiser: &Optimiser,
+        epoch: usize,
+        per_epoch: usize,
+        seed: u64,
+    ) -> Result<f64, FitError> {
+        let n_cases = self.by_case.n_rows();
+        let mut order: Vec<u32> = (0..n_cases as u32).collect();
+        Random::new(numbered_seed(child_seed(seed, "batches"), "epoch", epoch as u64)).shuffle(&mut order);
+        let mut squares = 0.0;
+        for (at, cases) in order.chunks(self.config.batch_size).enumerate() {
+            let batch = Batch::new(self.by_case.select_rows(cases));
+            let share = cases.len() as f32 / n_cases as f32;
+            squares += self.step(network, &batch, optimiser, epoch * per_epoch + at, seed, share);
+        }
+        Ok(squares)
+    }
+
+    fn validate(&self, network: &Network) -> Option<f64> {
+        let cells = &self.validation.cells;
+        if cells.n_entries() == 0 {
+            return None;
+        }
+        let predicted = network.outputs(cells, network.hidden_of(&self.by_case).view());
+        let errors = predicted.iter().zip(cells.values()).map(|(&predicted, &value)| {
+            // Kept within the scale, as predictions are.
+            f64::from(self.scaling.write(predicted.clamp(1.0, 5.0)) - value)
+        });
+        Some((errors.map(|error| error * error).sum::<f64>() / cells.n_entries() as f64).sqrt())
+    }
+}
+
+/// The mean of all ratings.
+pub(super) fn mean_of(by_case: &Csr) -> f32 {
+    let sum: f64 = by_case.values().iter().map(|&value| f64::from(value)).sum();
+    (sum / by_case.n_entries().max(1) as f64) as f32
+}
+
+/// The optimiser of a run.
+pub(super) fn optimiser(config: &AutoRecConfig, epochs: usize, per_epoch: usize) -> Optimiser {
+    match config.optimiser {
+        Learning::Rprop => Optimiser::Rprop(Rprop::default()),
+        Learning::Adam => {
+            let rates = (0..epochs * per_epoch).map(|at| {
+                config.learning_rate
+                    * config.learning_rate_decay.powi((at / per_epoch).min(i32::MAX as usize) as i32)
+            });
+            Optimiser::Adam(Steps::new(Adam::default(), rates))
+        }
+    }
+}
+
+fn state(network: &Network, best: Option<&Network>, stopping: &EarlyStopping, epochs: usize) -> TrainState {
+    let mut state = TrainState { epochs, ..TrainState::default() };
+    network.save("", &mut state);
+    if let Some(best) = best {
+        best.save("best.", &mut state);
+    }
+    state.numbers.insert("best_rmse".to_owned(), stopping.best);
+    state.numbers.insert("best_epoch".to_owned(), stopping.best_epoch as f64);
+    state
+}
+
+/// Puts a checkpoint in the place of the start and returns the epochs done.
+fn restore(
+    network: &mut Network,
+    best: &mut Option<Network>,
+    stopping: &mut EarlyStopping,
+    state: &mut TrainState,
+) -> Result<usize, FitError> {
+    for (name, number) in &state.numbers {
+        match name.as_str() {
+            "best_rmse" => stopping.best = *number,
+            "best_epoch" => stopping.best_epoch = *number as usize,
+            _ => {}
+        }
+    }
+    network.restore("", state)?;
+    if stopping.best_epoch > 0 {
+        let mut found = network.clone();
+        found.restore("best.", state)?;
+        *best = Some(found);
+    }
+    Ok(state.epochs)
+}
