@@ -9,14 +9,10 @@
 //! Floor of ours: Adam reads and writes weight and two moments of every touched row once a batch.
 #![expect(clippy::print_stderr, reason = "a bench says what it leaves out")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use foldin_benches::{Bench, MemoryWatch, Shape, cpu_time, on_threads, ratings};
+use foldin_benches::{Bench, MemoryWatch, Rival, Shape, cpu_time, on_threads, ratings, run_rival};
 use foldin_core::registry::Settings;
 use foldin_core::{Features, FitContext, Interactions, TrainingData};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const BATCH: usize = 128;
 
@@ -45,8 +41,22 @@ fn main() {
         let mut best = f64::INFINITY;
         let mut least = f64::INFINITY;
         for form in ["dense", "sparse"] {
-            match theirs(&ratings, widths, epochs, form) {
-                Ok((seconds, bytes)) => {
+            let widths = widths.map(|width| width.to_string());
+            let epochs = epochs.map(|epochs| epochs.to_string());
+            let arguments = [
+                "--form",
+                form,
+                "--widths",
+                &widths[0],
+                &widths[1],
+                "--batch",
+                &BATCH.to_string(),
+                "--epochs",
+                &epochs[0],
+                &epochs[1],
+            ];
+            match run_rival("lfg_torch.py", &ratings, &arguments.map(str::to_owned)) {
+                Ok(Rival { seconds, bytes }) => {
                     bench.line(format!("{label}: PyTorch {form}, CPU an epoch")).seconds(seconds);
                     bench.line(format!("{label}: PyTorch {form}, memory of the fit")).bytes(bytes as u64);
                     if seconds < best {
@@ -95,49 +105,4 @@ fn ours(ratings: &Interactions, widths: [usize; 2], epochs: [usize; 2]) -> (f64,
     let (long, memory) = fit(epochs[1]);
     let (short, _) = fit(epochs[0]);
     ((long - short) / (epochs[1] - epochs[0]) as f64, memory)
-}
-
-/// The same for PyTorch: CPU seconds of one epoch, and memory above an interpreter that has imported it.
-fn theirs(
-    ratings: &Interactions,
-    widths: [usize; 2],
-    epochs: [usize; 2],
-    form: &str,
-) -> Result<(f64, f64), String> {
-    let folder = std::env::temp_dir().join(format!("foldin-rival-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    write(&folder, ratings).map_err(|error| error.to_string())?;
-    let python = std::env::var("FOLDIN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rivals/lfg_torch.py");
-    let output = Command::new(python)
-        .arg(script)
-        .arg(&folder)
-        .args(["--form", form, "--widths", &widths[0].to_string(), &widths[1].to_string()])
-        .args(["--batch", &BATCH.to_string(), "--epochs", &epochs[0].to_string(), &epochs[1].to_string()])
-        .output();
-    fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
-    let output = output.map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(text.lines().last().unwrap_or("it failed without a word").to_owned());
-    }
-    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-    let number = |key: &str| answer[key].as_f64().ok_or_else(|| format!("no {key} in its answer"));
-    Ok((number("cpu_seconds_per_epoch")?, number("memory_bytes")?))
-}
-
-fn write(folder: &Path, ratings: &Interactions) -> std::io::Result<()> {
-    let csr = ratings.by_user();
-    let bytes = |values: Vec<[u8; 4]>| values.concat();
-    fs::write(folder.join("shape.json"), json!({"users": csr.n_rows(), "items": csr.n_cols()}).to_string())?;
-    let offsets: Vec<u8> = csr.offsets().iter().flat_map(|&offset| (offset as u64).to_le_bytes()).collect();
-    fs::write(folder.join("offsets.u64"), offsets)?;
-    fs::write(
-        folder.join("columns.u32"),
-        bytes(csr.columns().iter().map(|column| column.to_le_bytes()).collect()),
-    )?;
-    fs::write(
-        folder.join("values.f32"),
-        bytes(csr.values().iter().map(|value| value.to_le_bytes()).collect()),
-    )
 }

@@ -13,8 +13,10 @@
 mod clock;
 mod generated;
 mod report;
+mod rival;
 
 pub use clock::{CpuTime, Percentiles, cpu_time, on_threads, time_each};
 pub use foldin_eval::machine::{MemoryWatch, Peak};
 pub use generated::{Shape, histories, ratings};
 pub use report::{Bench, Line};
+pub use rival::{Rival, run_rival};

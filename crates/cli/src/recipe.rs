@@ -1,5 +1,7 @@
 //! Recipes: one TOML file for each table that `foldin reproduce` rebuilds, with the published figures beside it.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use foldin_core::registry::Settings;
 use serde::Deserialize;
@@ -7,12 +9,17 @@ use serde::Deserialize;
 use crate::settings::to_settings;
 
 /// Recipes are part of the binary, so that a reproduction needs no checkout.
-const EMBEDDED: [(&str, &str); 5] = [
+const EMBEDDED: [(&str, &str); 10] = [
     ("lfg-table1", include_str!("../../../recipes/lfg-table1.toml")),
     ("lfg-table2", include_str!("../../../recipes/lfg-table2.toml")),
     ("lfg-table3", include_str!("../../../recipes/lfg-table3.toml")),
     ("lfg-table4", include_str!("../../../recipes/lfg-table4.toml")),
     ("lfg-ablation", include_str!("../../../recipes/lfg-ablation.toml")),
+    ("autorec-table-a", include_str!("../../../recipes/autorec-table-a.toml")),
+    ("autorec-table-b", include_str!("../../../recipes/autorec-table-b.toml")),
+    ("autorec-table-c", include_str!("../../../recipes/autorec-table-c.toml")),
+    ("autorec-figure-5", include_str!("../../../recipes/autorec-figure-5.toml")),
+    ("autorec-deep", include_str!("../../../recipes/autorec-deep.toml")),
 ];
 
 /// A table to rebuild.
@@ -26,6 +33,9 @@ pub(crate) struct Recipe {
     pub(crate) title: String,
     /// Data set by name.
     pub(crate) data: String,
+    /// Data sets that the paper has too and that are run where they are found.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
     /// Protocol by name.
     pub(crate) protocol: String,
     /// Number of folds.
@@ -34,6 +44,9 @@ pub(crate) struct Recipe {
     pub(crate) seed: u64,
     /// What was read into what the paper leaves open.
     pub(crate) about: String,
+    /// What the models differ in, if that is a number to be plotted against.
+    #[serde(default)]
+    pub(crate) x: Option<String>,
     /// The models, in order.
     pub(crate) column: Vec<Column>,
 }
@@ -60,6 +73,12 @@ pub(crate) struct Column {
     /// The paper's figure for each of its folds.
     #[serde(default)]
     pub(crate) paper: Vec<f64>,
+    /// The paper's mean by data set, where it prints no folds.
+    #[serde(default)]
+    paper_mean: BTreeMap<String, f64>,
+    /// The number by which this line differs, see [`Recipe::x`].
+    #[serde(default)]
+    pub(crate) x: Option<f64>,
 }
 
 /// What a new user gives to a model of a recipe.
@@ -79,9 +98,11 @@ impl Column {
         to_settings(self.settings.clone())
     }
 
-    /// Mean of the paper's figures, if it has any.
-    pub(crate) fn paper_mean(&self) -> Option<f64> {
-        (!self.paper.is_empty()).then(|| self.paper.iter().sum::<f64>() / self.paper.len() as f64)
+    /// Mean of the paper's figures for a data set, if it has any.
+    pub(crate) fn paper_mean(&self, data: &str) -> Option<f64> {
+        let of_folds =
+            || (!self.paper.is_empty()).then(|| self.paper.iter().sum::<f64>() / self.paper.len() as f64);
+        self.paper_mean.get(data).copied().or_else(of_folds)
     }
 }
 
@@ -109,6 +130,9 @@ mod tests {
                     .resolve(&column.settings().unwrap())
                     .unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
                 assert!(column.paper.is_empty() || column.paper.len() == recipe.folds, "{}", recipe.name);
+                let known = |data: &String| *data == recipe.data || recipe.also.contains(data);
+                assert!(column.paper_mean.keys().all(known), "{}: {}", recipe.name, column.label);
+                assert_eq!(column.x.is_some(), recipe.x.is_some(), "{}: {}", recipe.name, column.label);
             }
         }
     }
@@ -145,7 +169,8 @@ mod tests {
         let recipes = all().unwrap();
         for (name, averages) in printed {
             let recipe = recipes.iter().find(|recipe| recipe.name == name).unwrap();
-            let ours: Vec<f64> = recipe.column.iter().filter_map(Column::paper_mean).collect();
+            let ours: Vec<f64> =
+                recipe.column.iter().filter_map(|column| column.paper_mean(&recipe.data)).collect();
             assert_eq!(ours.len(), averages.len());
             for (mean, average) in ours.iter().zip(averages) {
                 // Half a unit of the last printed digit.

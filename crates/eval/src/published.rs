@@ -13,6 +13,9 @@ pub struct Published {
     pub about: String,
     /// One for each model of the report, by label.
     pub paper: Vec<PublishedFigure>,
+    /// What the models differ in, if that is a number to be plotted against: [`PublishedFigure::x`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
 }
 
 /// The published figure of one model.
@@ -26,4 +29,7 @@ pub struct PublishedFigure {
     pub mean: Option<f64>,
     /// The figure of each published fold.
     pub folds: Vec<f64>,
+    /// The number by which the model differs from the others, see [`Published::x`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<f64>,
 }

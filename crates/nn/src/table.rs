@@ -112,7 +112,7 @@ impl Table {
         });
     }
 
-    /// A step at `at` for all rows, with gradients laid out as the weights are.
+    /// A step at `at` for all rows, with gradients laid out as the weights are. For tables of one block.
     ///
     /// # Panics
     /// If the lengths disagree.

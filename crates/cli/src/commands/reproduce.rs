@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use comfy_table::CellAlignment;
 use foldin_core::Dataset;
+use foldin_data::ReadError;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
 use foldin_eval::{
@@ -51,19 +52,42 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
-    check_writable(&args.out.join(format!("{name}.json")))?;
-    let data = DataArgs::named(&recipe.data);
-    let dataset = data.open(global)?;
+    run_on(recipe, &recipe.data, name, args, global)?;
+    for data in &recipe.also {
+        print("")?;
+        match run_on(recipe, data, &format!("{name}-{data}"), args, global) {
+            Err(error) => match error.downcast::<ReadError>() {
+                Ok(ReadError::NotFound { fetchable, .. }) => {
+                    let fetch = if fetchable {
+                        format!("; `foldin data fetch {data}` downloads it")
+                    } else {
+                        String::new()
+                    };
+                    print(format!("{data}: not run: data not found{fetch}"))?;
+                }
+                Ok(error) => return Err(error.into()),
+                Err(error) => return Err(error),
+            },
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Runs a recipe on one of its data sets and writes `file.json` and `file.html`.
+fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global) -> anyhow::Result<()> {
+    let dataset = DataArgs::named(data).open(global)?;
+    check_writable(&args.out.join(format!("{file}.json")))?;
     match reproduce(recipe, &dataset, args.quick, global) {
         Ok(report) => {
-            print_table(recipe, &report)?;
-            write(recipe, name, &report, &args.out, global)
+            print_table(recipe, data, &report)?;
+            write(recipe, data, file, &report, &args.out, global)
         }
         Err(error) => match error.downcast::<EvalError>()? {
             // A table that is complete stays beside it.
             EvalError::Partial { report } => {
-                print_table(recipe, &report)?;
-                write(recipe, &format!("{name}.partial"), &report, &args.out, global)?;
+                print_table(recipe, data, &report)?;
+                write(recipe, data, &format!("{file}.partial"), &report, &args.out, global)?;
                 bail!("stopped; the table is partial: it holds {} of the folds", report.folds.len())
             }
             error => Err(error.into()),
@@ -96,8 +120,8 @@ fn request(column: &Column) -> anyhow::Result<ModelRequest> {
         .meeting(mode))
 }
 
-fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
-    print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
+fn print_table(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Result<()> {
+    print(format!("{} ({data})\n{}\n", recipe.title, recipe.about.trim()))?;
     let first = recipe.column.first().map_or("", |column| column.label.as_str());
     let published = recipe.column.iter().any(|column| !column.paper.is_empty());
     let mut header: Vec<String> =
@@ -110,7 +134,7 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
     out.set_header(&header);
     for column in &recipe.column {
         let Some(model) = report.model(&column.label) else { continue };
-        let mut row = vec![column.label.clone(), column.metric.clone(), figure(column.paper_mean())];
+        let mut row = vec![column.label.clone(), column.metric.clone(), figure(column.paper_mean(data))];
         match model.metrics.get(&column.metric) {
             Some(summary) => {
                 row.push(format!("{:.4}", summary.mean));
@@ -136,7 +160,11 @@ fn print_table(recipe: &Recipe, report: &EvalReport) -> anyhow::Result<()> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     print(out)?;
-    let remark = if published { "; the paper's folds are not published, so compare means" } else { "" };
+    let remark = if recipe.column.iter().any(|column| !column.paper.is_empty()) {
+        "; the paper's folds are not published, so compare means"
+    } else {
+        ""
+    };
     print(format!(
         "{} folds of {} run, seed {}, {} threads, {}{remark}",
         report.folds.len(),
@@ -154,7 +182,8 @@ fn figure(value: Option<f64>) -> String {
 /// Writes the report and the page, with the paper's figures in both.
 fn write(
     recipe: &Recipe,
-    name: &str,
+    data: &str,
+    file: &str,
     report: &EvalReport,
     out: &Path,
     global: &Global,
@@ -162,22 +191,24 @@ fn write(
     let paper = recipe.column.iter().map(|column| PublishedFigure {
         label: column.label.clone(),
         metric: column.metric.clone(),
-        mean: column.paper_mean(),
+        mean: column.paper_mean(data),
         folds: column.paper.clone(),
+        x: column.x,
     });
     let published = Published {
         name: recipe.name.clone(),
         title: recipe.title.clone(),
         about: recipe.about.trim().to_owned(),
         paper: paper.collect(),
+        x: recipe.x.clone(),
     };
     let mut value = serde_json::to_value(report)?;
     if let Some(map) = value.as_object_mut() {
         map.insert("recipe".to_owned(), serde_json::to_value(&published)?);
     }
-    let json = out.join(format!("{name}.json"));
+    let json = out.join(format!("{file}.json"));
     write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
-    let html = out.join(format!("{name}.html"));
+    let html = out.join(format!("{file}.html"));
     write_file(&html, &render_beside(report, &published)?)?;
     global.remark(format!("written: {} and {}", json.display(), html.display()));
     Ok(())

@@ -7,7 +7,15 @@ fn recipes_are_listed_and_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let list = ok(at, &["reproduce", "--list"]);
-    for recipe in ["lfg-table1", "lfg-table2", "lfg-table3", "lfg-table4", "lfg-ablation"] {
+    for recipe in [
+        "lfg-table1",
+        "lfg-table2",
+        "lfg-table3",
+        "lfg-table4",
+        "lfg-ablation",
+        "autorec-table-c",
+        "autorec-deep",
+    ] {
         assert!(list.contains(recipe), "{recipe}");
     }
     // Anything called ml-100k will do to see a recipe run from end to end.
@@ -26,6 +34,32 @@ fn recipes_are_listed_and_rebuilt() {
     let report = json(&read(at, "out/lfg-table1.json"));
     assert_eq!((&report["recipe"]["name"], &report["folds"]), (&json("\"lfg-table1\""), &json("[\"1\"]")));
     assert!(read(at, "out/lfg-table1.html").contains("<svg"));
+}
+
+#[test]
+fn a_recipe_says_which_of_its_data_sets_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("ml-1m")).unwrap();
+    let mut ratings = String::new();
+    for user in 1..=25 {
+        for item in 1..=12 {
+            if (user * 5 + item * 7) % 4 != 0 {
+                ratings += &format!("{user}::{item}::{}::{}\n", 1 + (user * item) % 5, 880_000_000 + user);
+            }
+        }
+    }
+    write(at, "ml-1m/ratings.dat", ratings);
+    let table =
+        ok(at, &["reproduce", "autorec-figure-5", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
+    assert!(table.contains("k = 500") && table.contains("0.8310"), "{table}");
+    assert!(read(at, "out/autorec-figure-5.html").contains("RMSE by hidden units"));
+    let table =
+        ok(at, &["reproduce", "autorec-table-a", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
+    assert!(
+        table.contains("ml-10m: not run: data not found; `foldin data fetch ml-10m` downloads it"),
+        "{table}"
+    );
 }
 
 #[test]

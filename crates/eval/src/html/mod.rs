@@ -25,6 +25,16 @@ pub fn render(report: &EvalReport) -> Result<String, EvalError> {
 /// [`EvalError::Plot`] if the drawing library fails.
 pub fn render_beside(report: &EvalReport, published: &Published) -> Result<String, EvalError> {
     let mut first = format!("<p>{}</p>\n", escape(&published.about));
+    if let Some(svg) = plots::by_x(report, published)? {
+        let keys = [("ours", 0), ("published", 1)]
+            .into_iter()
+            .filter(|&(_, series)| series == 0 || published.paper.iter().any(|paper| paper.mean.is_some()))
+            .map(|(name, series)| (plots::series_variable(series), name.to_owned()));
+        let caption = "Mean of the folds; bars: 95 % confidence intervals.";
+        let heading =
+            format!("{} by {}", plots::metric_name(report), published.x.as_deref().unwrap_or_default());
+        section(&mut first, &heading, &plot(&key_list(&keys.collect::<Vec<_>>()), &svg, caption));
+    }
     section(&mut first, "Published and measured", &beside(report, published));
     page(report, &published.title, &first)
 }

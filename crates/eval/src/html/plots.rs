@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::EvalError;
+use crate::published::Published;
 use crate::report::{CurvePoint, EvalReport, ModelReport};
 
 /// Drawn larger than shown: coordinates are whole numbers, and lines would look like stairs.
@@ -255,6 +256,41 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
             names: ("ratings given by the new user", "RMSE (mean of folds)"),
             x: Steps::new(-0.3, last + 0.3, (0..columns.len()).map(|place| place as f64).collect()),
             x_label: &|place| columns.get(*place as usize).cloned().unwrap_or_default(),
+            y,
+            y_label: &|value| format!("{value:.3}"),
+        }
+        .paint(area, lines)
+    })
+    .map(Some)
+}
+
+/// The main figure by what the models differ in, and the published one; `None` if it is no number.
+pub(super) fn by_x(report: &EvalReport, published: &Published) -> Result<Option<String>, EvalError> {
+    let Some(name) = &published.x else { return Ok(None) };
+    let (mut ours, mut paper, mut bars) = (Vec::new(), Vec::new(), Vec::new());
+    for figure in &published.paper {
+        let Some(x) = figure.x else { continue };
+        paper.extend(figure.mean.map(|mean| (x, mean)));
+        let Some(summary) = report.model(&figure.label).and_then(|model| model.metrics.get(&figure.metric))
+        else {
+            continue;
+        };
+        ours.push((x, summary.mean));
+        bars.extend(summary.ci95.map(|ci95| vec![(x, summary.mean - ci95), (x, summary.mean + ci95)]));
+    }
+    let values = ours.iter().chain(&paper).chain(bars.iter().flatten());
+    let Some(y) = range(values.map(|point| point.1)) else { return Ok(None) };
+    let marks: Vec<f64> = ours.iter().map(|point| point.0).collect();
+    let (low, high) = range(marks.iter().copied()).unwrap_or((0.0, 1.0));
+    let whole =
+        |points, number, dashed| Line { points, colour: series(number), width: 4, dashed, marked: true };
+    let mut lines = vec![whole(ours, 0, false), whole(paper, 1, true)];
+    lines.extend(bars.into_iter().map(|points| Line { marked: false, width: 2, ..whole(points, 0, false) }));
+    draw(&format!("{} by {name}", metric_name(report)), (880, 420), |area| {
+        Plot {
+            names: (name, &metric_name(report)),
+            x: Steps::new(low, high, marks),
+            x_label: &|x| format!("{x}"),
             y,
             y_label: &|value| format!("{value:.3}"),
         }

@@ -153,11 +153,37 @@ fn published_figures_stand_beside_ours() {
             metric: "rmse".to_owned(),
             mean: Some(0.98765),
             folds: vec![0.9, 0.8],
+            x: None,
         }],
+        x: None,
     };
     let page = render_beside(&report, &published).unwrap();
     let ours = format!("{:.4}", report.models[0].metrics.get("rmse").unwrap().mean);
     let row = page.split("<tr>").find(|row| row.contains("0.9877")).unwrap();
     assert!(row.contains(&label) && row.contains(&ours) && row.contains("0.9000 0.8000"), "{row}");
     assert!(page.contains("A table &amp; its figures") && page.contains("Read as it stands."));
+}
+
+#[test]
+fn lines_that_differ_in_a_number_are_plotted_against_it() {
+    let report = report(Protocol::Ratings);
+    let of = |at: usize, mean: Option<f64>| PublishedFigure {
+        label: report.models[at].label.clone(),
+        metric: "rmse".to_owned(),
+        mean,
+        folds: Vec::new(),
+        x: Some(10.0 * (at + 1) as f64),
+    };
+    let published = |x: Option<&str>, mean| Published {
+        name: "figure".to_owned(),
+        title: "A figure".to_owned(),
+        about: "Read as it stands.".to_owned(),
+        paper: vec![of(0, None), of(1, mean)],
+        x: x.map(str::to_owned),
+    };
+    let page = render_beside(&report, &published(Some("hidden units"), Some(0.9))).unwrap();
+    assert!(page.contains("<h2>RMSE by hidden units</h2>") && page.contains(">published</li>"));
+    let page = render_beside(&report, &published(Some("hidden units"), None)).unwrap();
+    assert!(page.contains(">ours</li>") && !page.contains(">published</li>"));
+    assert!(!render_beside(&report, &published(None, None)).unwrap().contains("hidden units"));
 }

@@ -266,8 +266,7 @@ fn state(network: &Network, best: Option<&Network>, stopping: &EarlyStopping, ep
     if let Some(best) = best {
         best.save("best.", &mut state);
     }
-    state.numbers.insert("best_rmse".to_owned(), stopping.best);
-    state.numbers.insert("best_epoch".to_owned(), stopping.best_epoch as f64);
+    stopping.save(&mut state);
     state
 }
 
@@ -278,13 +277,7 @@ fn restore(
     stopping: &mut EarlyStopping,
     state: &mut TrainState,
 ) -> Result<usize, FitError> {
-    for (name, number) in &state.numbers {
-        match name.as_str() {
-            "best_rmse" => stopping.best = *number,
-            "best_epoch" => stopping.best_epoch = *number as usize,
-            _ => {}
-        }
-    }
+    stopping.restore(state)?;
     network.restore("", state)?;
     if stopping.best_epoch > 0 {
         let mut found = network.clone();

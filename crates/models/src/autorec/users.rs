@@ -28,6 +28,10 @@ impl ModelFamily for UAutoRec {
         BASELINE
     }
 
+    fn default_config() -> AutoRecConfig {
+        AutoRecConfig { centred: true, ..AutoRecConfig::default() }
+    }
+
     fn fit(
         config: &Self::Config,
         data: &TrainingData<'_>,

@@ -211,8 +211,7 @@ impl<'a> Run<'a> {
                 tensors.into_iter().map(|(name, tensor)| (format!("best.{name}"), tensor)).collect();
         }
         trainer.network.save(&mut state);
-        state.numbers.insert("best_rmse".to_owned(), stopping.best);
-        state.numbers.insert("best_epoch".to_owned(), stopping.best_epoch as f64);
+        stopping.save(&mut state);
         state.numbers.insert("steps".to_owned(), trainer.rules.steps.len() as f64);
         state
     }
@@ -237,7 +236,7 @@ impl<'a> Run<'a> {
                 reason: "it was made with another number of epochs, batch size or data set".to_owned(),
             });
         }
-        (stopping.best, stopping.best_epoch) = (number("best_rmse")?, number("best_epoch")? as usize);
+        stopping.restore(state)?;
         trainer.network.restore(state)?;
         if stopping.best_epoch > 0 {
             let tensors = std::mem::take(&mut state.tensors).into_iter();

@@ -237,22 +237,18 @@ impl State {
         if let Some(best) = &self.best {
             keep("best_", best);
         }
-        let numbers = BTreeMap::from([
-            ("data".to_owned(), fingerprint(ratings)),
-            ("best".to_owned(), self.stopping.best),
-            ("best_epoch".to_owned(), self.stopping.best_epoch as f64),
-        ]);
-        TrainState { epochs: self.epoch, tensors, numbers }
+        let numbers = BTreeMap::from([("data".to_owned(), fingerprint(ratings))]);
+        let mut state = TrainState { epochs: self.epoch, tensors, numbers };
+        self.stopping.save(&mut state);
+        state
     }
 
     fn resume(&mut self, mut saved: TrainState, ratings: &Interactions) -> Result<(), FitError> {
         let unfit = |reason: &str| FitError::Checkpoint { reason: reason.to_owned() };
-        let number = |name: &str| saved.numbers.get(name).copied().ok_or_else(|| unfit("it lacks a number"));
-        if number("data")?.to_bits() != fingerprint(ratings).to_bits() {
+        if saved.numbers.get("data").map(|data| data.to_bits()) != Some(fingerprint(ratings).to_bits()) {
             return Err(unfit("it belongs to other ratings"));
         }
-        self.stopping.best = number("best")?;
-        self.stopping.best_epoch = number("best_epoch")? as usize;
+        self.stopping.restore(&saved)?;
         let mut take = |name: &str, like: &[f32]| {
             let tensor = saved.tensors.remove(name).ok_or_else(|| unfit("it lacks a tensor"))?;
             let fits = tensor.shape == [like.len() / self.width, self.width];
