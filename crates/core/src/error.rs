@@ -148,6 +148,19 @@ pub enum FitError {
         /// What the data are.
         got: &'static str,
     },
+    /// A rating scale that the model cannot take.
+    #[error(
+        "{model} needs ratings on a scale of at most {most_levels} evenly spaced levels, but {problem}; round the ratings to such \
+         a scale and state its step, or choose a model that takes any scale, such as `bias-svd`"
+    )]
+    Scale {
+        /// The model.
+        model: &'static str,
+        /// Levels that it takes at most.
+        most_levels: usize,
+        /// What is wrong with the scale, or with a rating.
+        problem: ScaleProblem,
+    },
     /// The loss left the finite numbers.
     #[error("{model} diverged in epoch {epoch}: {what}; try a lower learning rate")]
     Diverged {
@@ -169,6 +182,42 @@ pub enum FitError {
     Cancelled {
         /// Whole epochs done.
         epochs: usize,
+    },
+}
+
+/// Why a model of rating levels cannot take some ratings.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScaleProblem {
+    /// No step is known.
+    #[error("the scale {}..{} has no step", scale.min, scale.max)]
+    Continuous {
+        /// The scale.
+        scale: RatingScale,
+    },
+    /// The ends are not a whole number of steps apart.
+    #[error("{}..{} is not a whole number of steps of {}", scale.min, scale.max, scale.step.unwrap_or(f32::NAN))]
+    Uneven {
+        /// The scale.
+        scale: RatingScale,
+    },
+    /// There are too many levels.
+    #[error("the scale {}..{} has {levels} levels", scale.min, scale.max)]
+    TooManyLevels {
+        /// The scale.
+        scale: RatingScale,
+        /// Its levels.
+        levels: usize,
+    },
+    /// A rating lies between two levels.
+    #[error("the rating {value} of user number {user} for item number {item} is between two of its levels")]
+    BetweenLevels {
+        /// The user.
+        user: u32,
+        /// The item.
+        item: u32,
+        /// The rating.
+        value: f32,
     },
 }
 

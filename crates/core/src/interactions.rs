@@ -31,6 +31,38 @@ impl RatingScale {
     pub fn contains(&self, value: f32) -> bool {
         value >= self.min && value <= self.max
     }
+
+    /// Number of different ratings that can be given: 1 more than the steps from end to end; `None` for a continuous scale, or
+    /// one whose ends are not a whole number of steps apart.
+    ///
+    /// ```
+    /// use foldin_core::RatingScale;
+    /// let stars = RatingScale { min: 0.5, max: 5.0, step: Some(0.5) };
+    /// assert_eq!(stars.levels(), Some(10));
+    /// assert_eq!((stars.level(3.6), stars.at_level(6)), (6, 3.5));
+    /// assert_eq!(RatingScale { step: None, ..stars }.levels(), None);
+    /// ```
+    #[must_use]
+    pub fn levels(&self) -> Option<usize> {
+        let step = self.step.filter(|&step| step > 0.0)?;
+        let steps = (f64::from(self.max) - f64::from(self.min)) / f64::from(step);
+        // Ends and step were rounded to `f32`, so that the quotient is a whole number only nearly.
+        let whole = steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() <= 1e-3;
+        whole.then(|| steps.round() as usize + 1)
+    }
+
+    /// Number, from 0, of the level nearest to `value`; 0 on a continuous scale.
+    #[must_use]
+    pub fn level(&self, value: f32) -> usize {
+        let (Some(levels), Some(step)) = (self.levels(), self.step) else { return 0 };
+        ((self.clip(value) - self.min) / step).round().clamp(0.0, (levels - 1) as f32) as usize
+    }
+
+    /// The rating of a level, `min + level · step`; the lowest on a continuous scale.
+    #[must_use]
+    pub fn at_level(&self, level: usize) -> f32 {
+        self.clip(self.min + level as f32 * self.step.unwrap_or(0.0))
+    }
 }
 
 /// What the values of interactions mean.

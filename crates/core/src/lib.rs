@@ -40,7 +40,7 @@ pub use config::{Auto, ConfigKey, ModelConfig};
 pub use csr::Csr;
 pub use dataset::Dataset;
 pub use dictionary::Dictionary;
-pub use error::{ConfigError, DataError, FitError, LoadError, ScoreError};
+pub use error::{ConfigError, DataError, FitError, LoadError, ScaleProblem, ScoreError};
 pub use features::{FeatureRow, FeatureSchema, FeatureValue, Features, Field, FieldKind, RawFeatures};
 pub use fit::{
     CancelFlag, CheckpointStore, Epoch, FitContext, ModelFamily, Progress, TrainState, TrainingData,

@@ -16,6 +16,7 @@
 //! | [`autorec`] | `i-autorec`, `u-autorec` |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
+//! | [`mod@rbm`] | `u-rbm`, `i-rbm` |
 //!
 //! # Example: fit a model, and generate the factors of somebody it never saw
 //! ```
@@ -62,6 +63,7 @@ pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;
 pub mod per_user;
+pub mod rbm;
 pub mod registry;
 pub mod sgd;
 pub mod svd;

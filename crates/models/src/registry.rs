@@ -13,6 +13,7 @@ use crate::global_mean::GlobalMean;
 use crate::item_mean::ItemMean;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
+use crate::rbm::{ItemRbm, UserRbm};
 use crate::svd::Svd;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
@@ -36,6 +37,8 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),
+            ModelEntry::of::<UserRbm>(),
+            ModelEntry::of::<ItemRbm>(),
         ]
     });
     &ENTRIES
