@@ -39,7 +39,7 @@ impl RatingScale {
     /// use foldin_core::RatingScale;
     /// let stars = RatingScale { min: 0.5, max: 5.0, step: Some(0.5) };
     /// assert_eq!(stars.levels(), Some(10));
-    /// assert_eq!((stars.level(3.6), stars.at_level(6)), (6, 3.5));
+    /// assert_eq!((stars.level(3.6), stars.at_level(6), stars.round(3.6)), (6, 3.5, 3.5));
     /// assert_eq!(RatingScale { step: None, ..stars }.levels(), None);
     /// ```
     #[must_use]
@@ -56,6 +56,12 @@ impl RatingScale {
     pub fn level(&self, value: f32) -> usize {
         let (Some(levels), Some(step)) = (self.levels(), self.step) else { return 0 };
         ((self.clip(value) - self.min) / step).round().clamp(0.0, (levels - 1) as f32) as usize
+    }
+
+    /// The rating of the scale nearest to `value`; on a continuous scale that is [`RatingScale::clip`].
+    #[must_use]
+    pub fn round(&self, value: f32) -> f32 {
+        if self.levels().is_some() { self.at_level(self.level(value)) } else { self.clip(value) }
     }
 
     /// The rating of a level, `min + level · step`; the lowest on a continuous scale.
@@ -277,6 +283,29 @@ mod tests {
             Interactions::new(csr, None, Feedback::Implicit).unwrap_err(),
             DataError::NotFinite { row: 0, column: 1 }
         );
+    }
+
+    #[test]
+    fn levels_of_scales() {
+        let scale = |min, max, step| RatingScale { min, max, step };
+        for (scale, levels) in [
+            (scale(1.0, 5.0, Some(1.0)), Some(5)),
+            (scale(0.5, 1.5, Some(0.1)), Some(11)),
+            (scale(3.0, 3.0, Some(1.0)), Some(1)),
+            (scale(1.0, 5.0, None), None),
+            (scale(1.0, 5.0, Some(1.5)), None),
+            (scale(1.0, 5.0, Some(0.0)), None),
+            (scale(1.0, 5.0, Some(-1.0)), None),
+            (scale(1.0, 5.0, Some(f32::NAN)), None),
+        ] {
+            assert_eq!(scale.levels(), levels, "{scale:?}");
+            for level in 0..levels.unwrap_or(0) {
+                assert_eq!(scale.level(scale.at_level(level)), level, "{scale:?}");
+            }
+        }
+        let stars = scale(1.0, 5.0, Some(1.0));
+        assert_eq!([-7.0, 2.4, 1e6].map(|value| stars.round(value)), [1.0, 2.0, 5.0]);
+        assert_eq!(scale(1.0, 5.0, None).round(2.4), 2.4);
     }
 
     #[test]

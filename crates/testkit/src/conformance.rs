@@ -22,10 +22,10 @@ use std::sync::OnceLock;
 
 use foldin_core::registry::Settings;
 use foldin_core::{
-    FitContext, FitError, ItemId, ModelEntry, Recommender, ScoreError, TrainingData, UserView,
+    FitContext, FitError, ItemId, ModelEntry, RatingScale, Recommender, ScoreError, TrainingData, UserView,
 };
 
-use crate::planted::{self, Planted};
+use crate::planted::{self, ODD_SCALE, Planted};
 
 /// What a model should make of planted data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,21 @@ pub struct Subject<'a> {
     pub learning: Settings,
     /// What it should then have learned.
     pub level: Level,
+    /// For a model that refuses a continuous scale: the step of −10…10 to which all ratings are rounded before it sees them.
+    pub step: Option<f32>,
+}
+
+impl Subject<'_> {
+    /// Data as this model takes them.
+    #[must_use]
+    pub fn data(&self, planted: Planted) -> Planted {
+        self.step.map_or(planted.clone(), |step| planted.rounded(step))
+    }
+
+    /// The scale of these data.
+    fn scale(&self) -> RatingScale {
+        RatingScale { step: self.step, ..ODD_SCALE }
+    }
 }
 
 /// A check that did not hold.
@@ -94,6 +109,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("tiny_data", edges::tiny_data),
     ("equal_ratings", edges::equal_ratings),
     ("feedback_is_taken_as_declared", edges::feedback),
+    ("a_continuous_scale_is_taken_or_refused", edges::continuous_scale),
     ("the_seed_decides", invariance::the_seed_decides),
     ("threads_do_not_matter", invariance::threads),
     ("batches_do_not_matter", invariance::batches),
@@ -167,11 +183,10 @@ const SEED: u64 = 20_260_101;
 
 impl<'a> Case<'a> {
     fn new(subject: &'a Subject<'a>) -> Self {
-        let side = planted::with_side_information(90, 36, 3, SEED);
         Self {
             subject,
-            plain: planted::blocks(150, 40, 3, SEED),
-            side,
+            plain: subject.data(planted::blocks(150, 40, 3, SEED)),
+            side: subject.data(planted::with_side_information(90, 36, 3, SEED)),
             quick: OnceLock::new(),
             learned: OnceLock::new(),
         }

@@ -111,19 +111,31 @@ impl Planted {
             max: map(scale.max),
             step: scale.step.map(|step| step * stretch),
         };
+        self.mapped(scale, |value| scale.clip(map(value)))
+    }
+
+    /// The same data with every rating rounded to the nearest level of the scale with this `step`, for models of levels.
+    #[must_use]
+    pub fn rounded(&self, step: f32) -> Self {
+        let scale = RatingScale { step: Some(step), ..self.scale() };
+        self.mapped(scale, |value| scale.round(value))
+    }
+
+    /// The same data with other ratings on another scale.
+    fn mapped(&self, scale: RatingScale, map: impl Fn(f32) -> f32) -> Self {
         let csr = self.interactions.by_user();
-        let values = csr.values().iter().map(|&value| scale.clip(map(value))).collect();
+        let values = csr.values().iter().map(|&value| map(value)).collect();
         let csr = Csr::from_parts(csr.n_cols(), csr.offsets().to_vec(), csr.columns().to_vec(), values)
             .expect("the structure stays");
         let mut out = self.clone();
         out.interactions =
             Interactions::new(csr, None, Feedback::Explicit(scale)).expect("the scale moves along");
         for (_, _, value) in &mut out.held_out {
-            *value = scale.clip(map(*value));
+            *value = map(*value);
         }
         for user in &mut out.new_users {
-            user.values.iter_mut().for_each(|value| *value = scale.clip(map(*value)));
-            user.targets.iter_mut().for_each(|(_, value)| *value = scale.clip(map(*value)));
+            user.values.iter_mut().for_each(|value| *value = map(*value));
+            user.targets.iter_mut().for_each(|(_, value)| *value = map(*value));
         }
         out
     }
@@ -335,6 +347,15 @@ mod tests {
         assert_eq!(planted.new_users[0].feature_columns, [0, 1]);
         assert_eq!(planted.item_features.row(11).columns, [0, 3]);
         assert_eq!(planted.without_features().user_features.width(), 0);
+    }
+
+    #[test]
+    fn rounding_leaves_levels_alone() {
+        let planted = blocks(20, 10, 2, 1);
+        let rounded = planted.rounded(2.5);
+        assert_eq!(rounded.scale().levels(), Some(9));
+        let (old, new) = (planted.interactions.by_user().values(), rounded.interactions.by_user().values());
+        assert!(old.iter().zip(new).all(|(old, new)| (old - new).abs() <= 1.25 && new % 2.5 == 0.0));
     }
 
     #[test]

@@ -30,7 +30,11 @@ impl Levels {
     }
 
     /// The levels of explicit ratings, every one of which must be on one.
-    pub(super) fn of(model: &'static str, ratings: &Interactions, scale: RatingScale) -> Result<Self, FitError> {
+    pub(super) fn of(
+        model: &'static str,
+        ratings: &Interactions,
+        scale: RatingScale,
+    ) -> Result<Self, FitError> {
         let refused = |problem| FitError::Scale { model, most_levels: MOST_LEVELS, problem };
         let levels = Self::new(scale).map_err(refused)?;
         let between = |value: f32| {

@@ -87,11 +87,7 @@ impl Machine {
 
     /// All parameters by name.
     pub(super) fn parts(&self) -> [(&'static str, &[f32]); 3] {
-        [
-            ("weights", &self.weights),
-            ("visible_bias", &self.visible_bias),
-            ("hidden_bias", &self.hidden_bias),
-        ]
+        [("weights", &self.weights), ("visible_bias", &self.visible_bias), ("hidden_bias", &self.hidden_bias)]
     }
 
     /// As [`Machine::parts`], to be overwritten.
@@ -127,7 +123,9 @@ fn log_base_rates(counts: &[f64], levels: usize) -> Vec<f32> {
         .chunks_exact(levels)
         .flat_map(|row| {
             let n: f64 = row.iter().sum::<f64>() + IMAGINED_RATINGS;
-            row.iter().zip(&of_all).map(move |(count, base)| ((count + IMAGINED_RATINGS * base) / n).ln() as f32)
+            row.iter()
+                .zip(&of_all)
+                .map(move |(count, base)| ((count + IMAGINED_RATINGS * base) / n).ln() as f32)
         })
         .collect()
 }

@@ -8,6 +8,9 @@ mod predict;
 mod step;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 use foldin_core::{Capabilities, FitContext, FitError, LoadError, ModelFamily, ModelParts, TrainingData};
 
 pub use config::{Chain, Form, RbmConfig};
@@ -26,7 +29,8 @@ pub struct ItemRbm;
 
 impl ModelFamily for UserRbm {
     const NAME: &'static str = "u-rbm";
-    const SUMMARY: &'static str = "restricted Boltzmann machine: hidden units from a user's ratings, levels from these";
+    const SUMMARY: &'static str =
+        "restricted Boltzmann machine: hidden units from a user's ratings, levels from these";
     type Config = RbmConfig;
     type Model = UserRbmModel;
 
@@ -34,7 +38,11 @@ impl ModelFamily for UserRbm {
         BASELINE
     }
 
-    fn fit(config: &RbmConfig, data: &TrainingData<'_>, ctx: &FitContext<'_>) -> Result<UserRbmModel, FitError> {
+    fn fit(
+        config: &RbmConfig,
+        data: &TrainingData<'_>,
+        ctx: &FitContext<'_>,
+    ) -> Result<UserRbmModel, FitError> {
         let trained = train::fit(Self::NAME, Side::Users, config, data, ctx)?;
         Ok(UserRbmModel::new(trained, data.interactions.feedback()))
     }
@@ -46,7 +54,8 @@ impl ModelFamily for UserRbm {
 
 impl ModelFamily for ItemRbm {
     const NAME: &'static str = "i-rbm";
-    const SUMMARY: &'static str = "restricted Boltzmann machine of items: hidden units from an item's ratings";
+    const SUMMARY: &'static str =
+        "restricted Boltzmann machine of items: hidden units from an item's ratings";
     type Config = RbmConfig;
     type Model = ItemRbmModel;
 
@@ -58,7 +67,11 @@ impl ModelFamily for ItemRbm {
         RbmConfig::items()
     }
 
-    fn fit(config: &RbmConfig, data: &TrainingData<'_>, ctx: &FitContext<'_>) -> Result<ItemRbmModel, FitError> {
+    fn fit(
+        config: &RbmConfig,
+        data: &TrainingData<'_>,
+        ctx: &FitContext<'_>,
+    ) -> Result<ItemRbmModel, FitError> {
         let trained = train::fit(Self::NAME, Side::Items, config, data, ctx)?;
         Ok(ItemRbmModel::new(trained, data.interactions.feedback()))
     }

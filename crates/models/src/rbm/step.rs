@@ -49,6 +49,11 @@ impl Batch {
         Self { cases: numbers.to_vec(), offsets, levels, raters }
     }
 
+    /// The visible units that its cases have, ascending.
+    pub(super) fn touched(&self) -> &[u32] {
+        &self.raters.rows
+    }
+
     /// Number of ratings.
     pub(super) fn n_ratings(&self) -> usize {
         self.levels.len()
@@ -176,7 +181,7 @@ pub(super) fn update(machine: &mut Machine, velocity: &mut Machine, batch: &Batc
             let mut bias_gradient = vec![0.0; levels];
             for position in batch.raters.within(first as u32..(first + UNITS_AT_ONCE) as u32) {
                 unit_gradient(batch, ends, position, &mut gradient, &mut bias_gradient);
-                let unit = batch.raters.rows[position] as usize - first;
+                let unit = batch.touched()[position] as usize - first;
                 let scale = (batch.raters.of(position).len() as f32).powf(-pace.count_exponent);
                 let (from, to) = (unit * block, (unit + 1) * block);
                 descend(&mut weights[from..to], &mut velocity[from..to], &gradient, scale, pace);

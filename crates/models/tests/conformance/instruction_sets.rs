@@ -8,7 +8,7 @@ use std::process::Command;
 use foldin_core::{FitContext, ItemId};
 use foldin_testkit::planted;
 
-use super::{entry, tested};
+use super::tested;
 
 /// Where the child writes to.
 const OUT: &str = "FOLDIN_TEST_OUT";
@@ -21,17 +21,24 @@ const TOLERANCE: f32 = 1e-4;
 #[test]
 fn child() {
     let Some(out) = std::env::var_os(OUT) else { return };
-    let data = planted::with_side_information(90, 36, 3, 1);
-    let users: Vec<_> = data.new_users.iter().map(|user| user.view(usize::MAX)).collect();
-    let pairs: Vec<(u32, ItemId)> =
-        (0..users.len() as u32).flat_map(|user| (0..36).map(move |item| (user, ItemId(item)))).collect();
+    let pairs_of = |n_users: usize| -> Vec<(u32, ItemId)> {
+        (0..n_users as u32).flat_map(|user| (0..36).map(move |item| (user, ItemId(item)))).collect()
+    };
     let said: BTreeMap<&str, Vec<f32>> = tested()
         .into_iter()
-        .map(|(name, settings)| {
-            let model = entry(name).fit(&settings, &data.training_data(), &FitContext::new(1)).unwrap();
+        .map(|subject| {
+            let data = subject.data(planted::with_side_information(90, 36, 3, 1));
+            let entry = subject.entry;
+            let model = entry.fit(&subject.quick, &data.training_data(), &FitContext::new(1)).unwrap();
+            let users: Vec<_> = if entry.capabilities.new_users {
+                data.new_users.iter().map(|user| user.view(usize::MAX)).collect()
+            } else {
+                data.training_data().users()
+            };
+            let pairs = pairs_of(users.len());
             let mut out = vec![0.0; pairs.len()];
             model.predict(&users, &pairs, &mut out).unwrap();
-            (name, out)
+            (entry.name, out)
         })
         .collect();
     std::fs::write(out, serde_json::to_vec(&said).unwrap()).unwrap();

@@ -12,28 +12,33 @@ use foldin_models::{find, registry};
 use foldin_testkit::{Level, Subject, conformance, planted};
 use serde_json::{Value, json};
 
-/// Two tests for each model, and the list of those that have them with their quick settings. `quick` are settings for a fit of milliseconds, `learning`
-/// settings under which the planted blocks (150 users, 40 items) are learned.
+/// Two tests for each model, and the list of those that have them. `quick` are settings for a fit of milliseconds, `learning`
+/// settings under which the planted blocks (150 users, 40 items) are learned; `step` rounds all ratings for a model of levels.
 macro_rules! models {
-    ($($test:ident: $name:literal, $level:ident, quick $quick:tt, learning $learning:tt;)*) => {
-        /// Every tested model with its quick settings.
-        fn tested() -> Vec<(&'static str, Settings)> {
-            vec![$(($name, settings(json!($quick)))),*]
+    ($($test:ident: $name:literal, $level:ident, $(step $step:literal,)? quick $quick:tt, learning $learning:tt;)*) => {
+        /// Every tested model.
+        fn tested() -> Vec<Subject<'static>> {
+            vec![$($test::subject()),*]
         }
 
         $(
             mod $test {
                 use super::*;
 
+                pub(super) fn subject() -> Subject<'static> {
+                    let (quick, learning) = (settings(json!($quick)), settings(json!($learning)));
+                    let step = [$($step)?].first().copied();
+                    Subject { entry: entry($name), quick, learning, level: Level::$level, step }
+                }
+
                 #[test]
                 fn conforms() {
-                    let (quick, learning) = (settings(json!($quick)), settings(json!($learning)));
-                    conformance(&Subject { entry: entry($name), quick, learning, level: Level::$level });
+                    conformance(&subject());
                 }
 
                 #[test]
                 fn sees_nothing_of_the_test_part() {
-                    leak($name, json!($quick));
+                    leak(&subject());
                 }
             }
         )*
@@ -71,6 +76,12 @@ models! {
     lfg_bayes: "lfg-bayes", Personal,
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };
+    u_rbm: "u-rbm", Personal, step 2.5,
+        quick { "hidden_units": 9, "epochs": 3, "batch_size": 16, "conditional": true },
+        learning { "hidden_units": 20, "epochs": 60, "batch_size": 16, "learning_rate": 0.02 };
+    i_rbm: "i-rbm", Personal, step 2.5,
+        quick { "hidden_units": 9, "epochs": 3, "batch_size": 8 },
+        learning { "hidden_units": 20, "epochs": 60, "batch_size": 8, "learning_rate": 0.02 };
 }
 
 fn entry(name: &str) -> &'static ModelEntry {
@@ -84,21 +95,21 @@ fn settings(value: Value) -> Settings {
     }
 }
 
-fn leak(name: &str, quick: Value) {
-    let data = planted::with_side_information(60, 30, 3, 1).dataset();
-    leak_check(entry(name), &settings(quick), &data, 1).unwrap_or_else(|error| panic!("{error}"));
+fn leak(subject: &Subject<'_>) {
+    let data = subject.data(planted::with_side_information(60, 30, 3, 1)).dataset();
+    leak_check(subject.entry, &subject.quick, &data, 1).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The slice that is watched to stop in time is cut from the training part, and from nothing else.
 #[test]
 fn early_stopping_sees_nothing_of_the_test_part() {
     let mut watched = Vec::new();
-    for (name, mut quick) in tested() {
-        if entry(name).keys().iter().any(|key| key.key == "validation_fraction") {
-            quick.insert("validation_fraction".to_owned(), json!(0.25));
-            quick.insert("patience".to_owned(), json!(1));
-            leak(name, Value::Object(quick));
-            watched.push(name);
+    for mut subject in tested() {
+        if subject.entry.keys().iter().any(|key| key.key == "validation_fraction") {
+            subject.quick.insert("validation_fraction".to_owned(), json!(0.25));
+            subject.quick.insert("patience".to_owned(), json!(1));
+            leak(&subject);
+            watched.push(subject.entry.name);
         }
     }
     assert!(watched.contains(&"lfg") && watched.contains(&"bias-svd"), "{watched:?}");
@@ -107,6 +118,6 @@ fn early_stopping_sees_nothing_of_the_test_part() {
 #[test]
 fn no_model_goes_untested() {
     let registered: BTreeSet<&str> = registry().iter().map(|entry| entry.name).collect();
-    let tested: BTreeSet<&str> = tested().iter().map(|(name, _)| *name).collect();
+    let tested: BTreeSet<&str> = tested().iter().map(|subject| subject.entry.name).collect();
     assert_eq!(registered, tested);
 }

@@ -6,7 +6,7 @@ use foldin_core::{
 };
 
 use super::{Case, Level, Outcome, SEED, close, ensure, everything, finite, predict_all, refusal, score_all};
-use crate::planted::ODD_SCALE;
+use crate::planted::{self, ODD_SCALE};
 
 pub(super) fn says_who_it_is(case: &Case<'_>) -> Outcome {
     let (entry, model) = (case.subject.entry, case.quick()?);
@@ -168,9 +168,12 @@ fn fit_or_decline(
     n_users: usize,
     n_items: usize,
 ) -> Outcome {
-    let csr = Csr::from_triples(n_users, n_items, cells).map_err(|error| error.to_string())?;
+    let scale = case.subject.scale();
+    let cells: Vec<(u32, u32, f32)> =
+        cells.iter().map(|&(user, item, value)| (user, item, scale.round(value))).collect();
+    let csr = Csr::from_triples(n_users, n_items, &cells).map_err(|error| error.to_string())?;
     let interactions =
-        Interactions::new(csr, None, Feedback::Explicit(ODD_SCALE)).map_err(|error| error.to_string())?;
+        Interactions::new(csr, None, Feedback::Explicit(scale)).map_err(|error| error.to_string())?;
     let (user_features, item_features) = (Features::none(n_users), Features::none(n_items));
     let data = TrainingData {
         interactions: &interactions,
@@ -207,12 +210,14 @@ pub(super) fn tiny_data(case: &Case<'_>) -> Outcome {
 
 /// Nothing varies: a mean, a standard deviation or a singular value of nothing must not divide anything.
 pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
+    let scale = case.subject.scale();
+    let equal = scale.round(3.0);
     let cells: Vec<(u32, u32, f32)> =
-        case.side.interactions.by_user().triples().map(|(user, item, _)| (user, item, 3.0)).collect();
+        case.side.interactions.by_user().triples().map(|(user, item, _)| (user, item, equal)).collect();
     let csr = Csr::from_triples(case.side.interactions.n_users(), case.side.interactions.n_items(), &cells)
         .map_err(|error| error.to_string())?;
     let interactions =
-        Interactions::new(csr, None, Feedback::Explicit(ODD_SCALE)).map_err(|error| error.to_string())?;
+        Interactions::new(csr, None, Feedback::Explicit(scale)).map_err(|error| error.to_string())?;
     let data = TrainingData { interactions: &interactions, ..case.side.training_data() };
     let all = predict_all(case.fit(&data, SEED)?.as_ref(), &data.users())?;
     finite("predictions", &all)?;
@@ -223,8 +228,8 @@ pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
     let (n_users, n_items) = (interactions.n_users(), interactions.n_items());
     for user in 0..n_users - 1 {
         let row = &all[user * n_items..(user + 1) * n_items - 1];
-        if let Some(value) = row.iter().find(|&&value| (value - 3.0).abs() > slack) {
-            return Err(format!("predicted {value} for user {user} where every rating is 3"));
+        if let Some(value) = row.iter().find(|&&value| (value - equal).abs() > slack) {
+            return Err(format!("predicted {value} for user {user} where every rating is {equal}"));
         }
     }
     Ok(())
@@ -258,4 +263,21 @@ pub(super) fn feedback(case: &Case<'_>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A model that has rounded data here must refuse those that are not, saying why and naming what to do.
+pub(super) fn continuous_scale(case: &Case<'_>) -> Outcome {
+    let data = planted::with_side_information(90, 36, 3, SEED);
+    let (entry, quick) = (case.subject.entry, &case.subject.quick);
+    match (case.subject.step, entry.fit(quick, &data.training_data(), &FitContext::new(SEED))) {
+        (None, Ok(_)) => Ok(()),
+        (None, Err(error)) => Err(format!("the fit on a continuous scale failed: {error}")),
+        (Some(_), Err(FitError::Scale { model, .. })) => {
+            ensure(model == entry.name, || format!("{} is refused in the name of {model}", entry.name))
+        }
+        (Some(_), Err(error)) => Err(format!("expected Scale, got: {error}")),
+        (Some(step), Ok(_)) => {
+            Err(format!("it is tested on a scale of steps of {step}, but takes a continuous one"))
+        }
+    }
 }

@@ -179,7 +179,7 @@ pub(super) fn nothing_per_user(case: &Case<'_>) -> Outcome {
 
 fn nothing_grows_with_users(case: &Case<'_>) -> Outcome {
     // The same items, and twice the users.
-    let twice = planted::with_side_information(180, 36, 3, SEED);
+    let twice = case.subject.data(planted::with_side_information(180, 36, 3, SEED));
     let (small_shapes, small_text) = sizes(&case.quick()?.to_parts());
     let large = case.fit(&twice.training_data(), SEED)?;
     let (large_shapes, large_text) = sizes(&large.to_parts());

@@ -25,12 +25,21 @@ fn subject(fault: Fault) -> Subject<'static> {
         .into_iter()
         .collect()
     };
-    Subject { entry: &ENTRY, quick: with(4, 3), learning: with(15, 3), level: Level::Personal }
+    Subject { entry: &ENTRY, quick: with(4, 3), learning: with(15, 3), level: Level::Personal, step: None }
 }
 
 #[test]
 fn a_sound_model_passes() {
     conformance(&subject(Fault::None));
+}
+
+/// A model of rating levels is asked the same questions on rounded ratings, and must refuse those that are not rounded.
+#[test]
+fn a_sound_model_of_levels_passes() {
+    let levels = |fault| Subject { step: Some(4.0), ..subject(fault) };
+    conformance(&levels(Fault::RefusesContinuousScales));
+    let check = "a_continuous_scale_is_taken_or_refused";
+    assert_eq!(failures(&levels(Fault::None), &[check]).len(), 1, "it takes what it should refuse");
 }
 
 /// A fault for each check.
@@ -55,6 +64,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::PanicsOnTinyData, "tiny_data"),
     (Fault::DividesBySpread, "equal_ratings"),
     (Fault::AcceptsImplicit, "feedback_is_taken_as_declared"),
+    (Fault::RefusesContinuousScales, "a_continuous_scale_is_taken_or_refused"),
     (Fault::Unrepeatable, "the_seed_decides"),
     (Fault::CountsThreads, "threads_do_not_matter"),
     (Fault::LooksAtTheBatch, "batches_do_not_matter"),
@@ -90,8 +100,13 @@ fn bad_settings() -> [(ModelEntry, &'static str); 3] {
 #[test]
 fn bad_settings_are_found() {
     for (entry, check) in &bad_settings() {
-        let subject =
-            Subject { entry, quick: Settings::new(), learning: Settings::new(), level: Level::Personal };
+        let subject = Subject {
+            entry,
+            quick: Settings::new(),
+            learning: Settings::new(),
+            level: Level::Personal,
+            step: None,
+        };
         assert_eq!(failures(&subject, &[check]).len(), 1, "{check}");
     }
 }

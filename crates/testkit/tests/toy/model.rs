@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
     Capabilities, Epoch, Factors, Feedback, FitContext, FitError, Generator, Interactions, ItemFactors,
-    ItemId, LoadError, ModelConfig, ModelFamily, ModelParts, Recommender, ScoreError, Tensor, TrainState,
-    TrainingData, UserView,
+    ItemId, LoadError, ModelConfig, ModelFamily, ModelParts, Recommender, ScaleProblem, ScoreError, Tensor,
+    TrainState, TrainingData, UserView,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,7 @@ pub(crate) enum Fault {
     PanicsOnTinyData,
     DividesBySpread,
     AcceptsImplicit,
+    RefusesContinuousScales,
     Unrepeatable,
     CountsThreads,
     LooksAtTheBatch,
@@ -142,6 +143,12 @@ impl ModelFamily for Toy {
         let (fault, ratings) = (config.fault, data.interactions);
         if ratings.feedback().scale().is_none() && fault != Fault::AcceptsImplicit {
             return Err(FitError::WrongFeedback { model: "toy", expected: "explicit", got: "implicit" });
+        }
+        if fault == Fault::RefusesContinuousScales
+            && let Some(scale) = ratings.feedback().scale().filter(|scale| scale.step.is_none())
+        {
+            let problem = ScaleProblem::Continuous { scale };
+            return Err(FitError::Scale { model: "toy", most_levels: 100, problem });
         }
         if fault == Fault::PanicsOnTinyData {
             assert!(ratings.n_users() >= rayon::current_num_threads(), "a chunk of no users");
