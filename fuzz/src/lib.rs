@@ -138,7 +138,7 @@ macro_rules! golden {
 }
 
 /// A small sound folder of every model.
-pub const SOUND_MODELS: [[&[u8]; 4]; 9] = golden!(
+pub const SOUND_MODELS: [[&[u8]; 4]; 11] = golden!(
     "global-mean",
     "item-mean",
     "bias",
@@ -147,7 +147,9 @@ pub const SOUND_MODELS: [[&[u8]; 4]; 9] = golden!(
     "bias-svd",
     "lfg",
     "lfg-plus",
-    "lfg-bayes"
+    "lfg-bayes",
+    "u-rbm",
+    "i-rbm"
 );
 
 /// The manifest with the checksum that a file of this content has.
