@@ -304,8 +304,15 @@ mod tests {
             }
         }
         let stars = scale(1.0, 5.0, Some(1.0));
-        assert_eq!([-7.0, 2.4, 1e6].map(|value| stars.round(value)), [1.0, 2.0, 5.0]);
-        assert_eq!(scale(1.0, 5.0, None).round(2.4), 2.4);
+        for (value, scale, rounded) in [
+            (-7.0, stars, 1.0f32),
+            (2.4, stars, 2.0),
+            (1e6, stars, 5.0),
+            (2.4, scale(1.0, 5.0, None), 2.4),
+            (7.0, scale(1.0, 5.0, None), 5.0),
+        ] {
+            assert_eq!(scale.round(value).to_bits(), rounded.to_bits(), "{value} on {scale:?}");
+        }
     }
 
     #[test]
