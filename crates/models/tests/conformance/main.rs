@@ -77,11 +77,17 @@ models! {
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };
     u_rbm: "u-rbm", Personal, step 2.5,
-        quick { "hidden_units": 9, "epochs": 3, "batch_size": 16, "conditional": true },
-        learning { "hidden_units": 20, "epochs": 60, "batch_size": 16, "learning_rate": 0.02 };
+        quick { "hidden_units": 9, "epochs": 3, "batch_size": 16, "chain": "sampled" },
+        learning {
+            "hidden_units": 20, "epochs": 60, "batch_size": 16, "learning_rate": 0.02, "learning_rate_decay": 0.97,
+            "weight_decay": 0.01,
+        };
     i_rbm: "i-rbm", Personal, step 2.5,
-        quick { "hidden_units": 9, "epochs": 3, "batch_size": 8 },
-        learning { "hidden_units": 20, "epochs": 60, "batch_size": 8, "learning_rate": 0.02 };
+        quick { "hidden_units": 9, "epochs": 3, "batch_size": 8, "conditional": false, "prediction": "exact", "last_steps": 2 },
+        learning {
+            "hidden_units": 20, "epochs": 60, "batch_size": 8, "learning_rate": 0.02, "learning_rate_decay": 0.97,
+            "weight_decay": 0.01,
+        };
 }
 
 fn entry(name: &str) -> &'static ModelEntry {
