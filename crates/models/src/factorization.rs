@@ -116,13 +116,13 @@ impl Form {
 
 /// A unit of ratings that makes scales alike, and the point that counts as nought.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Unit {
-    length: f32,
-    origin: f32,
+pub(crate) struct Unit {
+    pub(crate) length: f32,
+    pub(crate) origin: f32,
 }
 
 impl Unit {
-    fn of(ratings: &Interactions, centred: bool) -> Self {
+    pub(crate) fn of(ratings: &Interactions, centred: bool) -> Self {
         let scale = ratings.feedback().scale();
         let length = scale.map_or(1.0, |scale| (scale.max - scale.min) / 4.0);
         let length = if length > 0.0 && length.is_finite() { length } else { 1.0 };

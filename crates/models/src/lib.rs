@@ -14,6 +14,7 @@
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`autorec`] | `i-autorec`, `u-autorec` |
+//! | [`llorma`] | `llorma`: local low-rank models around anchors |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
 //! | [`mod@rbm`] | `u-rbm`, `i-rbm` |
@@ -62,6 +63,7 @@ pub mod item_mean;
 pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;
+pub mod llorma;
 pub mod per_user;
 pub mod rbm;
 pub mod registry;

@@ -92,6 +92,12 @@ impl LinearFactors {
         Self { fold_in: Some(fold_in), users, ..self }
     }
 
+    /// Forgets the factors of the training users, who are then folded in like everybody else.
+    #[must_use]
+    pub fn without_users(self) -> Self {
+        Self { users: None, ..self }
+    }
+
     /// Adds a remark for [`Recommender::notes`].
     #[must_use]
     pub fn with_note(mut self, note: String) -> Self {

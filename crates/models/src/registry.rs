@@ -14,6 +14,7 @@ use crate::item_mean::ItemMean;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
 use crate::rbm::{ItemRbm, UserRbm};
+use crate::llorma::Llorma;
 use crate::svd::Svd;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
@@ -34,6 +35,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<BiasSvd>(),
             ModelEntry::of::<IAutoRec>(),
             ModelEntry::of::<UAutoRec>(),
+            ModelEntry::of::<Llorma>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),

@@ -33,6 +33,7 @@ fn dataset() -> Dataset {
 fn settings(name: &str) -> Settings {
     let serde_json::Value::Object(settings) = (match name {
         "lfg" | "lfg-plus" => serde_json::json!({"widths": [8, 4], "factors": 3, "epochs": 3}),
+        "llorma" => serde_json::json!({"anchors": 5, "factors": 2, "global_factors": 3}),
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),
         _ => serde_json::json!({}),
@@ -176,6 +177,7 @@ fn a_forged_catalogue_is_refused() {
 
 /// Models with a golden folder: all of them.
 const GOLDEN: [&str; 11] = [
+const GOLDEN: [&str; 10] = [
     "global-mean",
     "item-mean",
     "bias",
@@ -187,6 +189,10 @@ const GOLDEN: [&str; 11] = [
     "lfg-bayes",
     "u-rbm",
     "i-rbm",
+    "llorma",
+    "lfg",
+    "lfg-plus",
+    "lfg-bayes",
 ];
 
 #[test]

@@ -303,6 +303,6 @@ fn cut<'a>(mut rows: &'a mut [f32], starts: &[usize], width: usize) -> Vec<&'a m
 }
 
 /// The data's fingerprint as a number, to refuse a checkpoint of other data; 52 of its bits fit.
-fn fingerprint(ratings: &Interactions) -> f64 {
+pub(crate) fn fingerprint(ratings: &Interactions) -> f64 {
     u64::from_str_radix(&ratings.fingerprint(), 16).map_or(0.0, |bits| (bits >> 12) as f64)
 }

@@ -64,6 +64,9 @@ models! {
     u_autorec: "u-autorec", Personal,
         quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "mpelu", "optimiser": "adam", "batch_size": 16, "dropout": 0.2 },
         learning { "hidden": [20], "epochs": 150, "regularization": 5.0, "centred": true };
+    llorma: "llorma", Personal,
+        quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },
+        learning { "anchors": 10, "factors": 4, "regularization": 0.5, "global_factors": 4 };
     lfg: "lfg", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
         learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };
