@@ -6,8 +6,8 @@
 //! `d = (2/π) arccos(cos)` in `[0, 2]`. With the Epanechnikov kernel `K_h(d) = max(0, 1 − (d/h)²)` the model of anchor `t = (a_t, c_t)`
 //! minimises, over all ratings, with `s_ui = r_ui − μ − b_u − b_i` what damped biases ([`bias`](crate::bias)) leave, in quarters of the scale,
 //! `Σ K(a_t,u) K(c_t,i) (s_ui − p_u·q_i − β_u − β_i)² + Σ_u K(a_t,u) (λ |p_u|² + λ_b β_u²) + Σ_i K(c_t,i) (λ |q_i|² + λ_b β_i²)`
-//! (the paper's equation 6, with shrinkage), by solving for all users and all items in turn: each solve is a ridge regression in which the own
-//! weight cancels. A prediction is the weighted mean of those anchors that cover the pair (equation 8) and of the global model:
+//! (the paper's parallel form, with shrinkage), by solving for all users and all items in turn: each solve is a ridge regression in which
+//! the own weight cancels. A prediction is the weighted mean of those anchors that cover the pair, as in the paper, and of the global model:
 //! `r̂_ui = (w₀ ĝ_ui + Σ_t K(a_t,u) K(c_t,i) r̂ᵗ_ui) / (w₀ + Σ_t K(a_t,u) K(c_t,i))`.
 //!
 //! Departures, each chosen on a slice of the training part of MovieLens:
@@ -16,7 +16,7 @@
 //! * the global model is a part of every mean, with weight `w₀`, and alone where no anchor reaches. The authors' toolkit has
 //!   `w₀ = 0` and the middle of the scale there: `global_weight = 0`, `fallback = "middle"`;
 //! * directions come from factors beside biases, which point everywhere; those of a factorisation of raw ratings share a large part, so that
-//!   all distances are small. The authors' bandwidth of 0.8 belongs to the latter;
+//!   all distances are small, and the authors' bandwidth of 0.8 goes further there;
 //! * nothing is chosen on the test part; the toolkit keeps the best of all numbers of anchors by the test RMSE.
 //!
 //! Anyone, known or new, is served alike: biases and global factors are folded in from the history, which gives the distance to
