@@ -201,6 +201,13 @@ impl Csr {
         Self { n_cols: self.n_rows(), offsets, columns, values }
     }
 
+    /// The same entries with the value that `value` makes of each row, column and value.
+    #[must_use]
+    pub fn map(&self, mut value: impl FnMut(u32, u32, f32) -> f32) -> Self {
+        let values = self.triples().map(|(row, column, old)| value(row, column, old)).collect();
+        Self { n_cols: self.n_cols, offsets: self.offsets.clone(), columns: self.columns.clone(), values }
+    }
+
     /// The entries for which `keep` is true, by position; the shape stays.
     ///
     /// # Panics
@@ -279,6 +286,13 @@ mod tests {
             Csr::from_triples(2, 2, &[(1, 1, 1.0), (1, 1, 2.0)]),
             Err(DataError::Duplicate { row: 1, column: 1 })
         );
+    }
+
+    #[test]
+    fn mapping_keeps_the_structure() {
+        let csr = Csr::from_triples(2, 3, &[(0, 2, 1.0), (1, 0, 2.0)]).unwrap();
+        let mapped = csr.map(|row, column, value| value + row as f32 * 10.0 + column as f32);
+        assert_eq!(mapped.triples().collect::<Vec<_>>(), [(0, 2, 3.0), (1, 0, 12.0)]);
     }
 
     #[test]

@@ -138,6 +138,16 @@ pub enum FitError {
         /// What there is.
         have: String,
     },
+    /// More than the model can hold.
+    #[error("{model} can hold {most}, but the training data have {have}")]
+    TooMuchData {
+        /// The model.
+        model: &'static str,
+        /// What it can hold.
+        most: &'static str,
+        /// What there is.
+        have: String,
+    },
     /// Explicit ratings asked of implicit data, or the other way round.
     #[error("{model} learns from {expected} feedback, but the data are {got}")]
     WrongFeedback {

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`mod@registry`] | [`find`]: every model by name |
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
+//! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
 //! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
@@ -60,6 +61,7 @@ pub mod global_mean;
 pub mod holdout;
 pub mod item_design;
 pub mod item_mean;
+pub mod knn;
 pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;

@@ -11,6 +11,8 @@ use crate::bias_svd::BiasSvd;
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::item_mean::ItemMean;
+use crate::knn::item::ItemKnn;
+use crate::knn::user::UserKnn;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
 use crate::rbm::{ItemRbm, UserRbm};
@@ -30,6 +32,8 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<GlobalMean>(),
             ModelEntry::of::<ItemMean>(),
             ModelEntry::of::<Bias>(),
+            ModelEntry::of::<ItemKnn>(),
+            ModelEntry::of::<UserKnn>(),
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),
             ModelEntry::of::<BiasSvd>(),

@@ -57,6 +57,7 @@ pub mod retrieval;
 pub mod ridge;
 pub mod rprop;
 pub mod simd;
+pub mod similarity;
 pub mod sparse_layer;
 pub mod svd;
 pub mod table;

@@ -49,6 +49,12 @@ models! {
     global_mean: "global-mean", Mean, quick {}, learning {};
     item_mean: "item-mean", Items, quick {}, learning {};
     bias: "bias", Items, quick {}, learning {};
+    item_knn: "item-knn", Personal,
+        quick { "neighbours": 3, "kept": 4, "shrinkage": 5.0 },
+        learning { "shrinkage": 5.0 };
+    user_knn: "user-knn", Personal,
+        quick { "neighbours": 3, "kept": 9, "shrinkage": 5.0 },
+        learning { "shrinkage": 5.0 };
     svd: "svd", Personal,
         quick { "factors": 4, "epochs": 10, "learning_rate": 0.1 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };

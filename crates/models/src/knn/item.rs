@@ -1,0 +1,149 @@
+//! `item-knn`: the ratings that a user gave to similar items.
+//!
+//! `r̂_ui = b_ui + Σ_{j ∈ S} s_ij (r_uj − b_uj) / (δ + Σ_{j ∈ S} s_ij)`, `S` the at most `k` items most similar to `i` among those that the user rated
+//! (Koren 2010, equation 3; similarities of Sarwar et al. 2001 and Koren 2008, equation 4). We depart in keeping no more than
+//! `kept` neighbours of each item, in leaving out those whose similarity is not positive, and in the damping δ.
+//!
+//! Fit: `Σ_u n_u²` steps and `kept` neighbours an item ([`foldin_nn::similarity`]). Nothing is kept of users; a user's residuals
+//! are computed from the history, so new users and training users take the same path. A user costs O(items · kept) at most.
+//! Deterministic without a seed.
+
+use foldin_core::{
+    Capabilities, Feedback, FitContext, FitError, ItemId, LoadError, ModelFamily, ModelParts, Recommender,
+    ScoreError, TrainingData, UserView,
+};
+use foldin_nn::similarity::{Neighbours, Similarity};
+
+use super::{KnnConfig, Voices, Weighing, by_user, check_size, left_over, lists};
+use crate::bias::Baseline;
+use crate::linear::{BASELINE, explicit_ratings};
+use crate::per_user::{self, PerUser};
+
+/// The family of `item-knn`.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemKnn;
+
+/// A fitted `item-knn`.
+#[derive(Clone, Debug)]
+pub struct ItemKnnModel {
+    baseline: Baseline,
+    neighbours: Neighbours,
+    weighing: Weighing,
+    feedback: Feedback,
+}
+
+impl ModelFamily for ItemKnn {
+    const NAME: &'static str = "item-knn";
+    const SUMMARY: &'static str = "the user's ratings of similar items";
+    type Config = KnnConfig;
+    type Model = ItemKnnModel;
+
+    fn capabilities() -> Capabilities {
+        BASELINE
+    }
+
+    fn fit(
+        config: &KnnConfig,
+        data: &TrainingData<'_>,
+        ctx: &FitContext<'_>,
+    ) -> Result<ItemKnnModel, FitError> {
+        let ratings = explicit_ratings(Self::NAME, data)?;
+        check_size(Self::NAME, ratings)?;
+        ctx.progress.stage("biases");
+        let baseline = config.baseline(ratings);
+        ctx.progress.stage("similarities");
+        let values =
+            by_user(ratings.by_user(), |items, values| config.similarity.values(&baseline, items, values));
+        let rows = values.transpose();
+        let neighbours = Similarity::new(&rows, config.rules()).all_pairs(&rows);
+        Ok(ItemKnnModel { baseline, neighbours, weighing: config.weighing(), feedback: ratings.feedback() })
+    }
+
+    fn load(mut parts: ModelParts) -> Result<ItemKnnModel, LoadError> {
+        let baseline = Baseline::from_parts(&mut parts)?;
+        let lists = lists::from_parts("neighbour", Some(baseline.items.len()), &mut parts)?;
+        let neighbours = Neighbours::new(lists.offsets, lists.numbers, lists.values)
+            .map_err(|_| LoadError::Meta { key: "neighbour_numbers".to_owned() })?;
+        let (weighing, feedback) = (parts.get("weighing")?, parts.get("feedback")?);
+        Ok(ItemKnnModel { baseline, neighbours, weighing, feedback })
+    }
+}
+
+/// What is made of a user.
+#[derive(Debug)]
+pub struct Rated {
+    /// `μ + b_u`.
+    base: f32,
+    /// What the biases leave over of the rating of each item; NaN without one.
+    left_over: Vec<f32>,
+}
+
+impl PerUser for ItemKnnModel {
+    type State = Rated;
+
+    fn catalogue(&self) -> usize {
+        self.baseline.items.len()
+    }
+
+    fn feedback(&self) -> &Feedback {
+        &self.feedback
+    }
+
+    fn state(&self, user: &UserView<'_>) -> Result<Rated, ScoreError> {
+        let base = self.baseline.of_user(user.items, user.values);
+        let mut rest = vec![f32::NAN; self.catalogue()];
+        for (&item, left) in user.items.iter().zip(left_over(&self.baseline, user.items, user.values)) {
+            rest[item as usize] = left;
+        }
+        Ok(Rated { base, left_over: rest })
+    }
+
+    fn value(&self, state: &Rated, item: usize) -> f32 {
+        let (near, similarities) = self.neighbours.of(item);
+        let mut voices = Voices::default();
+        for (&other, &similarity) in near.iter().zip(similarities) {
+            let says = state.left_over[other as usize];
+            if !says.is_nan() && !voices.hear(&self.weighing, self.weighing.weight(similarity), says) {
+                break;
+            }
+        }
+        state.base + self.baseline.items[item] + voices.mean(&self.weighing)
+    }
+}
+
+impl Recommender for ItemKnnModel {
+    fn name(&self) -> &'static str {
+        ItemKnn::NAME
+    }
+
+    fn n_items(&self) -> usize {
+        self.catalogue()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        ItemKnn::capabilities()
+    }
+
+    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
+        per_user::score(self, users, out)
+    }
+
+    fn predict(
+        &self,
+        users: &[UserView<'_>],
+        pairs: &[(u32, ItemId)],
+        out: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        per_user::predict(self, users, pairs, out)
+    }
+
+    fn to_parts(&self) -> ModelParts {
+        let mut parts = ModelParts::default();
+        self.baseline.to_parts(&mut parts);
+        let near = &self.neighbours;
+        lists::to_parts("neighbour", near.offsets(), near.rows(), near.similarities(), &mut parts);
+        parts.set("weighing", self.weighing);
+        parts.set("feedback", self.feedback);
+        parts
+    }
+}

@@ -1,0 +1,207 @@
+//! What `item-knn` and `user-knn` share: settings, what similarities are taken of, and the weighted mean.
+//!
+//! Both estimate `r̂_ui = b_ui + Σ_{n ∈ S} s_n e_n / (δ + Σ_{n ∈ S} s_n)` with `b_ui = μ + b_u + b_i` ([`crate::bias`]), where `S` are the
+//! at most `k` most similar neighbours that say something about the pair, `s_n > 0` is how similar each is and `e_n` what the
+//! biases leave over of the rating it contributes (Koren 2010, "Factor in the neighbors", equation 3; the damping δ is ours: a
+//! neighbour that says "as the biases have it").
+
+pub mod item;
+mod lists;
+pub mod user;
+
+use foldin_core::{Csr, FitError, Interactions, ModelConfig};
+use foldin_nn::similarity::{Measure, Rules};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bias::{Baseline, BiasConfig};
+
+/// What makes two items, or two users, alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SimilarityOf {
+    /// Cosine of the ratings as they are, what is not rated as 0. Depends on where the scale has its 0.
+    Cosine,
+    /// Pearson's correlation of the ratings that both have in common.
+    Pearson,
+    /// Cosine of the ratings less the mean of the user who gave them, over those in common (Sarwar et al. 2001).
+    AdjustedCosine,
+    /// Cosine of what the biases of user and item leave over of the ratings, over those in common (Koren 2010).
+    PearsonBaseline,
+}
+
+/// Settings of `item-knn` and `user-knn`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnnConfig {
+    /// Neighbours that a prediction is made of, at most: the most similar of those kept that bear on it.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub neighbours: usize,
+    /// Neighbours kept of each item, or looked at for each user, the most similar ones; those beyond are as if they were not alike.
+    /// No less than `neighbours`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub kept: usize,
+    /// What makes two items, or two users, alike.
+    pub similarity: SimilarityOf,
+    /// λ: a similarity of `n` common ratings is multiplied by `n / (n + λ)`, as few may agree by chance (Koren 2008, equation 4).
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub shrinkage: f32,
+    /// Common ratings that two items, or two users, must have to be neighbours at all.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_overlap: usize,
+    /// Similarities are raised to this power before they weigh; above 1 the nearest count for more.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub exponent: f32,
+    /// δ: weight of an imagined neighbour that says what the biases say. With few or faint neighbours a prediction stays near these.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub damping: f32,
+    /// Ridge on each user's bias.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub user_damping: f32,
+    /// Ridge on each item's bias.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub item_damping: f32,
+}
+
+impl Default for KnnConfig {
+    fn default() -> Self {
+        let BiasConfig { user_damping, item_damping, .. } = BiasConfig::default();
+        Self {
+            neighbours: 30,
+            kept: 300,
+            similarity: SimilarityOf::PearsonBaseline,
+            shrinkage: 100.0,
+            min_overlap: 2,
+            exponent: 1.0,
+            damping: 0.1,
+            user_damping,
+            item_damping,
+        }
+    }
+}
+
+impl ModelConfig for KnnConfig {
+    fn check(&self) -> Result<(), String> {
+        if self.kept < self.neighbours {
+            return Err(format!(
+                "`kept` is {}, but must be no less than `neighbours`, {}",
+                self.kept, self.neighbours
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl KnnConfig {
+    fn baseline(&self, ratings: &Interactions) -> Baseline {
+        let config = BiasConfig {
+            user_damping: self.user_damping,
+            item_damping: self.item_damping,
+            ..BiasConfig::default()
+        };
+        Baseline::fit(&config, ratings).0
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            measure: self.similarity.measure(),
+            shrinkage: self.shrinkage,
+            min_overlap: self.min_overlap,
+            keep: self.kept,
+        }
+    }
+
+    fn weighing(&self) -> Weighing {
+        Weighing { neighbours: self.neighbours, exponent: self.exponent, damping: self.damping }
+    }
+}
+
+impl SimilarityOf {
+    fn measure(self) -> Measure {
+        match self {
+            Self::Cosine => Measure::Cosine,
+            Self::Pearson => Measure::Correlation,
+            Self::AdjustedCosine | Self::PearsonBaseline => Measure::CommonCosine,
+        }
+    }
+
+    /// What one user's ratings are to the similarity.
+    fn values(self, baseline: &Baseline, items: &[u32], values: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Cosine | Self::Pearson => values.to_vec(),
+            Self::AdjustedCosine => {
+                let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
+                let mean = sum / values.len().max(1) as f64;
+                values.iter().map(|&value| (f64::from(value) - mean) as f32).collect()
+            }
+            Self::PearsonBaseline => left_over(baseline, items, values),
+        }
+    }
+}
+
+/// What the biases leave over of one user's ratings.
+fn left_over(baseline: &Baseline, items: &[u32], values: &[f32]) -> Vec<f32> {
+    let base = baseline.of_user(items, values);
+    items.iter().zip(values).map(|(&item, &value)| value - base - baseline.items[item as usize]).collect()
+}
+
+/// Every user's ratings, as `of` has them.
+fn by_user(histories: &Csr, of: impl Fn(&[u32], &[f32]) -> Vec<f32>) -> Csr {
+    let mut values = Vec::with_capacity(histories.n_entries());
+    for user in 0..histories.n_rows() {
+        let (items, ratings) = histories.row(user);
+        values.extend(of(items, ratings));
+    }
+    let mut next = values.into_iter();
+    histories.map(|_, _, old| next.next().unwrap_or(old))
+}
+
+/// How neighbours are weighed into one number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Weighing {
+    neighbours: usize,
+    exponent: f32,
+    damping: f32,
+}
+
+impl Weighing {
+    fn weight(&self, similarity: f32) -> f32 {
+        if self.exponent == 1.0 { similarity } else { similarity.powf(self.exponent) }
+    }
+}
+
+/// The sum of what neighbours say, the nearest first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voices {
+    heard: usize,
+    sum: f64,
+    weight: f64,
+}
+
+impl Voices {
+    /// Hears one more, unless there were enough; false if so.
+    fn hear(&mut self, weighing: &Weighing, weight: f32, says: f32) -> bool {
+        if self.heard == weighing.neighbours {
+            return false;
+        }
+        self.heard += 1;
+        self.sum += f64::from(weight) * f64::from(says);
+        self.weight += f64::from(weight);
+        true
+    }
+
+    fn mean(&self, weighing: &Weighing) -> f32 {
+        let weight = self.weight + f64::from(weighing.damping);
+        if weight > 0.0 { (self.sum / weight) as f32 } else { 0.0 }
+    }
+}
+
+/// Refuses data whose numbers of users or items could not be written down again: tensors hold `f32`, which are whole up to
+/// [`lists::MOST`].
+fn check_size(model: &'static str, ratings: &Interactions) -> Result<(), FitError> {
+    let n = ratings.n_users().max(ratings.n_items());
+    if n > lists::MOST {
+        return Err(FitError::TooMuchData { model, most: "16,777,216 users or items", have: n.to_string() });
+    }
+    Ok(())
+}
