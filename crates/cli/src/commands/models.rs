@@ -67,10 +67,25 @@ fn list(json: bool) -> anyhow::Result<()> {
             .collect();
         return print_json(&list);
     }
-    let mut out = table(["model", "new users", "factors", "uncertainty", "side information", "what it is"]);
+    let mut out = table([
+        "model",
+        "new users",
+        "factors",
+        "uncertainty",
+        "side information",
+        "keeps histories",
+        "what it is",
+    ]);
     for entry in registry() {
-        let Capabilities { new_users, generator, uncertainty, user_features, item_features, .. } =
-            entry.capabilities;
+        let Capabilities {
+            new_users,
+            generator,
+            uncertainty,
+            user_features,
+            item_features,
+            keeps_histories,
+            ..
+        } = entry.capabilities;
         let yes = |can: bool| if can { "yes" } else { "–" };
         let side = match (user_features, item_features) {
             (true, true) => "users, items",
@@ -78,12 +93,21 @@ fn list(json: bool) -> anyhow::Result<()> {
             (false, true) => "items",
             (false, false) => "–",
         };
-        out.add_row([entry.name, yes(new_users), yes(generator), yes(uncertainty), side, entry.summary]);
+        out.add_row([
+            entry.name,
+            yes(new_users),
+            yes(generator),
+            yes(uncertainty),
+            side,
+            yes(keeps_histories),
+            entry.summary,
+        ]);
     }
     print(out)?;
     print(
         "\nnew users: serves somebody who was not in training, from their history, without retraining\n\
          factors: generates latent factors; a score is u·m + b_u + b_i + μ\n\
+         keeps histories: a saved model holds the ratings of its training users, without their names\n\
          `foldin models show MODEL` lists a model's settings",
     )
 }

@@ -112,6 +112,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         errors.map(|errors| format!(" (RMSE: {errors})")).unwrap_or_default(),
         args.out.display()
     ))?;
+    if model.capabilities().keeps_histories {
+        global.remark(format!(
+            "warning: {} holds the ratings of all {} training users, without their names: who gets the folder can read them",
+            args.out.display(),
+            dataset.interactions.n_users()
+        ));
+    }
     for note in model.notes() {
         global.remark(format!("note: {note}"));
     }

@@ -28,8 +28,18 @@ pub struct ItemKnn;
 pub struct ItemKnnModel {
     baseline: Baseline,
     neighbours: Neighbours,
+    /// What each neighbour weighs, as [`Neighbours::similarities`] stand.
+    weights: Vec<f32>,
     weighing: Weighing,
     feedback: Feedback,
+}
+
+impl ItemKnnModel {
+    fn new(baseline: Baseline, neighbours: Neighbours, weighing: Weighing, feedback: Feedback) -> Self {
+        let weights =
+            neighbours.similarities().iter().map(|&similarity| weighing.weight(similarity)).collect();
+        Self { baseline, neighbours, weights, weighing, feedback }
+    }
 }
 
 impl ModelFamily for ItemKnn {
@@ -56,7 +66,7 @@ impl ModelFamily for ItemKnn {
             by_user(ratings.by_user(), |items, values| config.similarity.values(&baseline, items, values));
         let rows = values.transpose();
         let neighbours = Similarity::new(&rows, config.rules()).all_pairs(&rows);
-        Ok(ItemKnnModel { baseline, neighbours, weighing: config.weighing(), feedback: ratings.feedback() })
+        Ok(ItemKnnModel::new(baseline, neighbours, config.weighing(), ratings.feedback()))
     }
 
     fn load(mut parts: ModelParts) -> Result<ItemKnnModel, LoadError> {
@@ -65,7 +75,7 @@ impl ModelFamily for ItemKnn {
         let neighbours = Neighbours::new(lists.offsets, lists.numbers, lists.values)
             .map_err(|_| LoadError::Meta { key: "neighbour_numbers".to_owned() })?;
         let (weighing, feedback) = (parts.get("weighing")?, parts.get("feedback")?);
-        Ok(ItemKnnModel { baseline, neighbours, weighing, feedback })
+        Ok(ItemKnnModel::new(baseline, neighbours, weighing, feedback))
     }
 }
 
@@ -99,11 +109,12 @@ impl PerUser for ItemKnnModel {
     }
 
     fn value(&self, state: &Rated, item: usize) -> f32 {
-        let (near, similarities) = self.neighbours.of(item);
+        let (near, _) = self.neighbours.of(item);
+        let weights = &self.weights[self.neighbours.offsets()[item]..];
         let mut voices = Voices::default();
-        for (&other, &similarity) in near.iter().zip(similarities) {
+        for (&other, &weight) in near.iter().zip(weights) {
             let says = state.left_over[other as usize];
-            if !says.is_nan() && !voices.hear(&self.weighing, self.weighing.weight(similarity), says) {
+            if !says.is_nan() && !voices.hear(&self.weighing, weight, says) {
                 break;
             }
         }

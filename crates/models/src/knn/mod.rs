@@ -63,17 +63,18 @@ pub struct KnnConfig {
     pub item_damping: f32,
 }
 
+/// The defaults of `item-knn`, chosen on parts of the training ratings of MovieLens 100K and 1M.
 impl Default for KnnConfig {
     fn default() -> Self {
         let BiasConfig { user_damping, item_damping, .. } = BiasConfig::default();
         Self {
-            neighbours: 30,
-            kept: 300,
+            neighbours: 40,
+            kept: 400,
             similarity: SimilarityOf::PearsonBaseline,
-            shrinkage: 100.0,
+            shrinkage: 200.0,
             min_overlap: 2,
-            exponent: 1.0,
-            damping: 0.1,
+            exponent: 2.0,
+            damping: 0.01,
             user_damping,
             item_damping,
         }
