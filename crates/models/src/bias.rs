@@ -68,7 +68,7 @@ impl ModelFamily for Bias {
         Ok(LinearFactors::new(FAMILY, items, ratings.feedback()).with_users(fold_in, Some(users)))
         let (Baseline { mean, items, .. }, users) = Baseline::fit(config, ratings);
         let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean };
-        let fold_in = FoldIn { lambda: vec![config.user_damping], prior: vec![0.0] };
+        let fold_in = FoldIn::new(vec![config.user_damping], vec![0.0]);
         let users = UserFactors { u: Vec::new(), bias: users };
         Ok(LinearFactors::new(FAMILY, items, ratings.feedback()).with_users(fold_in, Some(users)))
     }

@@ -3,8 +3,13 @@
 //! With `q_i = [m_i | 1]` for an item (the 1 only where the model has biases) and a prior mean `x₀`, the mean of the training users'
 //! factors, a user with ratings `r_i` gets
 //! `x = argmin Σ_i (r_i − μ − b_i − q_i·x)² + Σ_c λ_c (x_c − x₀_c)²`. Without ratings that is `x₀`. O(n·k² / 2 + k³ / 6) a user ([`foldin_nn::ridge`]); deterministic.
+//!
+//! A model may add to `λ_c` with each rating ([`FoldIn::per_rating`]), and to `x₀` by which items are rated ([`FoldIn::implied`]).
+
+use std::borrow::Cow;
 
 use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
+use foldin_nn::kernels::weighted_row_sums;
 use foldin_nn::ridge;
 use rayon::prelude::*;
 
@@ -39,7 +44,7 @@ impl Ridge {
             (f64::from(self.factors) / relative) as f32
         });
         let bias = (prior.len() > k).then_some(self.bias);
-        FoldIn { lambda: lambda.chain(bias).collect(), prior }
+        FoldIn::new(lambda.chain(bias).collect(), prior)
     }
 }
 
@@ -59,13 +64,49 @@ pub(crate) fn mean_row(side: &Side, k: usize, counts: impl Fn(usize) -> bool) ->
 /// What a fold-in needs beside the items' factors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldIn {
-    /// Shrinkage of each factor, and then of the bias if the model has one; all positive.
+    /// Shrinkage of each factor, and then of the bias if the model has one; all positive, or not negative where
+    /// [`FoldIn::per_rating`] adds to it.
     pub lambda: Vec<f32>,
     /// `x₀`: factors, and then the bias if the model has one, of a user of whom nothing is known.
     pub prior: Vec<f32>,
+    /// What each rating adds to the shrinkage, which makes `λ_c + n·λ'_c` of it for `n` ratings; empty if nothing.
+    pub per_rating: Vec<f32>,
+    /// `y`, `[n_items × k]`: what having rated an item says, whatever the rating; `x₀` becomes `x₀ + n^(−½) Σ_j y_j` over the `n` rated
+    /// items. Empty if it says nothing.
+    pub implied: Vec<f32>,
 }
 
+/// Where a model folder keeps the two parts that not every model has; the first names are those of flags that they are there.
+const OPTIONAL: [(&str, &str); 2] =
+    [("fold_in_has_per_rating", "fold_in_per_rating"), ("fold_in_has_implied", "fold_in_implied")];
+
 impl FoldIn {
+    /// Shrinks by `lambda` towards `prior`, whatever and however much is rated.
+    #[must_use]
+    pub fn new(lambda: Vec<f32>, prior: Vec<f32>) -> Self {
+        Self { lambda, prior, per_rating: Vec::new(), implied: Vec::new() }
+    }
+
+    /// The shrinkage for a number of ratings; with none as with one, so that there always is some.
+    fn lambda(&self, ratings: usize) -> Cow<'_, [f32]> {
+        if self.per_rating.is_empty() {
+            return Cow::Borrowed(&self.lambda);
+        }
+        let n = ratings.max(1) as f32;
+        self.lambda.iter().zip(&self.per_rating).map(|(lambda, each)| lambda + n * each).collect()
+    }
+
+    /// `x₀` of a user who rated these items, in a model of `k` factors.
+    fn prior(&self, rated: &[u32], k: usize) -> Cow<'_, [f32]> {
+        if self.implied.is_empty() || rated.is_empty() {
+            return Cow::Borrowed(&self.prior);
+        }
+        let mut out = self.prior.clone();
+        let weights = vec![1.0 / (rated.len() as f32).sqrt(); rated.len()];
+        weighted_row_sums(&[0, rated.len()], rated, &weights, &self.implied, k, &mut out[..k]);
+        Cow::Owned(out)
+    }
+
     /// Generates the factors of each user. Users run in parallel.
     ///
     /// # Errors
@@ -98,7 +139,7 @@ impl FoldIn {
         user.check(items.bias.len())?;
         let (k, columns) = (items.k, self.prior.len());
         let solved = ridge
-            .solve(user.items.len(), &self.lambda, &self.prior, |t, out| {
+            .solve(user.items.len(), &self.lambda(user.items.len()), &self.prior(user.items, k), |t, out| {
                 let item = user.items[t] as usize;
                 out[..k].copy_from_slice(items.row(item));
                 out[k..columns].fill(1.0);
@@ -116,13 +157,19 @@ impl FoldIn {
         for (name, data) in [("fold_in_lambda", &self.lambda), ("fold_in_prior", &self.prior)] {
             parts.tensors.insert(name.to_owned(), Tensor::new([data.len()], data.clone()));
         }
+        for ((flag, name), data) in OPTIONAL.into_iter().zip([&self.per_rating, &self.implied]) {
+            if !data.is_empty() {
+                parts.set(flag, true);
+                parts.tensors.insert(name.to_owned(), Tensor::new([data.len()], data.clone()));
+            }
+        }
     }
 
-    /// Takes back what [`FoldIn::to_parts`] added, for a model of `k` factors.
+    /// Takes back what [`FoldIn::to_parts`] added, for a model of `k` factors of `n_items` items.
     ///
     /// # Errors
     /// [`LoadError`] for missing or misshapen tensors, or a shrinkage that is not positive.
-    pub fn from_parts(parts: &mut ModelParts, k: usize) -> Result<Self, LoadError> {
+    pub fn from_parts(parts: &mut ModelParts, k: usize, n_items: usize) -> Result<Self, LoadError> {
         let prior = parts.take("fold_in_prior", &[None])?.data;
         if prior.len() != k && prior.len() != k + 1 {
             return Err(LoadError::TensorShape {
@@ -132,10 +179,18 @@ impl FoldIn {
             });
         }
         let lambda = parts.take("fold_in_lambda", &[Some(prior.len())])?.data;
-        if !lambda.iter().all(|&lambda| lambda > 0.0) {
+        let mut optional = |at: usize, len: usize| -> Result<Vec<f32>, LoadError> {
+            let (flag, name) = OPTIONAL[at];
+            let there = parts.meta.contains_key(flag) && parts.get(flag)?;
+            if there { Ok(parts.take(name, &[Some(len)])?.data) } else { Ok(Vec::new()) }
+        };
+        let (per_rating, implied) = (optional(0, prior.len())?, optional(1, n_items * k)?);
+        let fold_in = Self { lambda, prior, per_rating, implied };
+        let usable = |lambda: &f32| *lambda > 0.0;
+        if !(fold_in.lambda(1).iter().all(usable) && fold_in.lambda.iter().all(|&lambda| lambda >= 0.0)) {
             return Err(LoadError::Meta { key: "fold_in_lambda".to_owned() });
         }
-        Ok(Self { lambda, prior })
+        Ok(fold_in)
     }
 }
 
@@ -158,21 +213,38 @@ mod tests {
         let mut random = Random::new(2);
         let history: Vec<u32> = (0..n as u32).filter(|_| random.chance(0.6)).collect();
         let values: Vec<f32> = history.iter().map(|_| 1.0 + random.below(5) as f32).collect();
-        let fold_in = FoldIn {
-            lambda: (0..=k).map(|at| 0.5 + at as f32 * 0.1).collect(),
-            prior: (0..=k).map(|_| random.normal() as f32 * 0.2).collect(),
+        let plain = FoldIn::new(
+            (0..=k).map(|at| 0.5 + at as f32 * 0.1).collect(),
+            (0..=k).map(|_| random.normal() as f32 * 0.2).collect(),
+        );
+        slopes_are_nought(&items, &history, &values, &plain);
+        let per_rating = (0..=k).map(|at| 0.02 + at as f32 * 0.01).collect();
+        slopes_are_nought(&items, &history, &values, &FoldIn { per_rating, ..plain.clone() });
+        let implied = (0..n * k).map(|_| random.normal() as f32 * 0.2).collect();
+        slopes_are_nought(&items, &history, &values, &FoldIn { implied, ..plain });
+    }
+
+    fn slopes_are_nought(items: &ItemFactors, history: &[u32], values: &[f32], fold_in: &FoldIn) {
+        let k = items.k;
+        let factors = fold_in.generate(items, &[UserView::new(history, values)]).unwrap();
+        let n = history.len() as f64;
+        let each = |at: usize| fold_in.per_rating.get(at).map_or(0.0, |&each| f64::from(each) * n);
+        let lambda: Vec<f64> = (0..=k).map(|at| f64::from(fold_in.lambda[at]) + each(at)).collect();
+        let said = |at: usize| -> f64 {
+            let rows = history.iter().filter(|_| at < k && !fold_in.implied.is_empty());
+            rows.map(|&item| f64::from(fold_in.implied[item as usize * k + at])).sum::<f64>() / n.sqrt()
         };
-        let factors = fold_in.generate(&items, &[UserView::new(&history, &values)]).unwrap();
+        let prior: Vec<f64> = (0..=k).map(|at| f64::from(fold_in.prior[at]) + said(at)).collect();
         let x: Vec<f64> = factors.u.iter().chain(&factors.bias).map(|&x| f64::from(x)).collect();
         let objective = |x: &[f64]| {
-            let errors = history.iter().zip(&values).map(|(&item, &value)| {
+            let errors = history.iter().zip(values).map(|(&item, &value)| {
                 let row = items.row(item as usize);
                 let dot: f64 = row.iter().zip(x).map(|(&m, x)| f64::from(m) * x).sum();
                 f64::from(value - items.mean - items.bias[item as usize]) - dot - x[k]
             });
-            let shrinkage = x.iter().zip(fold_in.lambda.iter().zip(&fold_in.prior));
+            let shrinkage = x.iter().zip(lambda.iter().zip(&prior));
             errors.map(|error| error * error).sum::<f64>()
-                + shrinkage.map(|(x, (&l, &p))| f64::from(l) * (x - f64::from(p)).powi(2)).sum::<f64>()
+                + shrinkage.map(|(x, (l, p))| l * (x - p).powi(2)).sum::<f64>()
         };
         for at in 0..=k {
             let (mut up, mut down) = (x.clone(), x.clone());
@@ -186,11 +258,11 @@ mod tests {
 
     #[test]
     fn nobody_known_is_the_prior_and_biases_alone_are_damped_means() {
-        let fold_in = FoldIn { lambda: vec![2.0, 2.0], prior: vec![0.25, -0.5] };
+        let fold_in = FoldIn::new(vec![2.0, 2.0], vec![0.25, -0.5]);
         let factors = fold_in.generate(&items(3, 1), &[UserView::default()]).unwrap();
         assert_eq!((factors.u, factors.bias), (vec![0.25], vec![-0.5]));
         let items = ItemFactors { k: 0, m: vec![], bias: vec![0.5, 0.0], mean: 3.0 };
-        let fold_in = FoldIn { lambda: vec![1.0], prior: vec![0.0] };
+        let fold_in = FoldIn::new(vec![1.0], vec![0.0]);
         let users = [UserView::new(&[0, 1], &[4.5, 3.5]), UserView::default()];
         let factors = fold_in.generate(&items, &users).unwrap();
         // (1 + 0.5) / (2 + 1).

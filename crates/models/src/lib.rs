@@ -9,6 +9,7 @@
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
+//! | [`als`] | factors by alternating least squares |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
 //! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
@@ -50,6 +51,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
 pub mod autorec;
+pub mod als;
 pub mod bias;
 pub mod bias_svd;
 pub mod checks;
@@ -69,6 +71,7 @@ pub mod llorma;
 pub mod per_user;
 pub mod rbm;
 pub mod registry;
+mod resume;
 pub mod sgd;
 pub mod svd;
 

@@ -132,8 +132,11 @@ impl LinearFactors {
         let bias = parts.take("item_bias", &[None])?.data;
         let m = parts.take("item_factors", &[Some(bias.len()), None])?;
         let items = ItemFactors { k: m.shape[1], m: m.data, bias, mean: parts.get("mean")? };
-        let fold_in =
-            if parts.get("folds_in")? { Some(FoldIn::from_parts(&mut parts, items.k)?) } else { None };
+        let fold_in = if parts.get("folds_in")? {
+            Some(FoldIn::from_parts(&mut parts, items.k, items.bias.len())?)
+        } else {
+            None
+        };
         let notes = parts.get("notes")?;
         Ok(Self { family, items, feedback: parts.get("feedback")?, fold_in, users: None, notes })
     }

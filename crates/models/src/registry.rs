@@ -6,6 +6,7 @@ use foldin_core::config::nearest;
 use foldin_core::registry::ModelEntry;
 
 use crate::autorec::{IAutoRec, UAutoRec};
+use crate::als::Als;
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::funk_svd::FunkSvd;
@@ -40,6 +41,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<IAutoRec>(),
             ModelEntry::of::<UAutoRec>(),
             ModelEntry::of::<Llorma>(),
+            ModelEntry::of::<Als>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),

@@ -34,6 +34,7 @@ fn settings(name: &str) -> Settings {
     let serde_json::Value::Object(settings) = (match name {
         "lfg" | "lfg-plus" => serde_json::json!({"widths": [8, 4], "factors": 3, "epochs": 3}),
         "llorma" => serde_json::json!({"anchors": 5, "factors": 2, "global_factors": 3}),
+        "als" => serde_json::json!({"factors": 3, "iterations": 5}),
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),
         _ => serde_json::json!({}),
@@ -181,6 +182,7 @@ const GOLDEN: [&str; 10] = [
     "global-mean",
     "item-mean",
     "bias",
+const GOLDEN: [&str; 12] = [
     "global-mean",
     "item-mean",
     "bias",
@@ -189,6 +191,7 @@ const GOLDEN: [&str; 10] = [
     "svd",
     "funk-svd",
     "bias-svd",
+    "als",
     "lfg",
     "lfg-plus",
     "lfg-bayes",

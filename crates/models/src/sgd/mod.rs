@@ -10,14 +10,13 @@
 
 mod grid;
 
-use std::collections::BTreeMap;
-
 use foldin_core::parallel::chunked_sum;
 use foldin_core::random::{Random, numbered_seed};
-use foldin_core::{Epoch, FitContext, FitError, Interactions, Tensor, TrainState};
+use foldin_core::{Epoch, FitContext, FitError, Interactions, TrainState};
 use rayon::prelude::*;
 
 use crate::holdout::{EarlyStopping, Holdout};
+use crate::resume;
 use foldin_nn::descent::{Entry, Rates, descend};
 use foldin_nn::kernels::dot;
 use grid::{GROUPS, Grid};
@@ -226,16 +225,13 @@ impl State {
     }
 
     fn save(&self, ratings: &Interactions) -> TrainState {
-        let mut tensors = BTreeMap::new();
-        let mut keep = |name: &str, rows: &Rows| {
+        let mut state = resume::state(self.epoch, ratings, &self.stopping);
+        for (name, rows) in [("", Some(&self.rows)), ("best_", self.best.as_ref())] {
+            let Some(rows) = rows else { continue };
             for (side, data) in [("users", &rows.users), ("items", &rows.items)] {
                 let shape = [data.len() / self.width, self.width];
-                tensors.insert(format!("{name}{side}"), Tensor::new(shape, data.clone()));
+                resume::keep(&mut state, format!("{name}{side}"), shape, data);
             }
-        };
-        keep("", &self.rows);
-        if let Some(best) = &self.best {
-            keep("best_", best);
         }
         let numbers = BTreeMap::from([("data".to_owned(), fingerprint(ratings))]);
         let mut state = TrainState { epochs: self.epoch, tensors, numbers };
@@ -258,6 +254,9 @@ impl State {
                 Err(unfit("it belongs to another number of factors, users or items"))
             }
         };
+        resume::check(&saved, ratings, &mut self.stopping)?;
+        let mut take =
+            |name: &str, like: &[f32]| resume::take(&mut saved, name, [like.len() / self.width, self.width]);
         let rows = Rows { users: take("users", &self.rows.users)?, items: take("items", &self.rows.items)? };
         if self.stopping.best_epoch > 0 {
             let users = take("best_users", &self.rows.users)?;

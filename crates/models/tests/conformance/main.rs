@@ -73,6 +73,9 @@ models! {
     llorma: "llorma", Personal,
         quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },
         learning { "anchors": 10, "factors": 4, "regularization": 0.5, "global_factors": 4 };
+    als: "als", Personal,
+        quick { "factors": 4, "iterations": 3 },
+        learning { "factors": 4 };
     lfg: "lfg", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
         learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };
