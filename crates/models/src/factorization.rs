@@ -1,4 +1,5 @@
-//! What `svd`, `funk-svd` and `bias-svd` have in common: settings, a start, the descent, and the users' side afterwards.
+//! What `svd`, `funk-svd` and `bias-svd` have in common: settings, a start, the descent, and the users' side afterwards. `svd++` begins
+//! in the same way.
 //!
 //! Ratings are learned in units of a quarter of their scale, so that learning rates and shrinkage mean the same whether ratings
 //! run from 1 to 5, in half stars or from −10 to 10; what is learned is put back into the data's own units at the end.
@@ -196,20 +197,31 @@ fn ratings_of(ratings: &Interactions) -> impl Iterator<Item = (&[u32], &[f32])> 
 
 /// The descent's start.
 fn begin(config: &FactorizationConfig, form: Form, train: &Interactions, ctx: &FitContext<'_>) -> Learned {
-    let (n_users, n_items, k) = (train.n_users(), train.n_items(), config.factors);
-    let (users, items) = match config.start {
+    let (users, items) = first_factors(config.start, config.start_scale, config.factors, train, ctx);
+    let side = |factors, n: usize| Side { factors, bias: vec![0.0; if form.biases { n } else { 0 }] };
+    Learned { k: config.factors, users: side(users, train.n_users()), items: side(items, train.n_items()) }
+}
+
+/// Factors of users and items to begin with, in the unit of learning.
+pub(crate) fn first_factors(
+    start: Start,
+    scale: f32,
+    k: usize,
+    train: &Interactions,
+    ctx: &FitContext<'_>,
+) -> (Vec<f32>, Vec<f32>) {
+    match start {
         Start::Random => {
             ctx.progress.stage("random start");
             let mut random = Random::new(child_seed(ctx.seed, "start"));
-            let mut draw = |n: usize| (0..n).map(|_| random.normal() as f32 * config.start_scale).collect();
-            (draw(n_users * k), draw(n_items * k))
+            let mut draw = |n: usize| (0..n).map(|_| random.normal() as f32 * scale).collect();
+            (draw(train.n_users() * k), draw(train.n_items() * k))
         }
         Start::FilledSvd | Start::CentredSvd => {
             ctx.progress.stage("truncated SVD");
-            let unit = Unit::of(train, config.start == Start::CentredSvd);
+            let unit = Unit::of(train, start == Start::CentredSvd);
             let svd = truncated_svd(train.by_user(), unit.origin, k, ctx.seed);
-            let roots: Vec<f32> =
-                svd.s.iter().map(|s| (s / unit.length).sqrt() * config.start_scale).collect();
+            let roots: Vec<f32> = svd.s.iter().map(|s| (s / unit.length).sqrt() * scale).collect();
             let scaled = |vectors: &[f32]| {
                 vectors
                     .chunks_exact(k)
@@ -218,13 +230,11 @@ fn begin(config: &FactorizationConfig, form: Form, train: &Interactions, ctx: &F
             };
             (scaled(&svd.u), scaled(&svd.v))
         }
-    };
-    let side = |factors, n: usize| Side { factors, bias: vec![0.0; if form.biases { n } else { 0 }] };
-    Learned { k, users: side(users, n_users), items: side(items, n_items) }
+    }
 }
 
 /// Gives those without any rating, of whom nothing was learned, the mean of those with.
-fn fill_unrated(side: &mut Side, ratings: &Csr) {
+pub(crate) fn fill_unrated(side: &mut Side, ratings: &Csr) {
     let n = ratings.n_rows();
     let k = side.factors.len() / n.max(1);
     let mean = mean_row(side, k, |row| ratings.row_len(row) > 0);

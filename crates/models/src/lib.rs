@@ -9,6 +9,7 @@
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
+//! | [`svd_plus_plus`] | `svd++`: factors of what was rated at all |
 //! | [`als`] | factors by alternating least squares |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
 //! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
@@ -74,5 +75,6 @@ pub mod registry;
 mod resume;
 pub mod sgd;
 pub mod svd;
+pub mod svd_plus_plus;
 
 pub use registry::{UnknownModel, find, registry};

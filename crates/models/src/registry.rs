@@ -19,6 +19,7 @@ use crate::lfg_bayes::LfgBayes;
 use crate::rbm::{ItemRbm, UserRbm};
 use crate::llorma::Llorma;
 use crate::svd::Svd;
+use crate::svd_plus_plus::SvdPlusPlus;
 
 /// All models, from the simplest to the most capable; the order in which `foldin models` lists them.
 ///
@@ -41,6 +42,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<IAutoRec>(),
             ModelEntry::of::<UAutoRec>(),
             ModelEntry::of::<Llorma>(),
+            ModelEntry::of::<SvdPlusPlus>(),
             ModelEntry::of::<Als>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),

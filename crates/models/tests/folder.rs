@@ -34,6 +34,7 @@ fn settings(name: &str) -> Settings {
     let serde_json::Value::Object(settings) = (match name {
         "lfg" | "lfg-plus" => serde_json::json!({"widths": [8, 4], "factors": 3, "epochs": 3}),
         "llorma" => serde_json::json!({"anchors": 5, "factors": 2, "global_factors": 3}),
+        "svd++" => serde_json::json!({"factors": 3, "epochs": 5}),
         "als" => serde_json::json!({"factors": 3, "iterations": 5}),
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),
@@ -183,6 +184,7 @@ const GOLDEN: [&str; 10] = [
     "item-mean",
     "bias",
 const GOLDEN: [&str; 12] = [
+const GOLDEN: [&str; 13] = [
     "global-mean",
     "item-mean",
     "bias",
@@ -191,6 +193,7 @@ const GOLDEN: [&str; 12] = [
     "svd",
     "funk-svd",
     "bias-svd",
+    "svd++",
     "als",
     "lfg",
     "lfg-plus",

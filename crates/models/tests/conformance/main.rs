@@ -73,6 +73,9 @@ models! {
     llorma: "llorma", Personal,
         quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },
         learning { "anchors": 10, "factors": 4, "regularization": 0.5, "global_factors": 4 };
+    svd_plus_plus: "svd++", Personal,
+        quick { "factors": 4, "epochs": 3, "batch_size": 4 },
+        learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
     als: "als", Personal,
         quick { "factors": 4, "iterations": 3 },
         learning { "factors": 4 };
