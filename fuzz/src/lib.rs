@@ -139,12 +139,17 @@ macro_rules! golden {
 
 /// A small sound folder of every model.
 pub const SOUND_MODELS: [[&[u8]; 4]; 11] = golden!(
+pub const SOUND_MODELS: [[&[u8]; 4]; 13] = golden!(
     "global-mean",
     "item-mean",
     "bias",
+    "item-knn",
+    "user-knn",
     "svd",
     "funk-svd",
     "bias-svd",
+    "svd++",
+    "als",
     "lfg",
     "lfg-plus",
     "lfg-bayes",

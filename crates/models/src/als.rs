@@ -13,18 +13,21 @@
 use foldin_core::parallel::chunked_sum;
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
-    Capabilities, Csr, Epoch, Factors, FitContext, FitError, Interactions, ItemFactors, LoadError,
+    Auto, Capabilities, Csr, Epoch, Factors, FitContext, FitError, Interactions, ItemFactors, LoadError,
     ModelConfig, ModelFamily, ModelParts, TrainState, TrainingData, UserView,
 };
 use foldin_nn::kernels::dot;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::factorization::Unit;
+use crate::factorization::{Unit, regularization_for};
 use crate::fold_in::FoldIn;
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::{FACTORS, Family, LinearFactors, explicit_ratings};
 use crate::resume;
+
+/// λ for 100,000 ratings.
+const REGULARIZATION: f32 = 0.12;
 
 /// Settings of `als`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,10 +39,11 @@ pub struct AlsConfig {
     /// Times that users and then items are solved for, at most.
     #[schemars(range(min = 1, max = 10000))]
     pub iterations: usize,
-    /// λ: shrinkage of factors with each rating of a user or item, as in the paper.
+    /// λ: shrinkage of factors with each rating of a user or item, as in the paper. The more ratings there are, the less is needed:
+    /// `auto` is 0.12 for 100,000 ratings times `(100000 / n)^0.2`, with n between 10,000 and 100 million.
     #[schemars(range(max = 100.0), extend("exclusiveMinimum" = 0.0))]
-    pub regularization: f32,
-    /// c: shrinkage of factors whatever the number of ratings; 0 in the paper.
+    pub regularization: Auto<f32>,
+    /// c: shrinkage of factors whatever the number of ratings; 0 in the paper. It is what keeps a user of few ratings in bounds.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub ridge: f32,
     /// λ_b: shrinkage of biases with each rating; without effect on a model without biases.
@@ -69,11 +73,11 @@ impl Default for AlsConfig {
     fn default() -> Self {
         Self {
             factors: 32,
-            iterations: 15,
-            regularization: 0.08,
-            ridge: 1.0,
+            iterations: 20,
+            regularization: Auto::Auto,
+            ridge: 2.0,
             bias_regularization: 0.01,
-            bias_ridge: 1.0,
+            bias_ridge: 4.0,
             biases: true,
             centred: true,
             start_scale: 0.1,
@@ -135,6 +139,8 @@ struct Problem<'a> {
 impl<'a> Problem<'a> {
     fn new(config: &AlsConfig, ratings: &'a Interactions) -> Self {
         let unit = Unit::of(ratings, config.centred);
+        let regularization =
+            config.regularization.or_else(|| regularization_for(REGULARIZATION, ratings.len()));
         // Items' factors and all biases are in the data's own unit and users' factors are pure numbers. So a λ in the unit of
         // learning is λ·unit² where the errors of a user's regression count in the data's own, and where those of an item's
         // do, the unit is in what is shrunk.
@@ -145,7 +151,7 @@ impl<'a> Problem<'a> {
             };
             let prior = vec![0.0; config.factors + usize::from(config.biases)];
             FoldIn {
-                per_rating: with(config.regularization, config.bias_regularization),
+                per_rating: with(regularization, config.bias_regularization),
                 ..FoldIn::new(with(config.ridge, config.bias_ridge), prior)
             }
         };
@@ -339,7 +345,7 @@ mod tests {
         let config = AlsConfig {
             factors: 2,
             iterations: 60,
-            regularization: 1e-4,
+            regularization: Auto::Value(1e-4),
             ridge: 1e-3,
             bias_regularization: 1e-4,
             bias_ridge: 1e-3,

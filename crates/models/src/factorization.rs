@@ -107,12 +107,10 @@ pub(crate) struct Form {
     pub(crate) regularization: f32,
 }
 
-impl Form {
-    /// Chosen on parts of the training ratings of MovieLens 100K and 1M.
-    fn regularization_for(self, n_ratings: usize) -> f32 {
-        let n = n_ratings.clamp(10_000, 100_000_000) as f32;
-        self.regularization * (100_000.0 / n).powf(0.2)
-    }
+/// A shrinkage for `n` ratings, given that for 100,000: the more there are, the less is needed. Chosen on parts of the training
+/// ratings of MovieLens 100K and 1M.
+pub(crate) fn regularization_for(of_100_000: f32, n: usize) -> f32 {
+    of_100_000 * (100_000.0 / n.clamp(10_000, 100_000_000) as f32).powf(0.2)
 }
 
 /// A unit of ratings that makes scales alike, and the point that counts as nought.
@@ -148,7 +146,9 @@ pub(crate) fn fit(
         epochs: config.epochs,
         learning_rate: config.learning_rate,
         learning_rate_decay: config.learning_rate_decay,
-        regularization: config.regularization.or_else(|| form.regularization_for(ratings.len())),
+        regularization: config
+            .regularization
+            .or_else(|| regularization_for(form.regularization, ratings.len())),
         bias_regularization: config.bias_regularization,
         origin: unit.origin,
         unit: unit.length,

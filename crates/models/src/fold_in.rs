@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
+use foldin_core::{Csr, Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
 use foldin_nn::kernels::weighted_row_sums;
 use foldin_nn::ridge;
 use rayon::prelude::*;
@@ -71,20 +71,56 @@ pub struct FoldIn {
     pub prior: Vec<f32>,
     /// What each rating adds to the shrinkage, which makes `λ_c + n·λ'_c` of it for `n` ratings; empty if nothing.
     pub per_rating: Vec<f32>,
-    /// `y`, `[n_items × k]`: what having rated an item says, whatever the rating; `x₀` becomes `x₀ + n^(−½) Σ_j y_j` over the `n` rated
-    /// items. Empty if it says nothing.
-    pub implied: Vec<f32>,
+    /// What it says which items were rated, if that moves `x₀`.
+    pub implied: Option<Implied>,
 }
 
-/// Where a model folder keeps the two parts that not every model has; the first names are those of flags that they are there.
-const OPTIONAL: [(&str, &str); 2] =
-    [("fold_in_has_per_rating", "fold_in_per_rating"), ("fold_in_has_implied", "fold_in_implied")];
+/// What having rated items says of a user, whatever the ratings: `x₀` becomes `x₀ + n / (n + damping) · (n^(−½) Σ_j y_j − mean)` over the `n`
+/// rated items.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Implied {
+    /// `y`, `[n_items × k]`.
+    pub y: Vec<f32>,
+    /// The mean of `n^(−½) Σ_j y_j` among the training users, which is a part of `x₀` already.
+    pub mean: Vec<f32>,
+    /// Rated items at which half of it is believed; 0 believes all of it from the first item on.
+    pub damping: f32,
+}
+
+impl Implied {
+    /// With the mean of the training users who rated anything.
+    #[must_use]
+    pub fn new(y: Vec<f32>, histories: &Csr, k: usize, damping: f32) -> Self {
+        let mut sum = vec![0.0f64; k];
+        let mut row = vec![0.0; k];
+        let mut users = 0usize;
+        for user in (0..histories.n_rows()).filter(|&user| histories.row_len(user) > 0) {
+            row.fill(0.0);
+            add_implied(&y, histories.row(user).0, 1.0, &mut row);
+            sum.iter_mut().zip(&row).for_each(|(sum, &x)| *sum += f64::from(x));
+            users += 1;
+        }
+        let mean = sum.iter().map(|sum| (sum / users.max(1) as f64) as f32).collect();
+        Self { y, mean, damping }
+    }
+}
+
+/// Adds `weight · n^(−½) Σ_j y_j` over the `n` items rated.
+fn add_implied(y: &[f32], rated: &[u32], weight: f32, out: &mut [f32]) {
+    let weights = vec![weight / (rated.len() as f32).sqrt(); rated.len()];
+    weighted_row_sums(&[0, rated.len()], rated, &weights, y, out.len(), out);
+}
+
+/// Flag of a model folder that each rating adds to the shrinkage.
+const HAS_PER_RATING: &str = "fold_in_has_per_rating";
+/// Kept by models in which rated items say something.
+const IMPLIED_DAMPING: &str = "fold_in_implied_damping";
 
 impl FoldIn {
     /// Shrinks by `lambda` towards `prior`, whatever and however much is rated.
     #[must_use]
     pub fn new(lambda: Vec<f32>, prior: Vec<f32>) -> Self {
-        Self { lambda, prior, per_rating: Vec::new(), implied: Vec::new() }
+        Self { lambda, prior, per_rating: Vec::new(), implied: None }
     }
 
     /// The shrinkage for a number of ratings; with none as with one, so that there always is some.
@@ -98,12 +134,14 @@ impl FoldIn {
 
     /// `x₀` of a user who rated these items, in a model of `k` factors.
     fn prior(&self, rated: &[u32], k: usize) -> Cow<'_, [f32]> {
-        if self.implied.is_empty() || rated.is_empty() {
+        let Some(implied) = self.implied.as_ref().filter(|_| !rated.is_empty()) else {
             return Cow::Borrowed(&self.prior);
-        }
+        };
+        let n = rated.len() as f32;
+        let believed = n / (n + implied.damping);
         let mut out = self.prior.clone();
-        let weights = vec![1.0 / (rated.len() as f32).sqrt(); rated.len()];
-        weighted_row_sums(&[0, rated.len()], rated, &weights, &self.implied, k, &mut out[..k]);
+        out.iter_mut().zip(&implied.mean).for_each(|(x, mean)| *x -= believed * mean);
+        add_implied(&implied.y, rated, believed, &mut out[..k]);
         Cow::Owned(out)
     }
 
@@ -157,11 +195,18 @@ impl FoldIn {
         for (name, data) in [("fold_in_lambda", &self.lambda), ("fold_in_prior", &self.prior)] {
             parts.tensors.insert(name.to_owned(), Tensor::new([data.len()], data.clone()));
         }
-        for ((flag, name), data) in OPTIONAL.into_iter().zip([&self.per_rating, &self.implied]) {
-            if !data.is_empty() {
-                parts.set(flag, true);
-                parts.tensors.insert(name.to_owned(), Tensor::new([data.len()], data.clone()));
-            }
+        if !self.per_rating.is_empty() {
+            parts.set(HAS_PER_RATING, true);
+            let tensor = Tensor::new([self.per_rating.len()], self.per_rating.clone());
+            parts.tensors.insert("fold_in_per_rating".to_owned(), tensor);
+        }
+        if let Some(Implied { y, mean, damping }) = &self.implied {
+            parts.set(IMPLIED_DAMPING, damping);
+            let k = mean.len();
+            parts
+                .tensors
+                .insert("fold_in_implied".to_owned(), Tensor::new([y.len() / k.max(1), k], y.clone()));
+            parts.tensors.insert("fold_in_implied_mean".to_owned(), Tensor::new([k], mean.clone()));
         }
     }
 
@@ -179,12 +224,22 @@ impl FoldIn {
             });
         }
         let lambda = parts.take("fold_in_lambda", &[Some(prior.len())])?.data;
-        let mut optional = |at: usize, len: usize| -> Result<Vec<f32>, LoadError> {
-            let (flag, name) = OPTIONAL[at];
-            let there = parts.meta.contains_key(flag) && parts.get(flag)?;
-            if there { Ok(parts.take(name, &[Some(len)])?.data) } else { Ok(Vec::new()) }
+        let per_rating = if parts.meta.contains_key(HAS_PER_RATING) {
+            parts.take("fold_in_per_rating", &[Some(prior.len())])?.data
+        } else {
+            Vec::new()
         };
-        let (per_rating, implied) = (optional(0, prior.len())?, optional(1, n_items * k)?);
+        let implied = if parts.meta.contains_key(IMPLIED_DAMPING) {
+            let y = parts.take("fold_in_implied", &[Some(n_items), Some(k)])?.data;
+            let mean = parts.take("fold_in_implied_mean", &[Some(k)])?.data;
+            let damping: f32 = parts.get(IMPLIED_DAMPING)?;
+            if !(damping >= 0.0 && damping.is_finite()) {
+                return Err(LoadError::Meta { key: IMPLIED_DAMPING.to_owned() });
+            }
+            Some(Implied { y, mean, damping })
+        } else {
+            None
+        };
         let fold_in = Self { lambda, prior, per_rating, implied };
         let usable = |lambda: &f32| *lambda > 0.0;
         if !(fold_in.lambda(1).iter().all(usable) && fold_in.lambda.iter().all(|&lambda| lambda >= 0.0)) {
@@ -220,7 +275,9 @@ mod tests {
         slopes_are_nought(&items, &history, &values, &plain);
         let per_rating = (0..=k).map(|at| 0.02 + at as f32 * 0.01).collect();
         slopes_are_nought(&items, &history, &values, &FoldIn { per_rating, ..plain.clone() });
-        let implied = (0..n * k).map(|_| random.normal() as f32 * 0.2).collect();
+        let y = (0..n * k).map(|_| random.normal() as f32 * 0.2).collect();
+        let mean = (0..k).map(|_| random.normal() as f32 * 0.1).collect();
+        let implied = Some(Implied { y, mean, damping: 7.0 });
         slopes_are_nought(&items, &history, &values, &FoldIn { implied, ..plain });
     }
 
@@ -231,8 +288,9 @@ mod tests {
         let each = |at: usize| fold_in.per_rating.get(at).map_or(0.0, |&each| f64::from(each) * n);
         let lambda: Vec<f64> = (0..=k).map(|at| f64::from(fold_in.lambda[at]) + each(at)).collect();
         let said = |at: usize| -> f64 {
-            let rows = history.iter().filter(|_| at < k && !fold_in.implied.is_empty());
-            rows.map(|&item| f64::from(fold_in.implied[item as usize * k + at])).sum::<f64>() / n.sqrt()
+            let Some(implied) = fold_in.implied.as_ref().filter(|_| at < k) else { return 0.0 };
+            let sum: f64 = history.iter().map(|&item| f64::from(implied.y[item as usize * k + at])).sum();
+            n / (n + f64::from(implied.damping)) * (sum / n.sqrt() - f64::from(implied.mean[at]))
         };
         let prior: Vec<f64> = (0..=k).map(|at| f64::from(fold_in.prior[at]) + said(at)).collect();
         let x: Vec<f64> = factors.u.iter().chain(&factors.bias).map(|&x| f64::from(x)).collect();
@@ -268,6 +326,22 @@ mod tests {
         // (1 + 0.5) / (2 + 1).
         assert!((factors.bias[0] - 0.5).abs() < 1e-6);
         assert_eq!(factors.bias[1].to_bits(), 0);
+    }
+
+    #[test]
+    fn what_was_rated_moves_the_prior() {
+        // Users rated items 0 and 1, and 1; the third nothing. √½ (1 + 3) and 3, halved.
+        let histories = Csr::from_triples(3, 2, &[(0, 0, 1.0), (0, 1, 1.0), (1, 1, 1.0)]).unwrap();
+        let implied = Implied::new(vec![1.0, 3.0], &histories, 1, 1.0);
+        let mean = (4.0 * 0.5f32.sqrt() + 3.0) / 2.0;
+        assert!((implied.mean[0] - mean).abs() < 1e-6);
+        let fold_in = FoldIn { implied: Some(implied), ..FoldIn::new(vec![1e9, 1e9], vec![0.5, 0.25]) };
+        let items = ItemFactors { k: 1, m: vec![1.0, 1.0], bias: vec![0.0; 2], mean: 0.0 };
+        let users = [UserView::default(), UserView::new(&[0], &[2.0])];
+        let factors = fold_in.generate(&items, &users).unwrap();
+        assert_eq!((factors.u[0], factors.bias[0]), (0.5, 0.25));
+        // Held fast at the prior: one item is believed by half.
+        assert!((factors.u[1] - (0.5 + (1.0 - mean) / 2.0)).abs() < 1e-5);
     }
 
     #[test]

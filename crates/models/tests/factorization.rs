@@ -1,4 +1,4 @@
-//! `svd`, `funk-svd` and `bias-svd` beyond what every model is asked: early stopping, checkpoints, units and known answers.
+//! `svd`, `funk-svd`, `bias-svd`, `svd++` and `als` beyond what every model is asked: early stopping, checkpoints, units and known answers.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use foldin_core::{
@@ -7,6 +7,7 @@ use foldin_core::{
 };
 use foldin_models::bias_svd::BiasSvd;
 use foldin_models::factorization::FactorizationConfig;
+use foldin_models::find;
 use foldin_models::linear::LinearFactors;
 use foldin_models::svd::Svd;
 use foldin_testkit::Planted;
@@ -17,17 +18,22 @@ fn planted(seed: u64) -> Planted {
     low_rank(80, 40, 3, 0.05, RatingScale { min: 0.5, max: 5.0, step: None }, seed)
 }
 
-fn stopping() -> FactorizationConfig {
-    FactorizationConfig {
-        factors: 6,
-        epochs: 500,
-        learning_rate: 0.05,
-        learning_rate_decay: 1.0,
-        validation_fraction: 0.2,
-        patience: 4,
-        ..FactorizationConfig::default()
-    }
-}
+/// Models that stop early, with settings under which they do.
+const STOPPING: [(&str, &str); 3] = [
+    (
+        "bias-svd",
+        r#"{"factors": 6, "epochs": 500, "learning_rate": 0.05, "learning_rate_decay": 1.0, "validation_fraction": 0.2, "patience": 4}"#,
+    ),
+    (
+        "svd++",
+        r#"{"factors": 6, "epochs": 500, "learning_rate": 0.05, "learning_rate_decay": 1.0, "regularization": 0.02,
+            "implied_regularization": 0.02, "validation_fraction": 0.2, "patience": 4}"#,
+    ),
+    (
+        "als",
+        r#"{"factors": 6, "iterations": 500, "regularization": 0.01, "ridge": 0.01, "validation_fraction": 0.2, "patience": 4}"#,
+    ),
+];
 
 fn predictions(model: &LinearFactors, users: &[UserView<'_>]) -> Vec<f32> {
     let n = model.n_items() as u32;
@@ -42,30 +48,31 @@ fn predictions(model: &LinearFactors, users: &[UserView<'_>]) -> Vec<f32> {
 fn stops_early_and_resumes_to_the_same_bits() {
     let data = planted(1);
     let data = data.training_data();
-    let watcher = Watcher::watching();
-    let context = FitContext { progress: &watcher, ..FitContext::new(1) };
-    let whole = BiasSvd::fit(&stopping(), &data, &context).unwrap();
-    let epochs = watcher.epochs();
-    let rmse: Vec<f64> = epochs.iter().map(|epoch| epoch.validation_rmse.unwrap()).collect();
-    assert!(epochs.len() < 500, "it stopped after {}", epochs.len());
-    let best = (0..rmse.len()).min_by(|&a, &b| rmse[a].total_cmp(&rmse[b])).unwrap();
-    assert_eq!(best + 1 + 4, epochs.len(), "four epochs after the best one: {rmse:?}");
+    for (name, settings) in STOPPING {
+        let settings = serde_json::from_str(settings).unwrap();
+        let fit = |context: &FitContext<'_>| find(name).unwrap().fit(&settings, &data, context);
+        let watcher = Watcher::watching();
+        let whole = fit(&FitContext { progress: &watcher, ..FitContext::new(1) }).unwrap();
+        let epochs = watcher.epochs();
+        let rmse: Vec<f64> = epochs.iter().map(|epoch| epoch.validation_rmse.unwrap()).collect();
+        assert!(epochs.len() < 500, "{name} stopped after {}", epochs.len());
+        let best = (0..rmse.len()).min_by(|&a, &b| rmse[a].total_cmp(&rmse[b])).unwrap();
+        assert_eq!(best + 1 + 4, epochs.len(), "{name}: four epochs after the best one: {rmse:?}");
 
-    // Before the best epoch and after it.
-    for cancel_after in [2, epochs.len() - 1] {
-        let (store, watcher) = (MemoryStore::every(0), Watcher::cancelling_after(cancel_after));
-        let context = FitContext {
-            progress: &watcher,
-            cancel: watcher.flag(),
-            checkpoints: Some(&store),
-            ..FitContext::new(1)
-        };
-        let cancelled = BiasSvd::fit(&stopping(), &data, &context).unwrap_err();
-        assert_eq!(cancelled, FitError::Cancelled { epochs: cancel_after });
-        let store = MemoryStore::holding(store.state().unwrap());
-        let context = FitContext { checkpoints: Some(&store), ..FitContext::new(1) };
-        let resumed = BiasSvd::fit(&stopping(), &data, &context).unwrap();
-        assert_eq!(resumed.to_parts(), whole.to_parts(), "cancelled after {cancel_after}");
+        // Before the best epoch and after it.
+        for cancel_after in [2, epochs.len() - 1] {
+            let (store, watcher) = (MemoryStore::every(0), Watcher::cancelling_after(cancel_after));
+            let context = FitContext {
+                progress: &watcher,
+                cancel: watcher.flag(),
+                checkpoints: Some(&store),
+                ..FitContext::new(1)
+            };
+            assert_eq!(fit(&context).unwrap_err(), FitError::Cancelled { epochs: cancel_after });
+            let store = MemoryStore::holding(store.state().unwrap());
+            let resumed = fit(&FitContext { checkpoints: Some(&store), ..FitContext::new(1) }).unwrap();
+            assert_eq!(resumed.to_parts(), whole.to_parts(), "{name}, cancelled after {cancel_after}");
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use foldin_nn::descent::{Rates, apply_pass, descend_user};
 use foldin_nn::kernels::{dot, weighted_row_sums};
 use rayon::prelude::*;
 
-use super::{SvdPlusPlus, SvdPlusPlusConfig};
-use crate::factorization::{Unit, fill_unrated, first_factors};
+use super::{REGULARIZATION, SvdPlusPlus, SvdPlusPlusConfig};
+use crate::factorization::{Unit, fill_unrated, first_factors, regularization_for};
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::resume;
 use crate::sgd::Side;
@@ -79,6 +79,8 @@ struct Tables {
 struct Descent<'a> {
     config: &'a SvdPlusPlusConfig,
     unit: Unit,
+    /// λ.
+    regularization: f32,
     train: &'a Csr,
     width: usize,
     tables: Tables,
@@ -138,6 +140,7 @@ impl<'a> Descent<'a> {
         Self {
             config,
             unit,
+            regularization: config.regularization.or_else(|| regularization_for(REGULARIZATION, train.len())),
             train: train.by_user(),
             width,
             tables,
@@ -154,7 +157,7 @@ impl<'a> Descent<'a> {
         let rates = |bias_at: usize| {
             let mut rates = Rates { rate: vec![0.0; self.width], keep: vec![1.0; self.width] };
             rates.rate[..k].fill(rate);
-            rates.keep[..k].fill(1.0 - rate * config.regularization);
+            rates.keep[..k].fill(1.0 - rate * self.regularization);
             rates.rate[bias_at] = rate;
             rates.keep[bias_at] = 1.0 - rate * config.bias_regularization;
             rates
@@ -355,7 +358,7 @@ mod tests {
             let score: f64 = user.iter().zip(&m).map(|(u, m)| u * m).sum();
             let value = f64::from((value - descent.unit.origin) / descent.unit.length);
             out += (value - score).powi(2);
-            out += f64::from(config.regularization) * (norm(&p) + norm(&m));
+            out += f64::from(descent.regularization) * (norm(&p) + norm(&m));
             out += f64::from(config.bias_regularization) * (p[k].powi(2) + m[k + 1].powi(2));
         }
         out / 2.0
@@ -373,7 +376,7 @@ mod tests {
             start: crate::factorization::Start::Random,
             start_scale: 0.5,
             learning_rate: 1e-4,
-            regularization: 0.3,
+            regularization: foldin_core::Auto::Value(0.3),
             bias_regularization: 0.2,
             implied_regularization: 0.4,
             ..SvdPlusPlusConfig::default()
