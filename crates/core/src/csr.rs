@@ -201,11 +201,25 @@ impl Csr {
         Self { n_cols: self.n_rows(), offsets, columns, values }
     }
 
-    /// The same entries with the value that `value` makes of each row, column and value.
+    /// The same entries with the values that `values` makes of each row's columns and values.
+    ///
+    /// # Panics
+    /// If `values` gives a row another number of entries.
     #[must_use]
-    pub fn map(&self, mut value: impl FnMut(u32, u32, f32) -> f32) -> Self {
-        let values = self.triples().map(|(row, column, old)| value(row, column, old)).collect();
-        Self { n_cols: self.n_cols, offsets: self.offsets.clone(), columns: self.columns.clone(), values }
+    pub fn map_rows(&self, mut values: impl FnMut(&[u32], &[f32]) -> Vec<f32>) -> Self {
+        let mut out = Self {
+            n_cols: self.n_cols,
+            offsets: self.offsets.clone(),
+            columns: self.columns.clone(),
+            values: Vec::with_capacity(self.n_entries()),
+        };
+        for row in 0..self.n_rows() {
+            let (columns, old) = self.row(row);
+            let new = values(columns, old);
+            assert_eq!(new.len(), old.len(), "one value an entry");
+            out.values.extend(new);
+        }
+        out
     }
 
     /// The entries for which `keep` is true, by position; the shape stays.
@@ -291,8 +305,10 @@ mod tests {
     #[test]
     fn mapping_keeps_the_structure() {
         let csr = Csr::from_triples(2, 3, &[(0, 2, 1.0), (1, 0, 2.0)]).unwrap();
-        let mapped = csr.map(|row, column, value| value + row as f32 * 10.0 + column as f32);
-        assert_eq!(mapped.triples().collect::<Vec<_>>(), [(0, 2, 3.0), (1, 0, 12.0)]);
+        let mapped = csr.map_rows(|columns, values| {
+            columns.iter().zip(values).map(|(&column, value)| value + column as f32).collect()
+        });
+        assert_eq!(mapped.triples().collect::<Vec<_>>(), [(0, 2, 3.0), (1, 0, 2.0)]);
     }
 
     #[test]

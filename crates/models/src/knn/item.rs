@@ -14,7 +14,7 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Neighbours, Similarity};
 
-use super::{KnnConfig, Voices, Weighing, by_user, check_size, left_over, lists};
+use super::{KnnConfig, Voices, Weighing, check_size, left_over, lists};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
 use crate::per_user::{self, PerUser};
@@ -63,7 +63,7 @@ impl ModelFamily for ItemKnn {
         let baseline = config.baseline(ratings);
         ctx.progress.stage("similarities");
         let values =
-            by_user(ratings.by_user(), |items, values| config.similarity.values(&baseline, items, values));
+            ratings.by_user().map_rows(|items, values| config.similarity.values(&baseline, items, values));
         let rows = values.transpose();
         let neighbours = Similarity::new(&rows, config.rules()).all_pairs(&rows);
         Ok(ItemKnnModel::new(baseline, neighbours, config.weighing(), ratings.feedback()))

@@ -9,7 +9,7 @@ pub mod item;
 mod lists;
 pub mod user;
 
-use foldin_core::{Csr, FitError, Interactions, ModelConfig};
+use foldin_core::{FitError, Interactions, ModelConfig};
 use foldin_nn::similarity::{Measure, Rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,17 +146,6 @@ fn left_over(baseline: &Baseline, items: &[u32], values: &[f32]) -> Vec<f32> {
     items.iter().zip(values).map(|(&item, &value)| value - base - baseline.items[item as usize]).collect()
 }
 
-/// Every user's ratings, as `of` has them.
-fn by_user(histories: &Csr, of: impl Fn(&[u32], &[f32]) -> Vec<f32>) -> Csr {
-    let mut values = Vec::with_capacity(histories.n_entries());
-    for user in 0..histories.n_rows() {
-        let (items, ratings) = histories.row(user);
-        values.extend(of(items, ratings));
-    }
-    let mut next = values.into_iter();
-    histories.map(|_, _, old| next.next().unwrap_or(old))
-}
-
 /// How neighbours are weighed into one number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Weighing {
@@ -197,12 +186,11 @@ impl Voices {
     }
 }
 
-/// Refuses data whose numbers of users or items could not be written down again: tensors hold `f32`, which are whole up to
-/// [`lists::MOST`].
+/// Refuses a catalogue whose numbers could not be written down again: tensors hold `f32`, which are whole up to [`lists::MOST`].
 fn check_size(model: &'static str, ratings: &Interactions) -> Result<(), FitError> {
-    let n = ratings.n_users().max(ratings.n_items());
+    let n = ratings.n_items();
     if n > lists::MOST {
-        return Err(FitError::TooMuchData { model, most: "16,777,216 users or items", have: n.to_string() });
+        return Err(FitError::TooMuchData { model, most: "16,777,216 items", have: n.to_string() });
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Rules, Similarity, Workspace};
 
-use super::{KnnConfig, SimilarityOf, Voices, Weighing, by_user, check_size, left_over, lists};
+use super::{KnnConfig, SimilarityOf, Voices, Weighing, check_size, left_over, lists};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
 use crate::per_user::{self, PerUser};
@@ -49,9 +49,9 @@ struct Settings {
 
 impl UserKnnModel {
     fn new(baseline: Baseline, histories: Csr, settings: Settings, fitted: bool) -> Self {
-        let left_over = by_user(&histories, |items, values| left_over(&baseline, items, values));
+        let left_over = histories.map_rows(|items, values| left_over(&baseline, items, values));
         let compared =
-            by_user(&histories, |items, values| settings.similarity.values(&baseline, items, values));
+            histories.map_rows(|items, values| settings.similarity.values(&baseline, items, values));
         let similarity = Similarity::new(&compared, settings.rules);
         Self { baseline, histories, left_over, similarity, settings, fitted }
     }
