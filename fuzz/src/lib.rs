@@ -138,8 +138,7 @@ macro_rules! golden {
 }
 
 /// A small sound folder of every model.
-pub const SOUND_MODELS: [[&[u8]; 4]; 11] = golden!(
-pub const SOUND_MODELS: [[&[u8]; 4]; 13] = golden!(
+pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "global-mean",
     "item-mean",
     "bias",
@@ -150,11 +149,14 @@ pub const SOUND_MODELS: [[&[u8]; 4]; 13] = golden!(
     "bias-svd",
     "svd++",
     "als",
+    "llorma",
+    "u-rbm",
+    "i-rbm",
+    "u-autorec",
+    "i-autorec",
     "lfg",
     "lfg-plus",
-    "lfg-bayes",
-    "u-rbm",
-    "i-rbm"
+    "lfg-bayes"
 );
 
 /// The manifest with the checksum that a file of this content has.

@@ -6,7 +6,6 @@
 
 use foldin_core::{
     Capabilities, FitContext, FitError, Interactions, ItemFactors, LoadError, ModelConfig, ModelFamily,
-    ModelParts, TrainingData,
     ModelParts, Tensor, TrainingData,
 };
 use schemars::JsonSchema;
@@ -61,11 +60,6 @@ impl ModelFamily for Bias {
         _: &FitContext<'_>,
     ) -> Result<LinearFactors, FitError> {
         let ratings = explicit_ratings(Self::NAME, data)?;
-        let (users, items) = biases(config, ratings);
-        let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean: ratings.mean() as f32 };
-        let fold_in = FoldIn { lambda: vec![config.user_damping], prior: vec![0.0] };
-        let users = UserFactors { u: Vec::new(), bias: users };
-        Ok(LinearFactors::new(FAMILY, items, ratings.feedback()).with_users(fold_in, Some(users)))
         let (Baseline { mean, items, .. }, users) = Baseline::fit(config, ratings);
         let items = ItemFactors { k: 0, m: Vec::new(), bias: items, mean };
         let fold_in = FoldIn::new(vec![config.user_damping], vec![0.0]);
@@ -106,6 +100,12 @@ impl Baseline {
         (Self { mean: mean as f32, items, user_damping: config.user_damping }, users)
     }
 
+    /// The same prediction for everybody and everything.
+    pub(crate) fn level(mean: f32, n_items: usize) -> Self {
+        // A ridge that no history outweighs.
+        Self { mean, items: vec![0.0; n_items], user_damping: f32::MAX }
+    }
+
     /// `μ + b_u` of a user with this history.
     pub(crate) fn of_user(&self, items: &[u32], values: &[f32]) -> f32 {
         let rest = items.iter().zip(values).map(|(&item, &value)| {
@@ -130,20 +130,4 @@ impl Baseline {
             Err(LoadError::Meta { key: "user_damping".to_owned() })
         }
     }
-}
-
-/// Biases of all users and of all items, beside the mean of the ratings.
-pub(crate) fn biases(config: &BiasConfig, ratings: &Interactions) -> (Vec<f32>, Vec<f32>) {
-    let mean = ratings.mean();
-    let mut users = vec![0.0f32; ratings.n_users()];
-    let mut items = vec![0.0f32; ratings.n_items()];
-    for _ in 0..config.rounds {
-        items = damped_means(ratings.by_item(), config.item_damping, |user, value| {
-            f64::from(value) - mean - f64::from(users[user as usize])
-        });
-        users = damped_means(ratings.by_user(), config.user_damping, |item, value| {
-            f64::from(value) - mean - f64::from(items[item as usize])
-        });
-    }
-    (users, items)
 }

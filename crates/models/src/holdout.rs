@@ -1,7 +1,7 @@
 //! A validation slice cut from the training part, and stopping when it no longer improves.
 
+use foldin_core::Interactions;
 use foldin_core::random::{Random, numbered_seed};
-use foldin_core::{FitError, Interactions, TrainState};
 
 /// Ratings to learn from, and some of the same users' ratings to watch while learning.
 #[derive(Clone, Debug)]
@@ -64,25 +64,6 @@ impl EarlyStopping {
             return true;
         }
         false
-    }
-
-    /// Adds what a checkpoint keeps of it.
-    pub fn save(&self, state: &mut TrainState) {
-        state.numbers.insert("best_rmse".to_owned(), self.best);
-        state.numbers.insert("best_epoch".to_owned(), self.best_epoch as f64);
-    }
-
-    /// Takes it up again from a checkpoint.
-    ///
-    /// # Errors
-    /// [`FitError::Checkpoint`] if the checkpoint has none of it.
-    pub fn restore(&mut self, state: &TrainState) -> Result<(), FitError> {
-        let number = |name: &str| {
-            let lacking = || FitError::Checkpoint { reason: format!("it lacks `{name}`") };
-            state.numbers.get(name).copied().ok_or_else(lacking)
-        };
-        (self.best, self.best_epoch) = (number("best_rmse")?, number("best_epoch")? as usize);
-        Ok(())
     }
 
     /// Whether `epoch` is so long after the best one that it is time to stop; never if nothing was noted.

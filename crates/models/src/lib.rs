@@ -51,8 +51,8 @@
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
 
-pub mod autorec;
 pub mod als;
+pub mod autorec;
 pub mod bias;
 pub mod bias_svd;
 pub mod checks;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use foldin_core::config::nearest;
 use foldin_core::registry::ModelEntry;
 
-use crate::autorec::{IAutoRec, UAutoRec};
 use crate::als::Als;
+use crate::autorec::{IAutoRec, UAutoRec};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::funk_svd::FunkSvd;
@@ -16,8 +16,8 @@ use crate::knn::item::ItemKnn;
 use crate::knn::user::UserKnn;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
-use crate::rbm::{ItemRbm, UserRbm};
 use crate::llorma::Llorma;
+use crate::rbm::{ItemRbm, UserRbm};
 use crate::svd::Svd;
 use crate::svd_plus_plus::SvdPlusPlus;
 
@@ -39,16 +39,16 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),
             ModelEntry::of::<BiasSvd>(),
-            ModelEntry::of::<IAutoRec>(),
-            ModelEntry::of::<UAutoRec>(),
-            ModelEntry::of::<Llorma>(),
             ModelEntry::of::<SvdPlusPlus>(),
             ModelEntry::of::<Als>(),
+            ModelEntry::of::<Llorma>(),
+            ModelEntry::of::<UserRbm>(),
+            ModelEntry::of::<ItemRbm>(),
+            ModelEntry::of::<UAutoRec>(),
+            ModelEntry::of::<IAutoRec>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),
-            ModelEntry::of::<UserRbm>(),
-            ModelEntry::of::<ItemRbm>(),
         ]
     });
     &ENTRIES

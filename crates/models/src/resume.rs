@@ -12,7 +12,7 @@ fn unfit(reason: &str) -> FitError {
 pub(crate) fn state(epochs: usize, ratings: &Interactions, stopping: &EarlyStopping) -> TrainState {
     let mut state = TrainState { epochs, ..TrainState::default() };
     state.numbers.insert("data".to_owned(), fingerprint(ratings));
-    state.numbers.insert("best".to_owned(), stopping.best);
+    state.numbers.insert("best_rmse".to_owned(), stopping.best);
     state.numbers.insert("best_epoch".to_owned(), stopping.best_epoch as f64);
     state
 }
@@ -26,11 +26,12 @@ pub(crate) fn check(
     ratings: &Interactions,
     stopping: &mut EarlyStopping,
 ) -> Result<(), FitError> {
-    let number = |name: &str| state.numbers.get(name).copied().ok_or_else(|| unfit("it lacks a number"));
+    let number =
+        |name: &str| state.numbers.get(name).copied().ok_or_else(|| unfit(&format!("it lacks `{name}`")));
     if number("data")?.to_bits() != fingerprint(ratings).to_bits() {
         return Err(unfit("it belongs to other ratings"));
     }
-    stopping.best = number("best")?;
+    stopping.best = number("best_rmse")?;
     stopping.best_epoch = number("best_epoch")? as usize;
     Ok(())
 }
@@ -54,6 +55,6 @@ pub(crate) fn take(state: &mut TrainState, name: &str, shape: [usize; 2]) -> Res
 }
 
 /// The data's fingerprint as a number, to refuse a checkpoint of other data; 52 of its bits fit.
-fn fingerprint(ratings: &Interactions) -> f64 {
+pub(crate) fn fingerprint(ratings: &Interactions) -> f64 {
     u64::from_str_radix(&ratings.fingerprint(), 16).map_or(0.0, |bits| (bits >> 12) as f64)
 }

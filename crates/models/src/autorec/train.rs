@@ -14,6 +14,7 @@ use super::network::{Batch, Drops, Network};
 use super::pretrain::pretrain;
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::explicit_ratings;
+use crate::resume;
 
 /// Ratings on a scale of 1 to 5, whatever their own: what the network reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,9 +106,10 @@ pub(super) fn fit<'a>(
     let chosen = Chosen::new(config, cases, ratings.len());
     let by_case = scaled(cases.of(&ratings), scaling)?;
     let validation = Validation::new(cases, &ratings, &validation)?;
-    let run = Run { model, config, chosen, scaling, validation, by_case };
+    let run = Run { model, config, chosen, scaling, ratings: &ratings, validation, by_case };
     let network = run.train(ctx)?;
-    Ok(Fitted { network, ratings, scaling, by_case: run.by_case })
+    let by_case = run.by_case;
+    Ok(Fitted { network, ratings, scaling, by_case })
 }
 
 /// The same cells with ratings on a scale of 1 to 5.
@@ -141,6 +143,7 @@ struct Run<'a> {
     config: &'a AutoRecConfig,
     chosen: Chosen,
     scaling: Scaling,
+    ratings: &'a Interactions,
     validation: Validation,
     by_case: Csr,
 }
@@ -158,7 +161,8 @@ impl Run<'_> {
         let mut best: Option<Network> = None;
         let mut done = 0;
         if let Some(mut state) = ctx.resume()? {
-            done = restore(&mut network, &mut best, &mut stopping, &mut state)?;
+            resume::check(&state, self.ratings, &mut stopping)?;
+            done = restore(&mut network, &mut best, &stopping, &mut state)?;
         } else if config.pretrain_epochs > 0 {
             pretrain(&mut network, config, &self.by_case, self.chosen.regularization, ctx)?;
         }
@@ -179,7 +183,14 @@ impl Run<'_> {
                 best = Some(network.clone());
             }
             let epoch = Epoch { number: done, of: epochs, train_rmse: Some(train_rmse), validation_rmse };
-            ctx.epoch_done(epoch, || state(&network, best.as_ref(), &stopping, done))?;
+            ctx.epoch_done(epoch, || {
+                let mut state = resume::state(done, self.ratings, &stopping);
+                network.save("", &mut state);
+                if let Some(best) = &best {
+                    best.save("best.", &mut state);
+                }
+                state
+            })?;
         }
         Ok(best.unwrap_or(network))
     }
@@ -260,24 +271,13 @@ pub(super) fn optimiser(config: &AutoRecConfig, epochs: usize, per_epoch: usize)
     }
 }
 
-fn state(network: &Network, best: Option<&Network>, stopping: &EarlyStopping, epochs: usize) -> TrainState {
-    let mut state = TrainState { epochs, ..TrainState::default() };
-    network.save("", &mut state);
-    if let Some(best) = best {
-        best.save("best.", &mut state);
-    }
-    stopping.save(&mut state);
-    state
-}
-
 /// Puts a checkpoint in the place of the start and returns the epochs done.
 fn restore(
     network: &mut Network,
     best: &mut Option<Network>,
-    stopping: &mut EarlyStopping,
+    stopping: &EarlyStopping,
     state: &mut TrainState,
 ) -> Result<usize, FitError> {
-    stopping.restore(state)?;
     network.restore("", state)?;
     if stopping.best_epoch > 0 {
         let mut found = network.clone();

@@ -17,6 +17,7 @@ use super::step::{Rules, Trainer};
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
+use crate::resume;
 
 /// A run of training: everything that stays the same from epoch to epoch.
 struct Run<'a> {
@@ -203,7 +204,7 @@ impl<'a> Run<'a> {
         stopping: &EarlyStopping,
         epochs: usize,
     ) -> TrainState {
-        let mut state = TrainState { epochs, ..TrainState::default() };
+        let mut state = resume::state(epochs, self.data.interactions, stopping);
         if let Some(best) = best {
             best.save(&mut state);
             let tensors = std::mem::take(&mut state.tensors);
@@ -211,7 +212,6 @@ impl<'a> Run<'a> {
                 tensors.into_iter().map(|(name, tensor)| (format!("best.{name}"), tensor)).collect();
         }
         trainer.network.save(&mut state);
-        stopping.save(&mut state);
         state.numbers.insert("steps".to_owned(), trainer.rules.steps.len() as f64);
         state
     }
@@ -224,19 +224,12 @@ impl<'a> Run<'a> {
         stopping: &mut EarlyStopping,
         state: &mut TrainState,
     ) -> Result<usize, FitError> {
-        let number = |name: &str| {
-            state
-                .numbers
-                .get(name)
-                .copied()
-                .ok_or_else(|| FitError::Checkpoint { reason: format!("it lacks `{name}`") })
-        };
-        if number("steps")? as usize != trainer.rules.steps.len() {
+        if state.numbers.get("steps") != Some(&(trainer.rules.steps.len() as f64)) {
             return Err(FitError::Checkpoint {
                 reason: "it was made with another number of epochs, batch size or data set".to_owned(),
             });
         }
-        stopping.restore(state)?;
+        resume::check(state, self.data.interactions, stopping)?;
         trainer.network.restore(state)?;
         if stopping.best_epoch > 0 {
             let tensors = std::mem::take(&mut state.tensors).into_iter();

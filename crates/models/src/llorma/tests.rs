@@ -95,11 +95,11 @@ fn an_anchor_is_nobody() {
 fn by_hand(global_weight: f32, fallback: Fallback, user_bandwidth: f32) -> LlormaModel {
     let feedback = Feedback::Explicit(SCALE);
     let items = ItemFactors { k: 2, m: vec![0.5, 9.0, -1.0, 9.0], bias: vec![0.25, 0.5], mean: 1.0 };
-    let fold_in = FoldIn { lambda: vec![1.0; 3], prior: vec![2.0, 0.0, 0.125] };
+    let fold_in = FoldIn::new(vec![1.0; 3], vec![2.0, 0.0, 0.125]);
     let family = Family { name: BiasSvd::NAME, capabilities: BiasSvd::capabilities() };
     let global = LinearFactors::new(family, items, feedback).with_users(fold_in, None);
     let items = ItemFactors { k: 0, m: vec![], bias: vec![-0.5, 1.0], mean: 2.0 };
-    let fold_in = FoldIn { lambda: vec![4.0], prior: vec![0.0] };
+    let fold_in = FoldIn::new(vec![4.0], vec![0.0]);
     let family = Family { name: Bias::NAME, capabilities: BASELINE };
     let biases = LinearFactors::new(family, items, feedback).with_users(fold_in, None);
     let mut locals = Locals::zeros(2, 2, 1);

@@ -17,7 +17,7 @@ use crate::bias::{Bias, BiasConfig};
 use crate::bias_svd::BiasSvd;
 use crate::factorization::{FactorizationConfig, Unit};
 use crate::linear::{LinearFactors, explicit_ratings};
-use crate::sgd::fingerprint;
+use crate::resume::fingerprint;
 
 /// Anchors that are trained together: a report, and perhaps a checkpoint, after each such round.
 const ROUND: usize = 4;

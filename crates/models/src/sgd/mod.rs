@@ -233,27 +233,10 @@ impl State {
                 resume::keep(&mut state, format!("{name}{side}"), shape, data);
             }
         }
-        let numbers = BTreeMap::from([("data".to_owned(), fingerprint(ratings))]);
-        let mut state = TrainState { epochs: self.epoch, tensors, numbers };
-        self.stopping.save(&mut state);
         state
     }
 
     fn resume(&mut self, mut saved: TrainState, ratings: &Interactions) -> Result<(), FitError> {
-        let unfit = |reason: &str| FitError::Checkpoint { reason: reason.to_owned() };
-        if saved.numbers.get("data").map(|data| data.to_bits()) != Some(fingerprint(ratings).to_bits()) {
-            return Err(unfit("it belongs to other ratings"));
-        }
-        self.stopping.restore(&saved)?;
-        let mut take = |name: &str, like: &[f32]| {
-            let tensor = saved.tensors.remove(name).ok_or_else(|| unfit("it lacks a tensor"))?;
-            let fits = tensor.shape == [like.len() / self.width, self.width];
-            if fits {
-                Ok(tensor.data)
-            } else {
-                Err(unfit("it belongs to another number of factors, users or items"))
-            }
-        };
         resume::check(&saved, ratings, &mut self.stopping)?;
         let mut take =
             |name: &str, like: &[f32]| resume::take(&mut saved, name, [like.len() / self.width, self.width]);
@@ -299,9 +282,4 @@ fn cut<'a>(mut rows: &'a mut [f32], starts: &[usize], width: usize) -> Vec<&'a m
             group
         })
         .collect()
-}
-
-/// The data's fingerprint as a number, to refuse a checkpoint of other data; 52 of its bits fit.
-pub(crate) fn fingerprint(ratings: &Interactions) -> f64 {
-    u64::from_str_radix(&ratings.fingerprint(), 16).map_or(0.0, |bits| (bits >> 12) as f64)
 }
