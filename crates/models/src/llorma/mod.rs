@@ -23,9 +23,9 @@
 //! every anchor, and for each anchor within reach one ridge regression on the rated items near it gives `p_u` and `β_u`. That is also the
 //! user's half of a round in training, so nothing learned of training users is needed or kept. An anchor is a point in the space of
 //! directions and nobody's row: it is drawn as a random rating, and its users' side is then the mean direction of the 20 training users
-//! nearest to the one who rated.
+//! (or all, where there are fewer) nearest to the one who rated.
 //!
-//! Cost: a rating covered by an anchor costs `k²` multiplications a round (`k` local factors, 1.5 s an anchor and core for a million
+//! Cost: a rating covered by an anchor costs `k²` multiplications a round (`k` local factors, some 0.4 s an anchor and core for a million
 //! ratings and 14 factors); memory `4 (k + 2)` bytes an anchor and item, and while an anchor is trained `4 (k + 2)` bytes for each user and
 //! item that it covers. Anchors are trained in parallel, a few at a time, and so are the rows of each; every anchor draws its start from a stream of
 //! its own: the same bits at any number of threads.
