@@ -271,21 +271,26 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> O
         .map(|(_, candidate)| candidate.clone())
 }
 
-/// How many letters must be put in, taken out or replaced to make `b` of `a` (Levenshtein). O(|a|·|b|) time.
+/// How many letters must be put in, taken out, replaced or swapped with their neighbour to make `b` of `a` (optimal string
+/// alignment). O(|a|·|b|) time.
 #[must_use]
 pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = above[j] + usize::from(a[i] != b[j]);
+            let mut least = replaced.min(row[j] + 1).min(above[j + 1] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -356,5 +361,15 @@ mod tests {
         assert!(matches!(with("start", "zero".into()), Err(ConfigError::WrongType { .. })));
         let error = with("learning_rat", 1.into()).unwrap_err();
         assert!(error.to_string().contains("did you mean `learning_rate`"), "{error}");
+    }
+
+    #[test]
+    fn letters_swapped_are_one_mistake() {
+        assert_eq!(edit_distance("bais", "bias"), 1);
+        assert_eq!(edit_distance("bais", "als"), 2);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+        let known = ["als".to_owned(), "bias".to_owned()];
+        assert_eq!(nearest("bais", &known).as_deref(), Some("bias"));
     }
 }

@@ -53,6 +53,7 @@ fn models_are_listed_and_shown() {
     let at = folder.path();
     let list = ok(at, &["models", "list"]);
     assert!(list.contains("lfg-bayes") && list == ok(at, &["models"]));
+    assert!(list.contains("keeps histories: a saved model holds the ratings of its training users"));
     let names = ok(at, &["models", "list", "--json"]);
     assert_eq!(names, ok(at, &["models", "--json"]));
     insta::assert_snapshot!("models_show_bias_text", shown(at, &["models", "show", "bias"]));

@@ -58,6 +58,20 @@ fn from_data_to_a_recommendation() {
     }
 }
 
+#[test]
+fn a_model_that_keeps_histories_is_saved_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write_ratings(at);
+    let said = |model: &str| {
+        let output = foldin(at, &["train", "--data", "ratings.csv", "--model", model, "--out", model]);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let warning = said("user-knn");
+    assert!(warning.contains("warning: user-knn holds the ratings of all 40 training users"), "{warning}");
+    assert!(!said("item-knn").contains("warning"));
+}
+
 /// Ctrl-C keeps a checkpoint; going on from it gives the model that an undisturbed run gives, to the bit.
 #[cfg(unix)]
 #[test]

@@ -84,7 +84,9 @@ impl ModelFamily for ItemKnn {
 pub struct Rated {
     /// `μ + b_u`.
     base: f32,
-    /// What the biases leave over of the rating of each item; NaN without one.
+    /// 1 for each item of the history, 0 for all others.
+    rated: Vec<u8>,
+    /// What the biases leave over of the rating of each item of the history.
     left_over: Vec<f32>,
 }
 
@@ -101,21 +103,31 @@ impl PerUser for ItemKnnModel {
 
     fn state(&self, user: &UserView<'_>) -> Result<Rated, ScoreError> {
         let base = self.baseline.of_user(user.items, user.values);
-        let mut rest = vec![f32::NAN; self.catalogue()];
+        let mut state =
+            Rated { base, rated: vec![0; self.catalogue()], left_over: vec![0.0; self.catalogue()] };
         for (&item, left) in user.items.iter().zip(left_over(&self.baseline, user.items, user.values)) {
-            rest[item as usize] = left;
+            state.rated[item as usize] = 1;
+            state.left_over[item as usize] = left;
         }
-        Ok(Rated { base, left_over: rest })
+        Ok(state)
     }
 
     fn value(&self, state: &Rated, item: usize) -> f32 {
         let (near, _) = self.neighbours.of(item);
         let weights = &self.weights[self.neighbours.offsets()[item]..];
         let mut voices = Voices::default();
-        for (&other, &weight) in near.iter().zip(weights) {
-            let says = state.left_over[other as usize];
-            if !says.is_nan() && !voices.hear(&self.weighing, weight, says) {
-                break;
+        // Whether a neighbour was rated cannot be foreseen, so many are looked at before the first branch.
+        'heard: for (near, weights) in near.chunks(64).zip(weights.chunks(64)) {
+            let mut rated = 0u64;
+            for (at, &other) in near.iter().enumerate() {
+                rated |= u64::from(state.rated[other as usize]) << at;
+            }
+            while rated != 0 {
+                let at = rated.trailing_zeros() as usize;
+                rated &= rated - 1;
+                if !voices.hear(&self.weighing, weights[at], state.left_over[near[at] as usize]) {
+                    break 'heard;
+                }
             }
         }
         state.base + self.baseline.items[item] + voices.mean(&self.weighing)

@@ -156,7 +156,7 @@ struct Weighing {
 
 impl Weighing {
     fn weight(&self, similarity: f32) -> f32 {
-        if self.exponent == 1.0 { similarity } else { similarity.powf(self.exponent) }
+        similarity.powf(self.exponent)
     }
 }
 
