@@ -9,7 +9,7 @@
 //! closed form, no descent. The training users are folded in the same way; nothing is kept of them.
 //!
 //! We depart in five points. `y` is changed once a user with the sum over the user's ratings, not once a rating (the usual way to
-//! make it affordable), so `λ_y` counts once a user. Users are taken in batches that start from the same parameters ([`train`]).
+//! make it affordable), so `λ_y` counts once a user. Users are taken in batches that start from the same parameters (`train.rs`).
 //! The start is the truncated SVD of the filled matrix (`start = "random"` is the paper's). Users are solved for exactly at
 //! the end. And of a history of few items the sum of `y` is believed in part. Time O(epochs · ratings · k), memory O((users + items) · k); the same bits at any number of threads.
 
