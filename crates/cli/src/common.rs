@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use foldin_core::ConfigError;
-use foldin_data::FetchError;
+use foldin_data::{FetchError, ReadError};
 use foldin_eval::EvalError;
 
 /// Flags every command takes.
@@ -78,6 +78,7 @@ pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
         cause.is::<Usage>()
             || cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(FetchError::Unknown { .. }))
+            || matches!(cause.downcast_ref(), Some(ReadError::UnknownSplit { .. }))
             || matches!(
                 cause.downcast_ref(),
                 Some(

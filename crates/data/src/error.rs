@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use foldin_core::{DataError, RatingScale};
 
-use crate::known::KNOWN;
+use crate::known::{KNOWN, KnownDataset, find};
 
 /// Why data were not read. Every message names the file, the line where there is one, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -88,15 +88,17 @@ pub enum ReadError {
     },
     /// One pair of user and item twice.
     #[error(
-        "{file}, line {line}: user `{user}` and item `{item}` again (first in line {first_line}); \
+        "{file}, line {line}: user `{user}` and item `{item}` again (first in {}line {first_line}); \
          {} in all: keep one a pair with --duplicates last or --duplicates mean",
-        counted(*pairs, "such line")
+        first_file.as_ref().map(|file| format!("{file}, ")).unwrap_or_default(), counted(*pairs, "such line")
     )]
     Duplicate {
         /// The file.
         file: String,
         /// The line of the repetition.
         line: u64,
+        /// The file where the pair came first, if it is another.
+        first_file: Option<String>,
         /// The line where the pair came first.
         first_line: u64,
         /// Key of the user.
@@ -143,6 +145,14 @@ pub enum ReadError {
         /// The file.
         file: String,
         /// What, and what to do instead.
+        reason: String,
+    },
+    /// The name of a split that the data do not come with.
+    #[error("there is no split `{split}`: {reason}")]
+    UnknownSplit {
+        /// What was asked for.
+        split: String,
+        /// What there is.
         reason: String,
     },
     /// A given split that is not one.
@@ -264,6 +274,23 @@ pub enum LineProblem {
         /// The keys there are.
         keys: String,
     },
+    /// A rating of the Netflix Prize data that belongs to no movie.
+    #[error("a rating, but no line `MOVIE:` comes before it")]
+    NoMovie,
+    /// A movie of the Netflix Prize data in the file of another.
+    #[error("the ratings of movie {got} in the file of movie {expected}")]
+    WrongMovie {
+        /// The movie in the line.
+        got: String,
+        /// The movie in the file's name.
+        expected: u32,
+    },
+    /// A line that is none of those the Netflix Prize data consist of.
+    #[error("`{text}` is neither `MOVIE:` nor `CUSTOMER,RATING,DATE`")]
+    NotOfNetflix {
+        /// What is there.
+        text: String,
+    },
     /// A line too long to be one.
     #[error("the line is longer than {limit} bytes")]
     TooLong {
@@ -284,6 +311,8 @@ impl LineProblem {
             Self::TooFewColumns { .. } => ", give the separator with --separator",
             Self::InvalidNumber { what: "time", .. } => ", ignore times with --columns time=-",
             Self::MissingKey { .. } => ", name the key with --columns",
+            Self::NoMovie => ", put the number of the movie with a colon before its ratings",
+            Self::WrongMovie { .. } => ", name the file after its movie",
             _ => "",
         }
     }
@@ -296,7 +325,9 @@ fn reached(line: Option<u64>) -> String {
 /// How to get a whole file: only archives that are published under a known name can be fetched.
 fn again(file: &str) -> String {
     let parts = file.split(['/', '\\']);
-    match KNOWN.iter().find(|known| parts.clone().any(|part| part == known.file)) {
+    let fetched =
+        |known: &&KnownDataset| known.by_hand.is_none() && parts.clone().any(|part| part == known.file);
+    match KNOWN.iter().find(fetched) {
         Some(known) => format!("remove it and download it again with `foldin data fetch {}`", known.name),
         None => "copy it from its source again, or unpack what is left of it and read that".to_owned(),
     }
@@ -323,7 +354,9 @@ fn not_found(name: &str, looked: &[PathBuf], fetchable: bool) -> String {
 }
 
 fn fetch_hint(name: &str, fetchable: bool) -> String {
-    if fetchable {
+    if let Some(by_hand) = find(name).and_then(|known| known.by_hand) {
+        by_hand.to_owned()
+    } else if fetchable {
         format!("download it with `foldin data fetch {name}`")
     } else {
         "give a path, or a folder to look in with --data-dir or FOLDIN_DATA_DIR; `foldin data fetch` without a name lists what can be downloaded".to_owned()

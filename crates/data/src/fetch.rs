@@ -11,7 +11,7 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use zip::ZipArchive;
 
-use crate::known::{ARCHIVES, KNOWN, KnownDataset, find};
+use crate::known::{ARCHIVES, KnownDataset, find, published};
 use crate::locate::{DATA_DIR_VARIABLE, cache_dir};
 
 /// Where to download from and to. The default is the publisher's server and the user's cache.
@@ -37,10 +37,18 @@ pub struct FetchProgress {
 #[non_exhaustive]
 pub enum FetchError {
     /// A name that cannot be fetched.
-    #[error("no data set `{name}` can be fetched; there are: {}", KNOWN.map(|known| known.name).join(", "))]
+    #[error("no data set `{name}` can be fetched; there are: {}", published())]
     Unknown {
         /// The name.
         name: String,
+    },
+    /// A data set that nobody publishes any more.
+    #[error("`{name}` cannot be downloaded: {by_hand}")]
+    ByHand {
+        /// The name.
+        name: &'static str,
+        /// Where people have it from, and where it is looked for.
+        by_hand: &'static str,
     },
     /// The user has no cache folder.
     #[error("there is no folder to download into: this user has no home; set HOME")]
@@ -119,6 +127,9 @@ pub fn fetch(
     progress: &mut dyn FnMut(FetchProgress),
 ) -> Result<PathBuf, FetchError> {
     let known = find(name).ok_or_else(|| FetchError::Unknown { name: name.to_owned() })?;
+    if let Some(by_hand) = known.by_hand {
+        return Err(FetchError::ByHand { name: known.name, by_hand });
+    }
     let folder = options.folder.clone().or_else(cache_dir).ok_or(FetchError::NoCache)?;
     std::fs::create_dir_all(&folder).map_err(|source| FetchError::Io { path: folder.clone(), source })?;
     let download = Download {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ReadError;
 use crate::locate::Location;
+use crate::netflix;
 use crate::source::Source;
 
 /// The file that [`convert`](crate::convert) writes beside the data, so that reading them again gives the same numbers.
@@ -31,6 +32,8 @@ pub(crate) enum Layout {
     MovieLens100k(String),
     /// `ratings.dat` of MovieLens 1M or 10M.
     MovieLensDat(String),
+    /// The files of ratings of the Netflix Prize data.
+    Netflix(Vec<String>),
     /// A file of interactions in any other format, and tables of users and items that lie beside it.
     Files { interactions: String, users: Option<String>, items: Option<String> },
 }
@@ -41,7 +44,7 @@ const ENDINGS: &[&str] =
 /// Names that the main file of a folder goes by.
 const MAIN: &[&str] = &["ratings", "interactions", "reviews", "events", "transactions"];
 /// Names of files beside the interactions that hold something else.
-const OTHER: &[&str] = &["links", "tags", "movies", "items", "users", "provenance"];
+const OTHER: &[&str] = &["links", "tags", "movies", "movie_titles", "items", "users", "provenance"];
 /// What the names of such files may begin with.
 const OTHER_BEGINNINGS: &[&str] = &[".", "readme", "license", "licence", "genome-"];
 
@@ -60,6 +63,14 @@ impl Layout {
             if let Some(file) = source.find(main) {
                 return Ok(Self::of_file(source, file));
             }
+        }
+        let netflix = netflix::rating_files(source);
+        if !netflix.is_empty() {
+            return Ok(Self::Netflix(netflix));
+        }
+        if let Some(archive) = source.find(netflix::RATINGS_ARCHIVE) {
+            let reason = "an archive within an archive; unpack the outer one".to_owned();
+            return Err(ReadError::Unsupported { file: source.label(archive), reason });
         }
         let candidates: Vec<&str> =
             source.files().into_iter().filter(|file| may_hold_interactions(file)).collect();
@@ -88,6 +99,7 @@ impl Layout {
         match base(file) {
             "u.data" => return Self::MovieLens100k(file.to_owned()),
             "ratings.dat" => return Self::MovieLensDat(file.to_owned()),
+            _ if netflix::is_ratings(file) => return Self::Netflix(vec![file.to_owned()]),
             _ => {}
         }
         let folder = &file[..file.len() - file.rsplit('/').next().unwrap_or(file).len()];
@@ -106,7 +118,7 @@ impl Layout {
 }
 
 /// A file's name without folder and `.gz`.
-fn base(file: &str) -> &str {
+pub(crate) fn base(file: &str) -> &str {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.strip_suffix(".gz").unwrap_or(name)
 }
@@ -152,6 +164,10 @@ mod tests {
     fn known_layouts_are_recognised() {
         for (names, expected) in [
             (&["README", "u.data", "u.item", "u1.base"][..], Layout::MovieLens100k("u.data".into())),
+            (
+                &["mv_0000002.txt", "movie_titles.txt", "probe.txt", "mv_0000001.txt"],
+                Layout::Netflix(vec!["mv_0000001.txt".into(), "mv_0000002.txt".into()]),
+            ),
             (&["movies.dat", "ratings.dat.gz"], Layout::MovieLensDat("ratings.dat.gz".into())),
             (
                 &["README.txt", "links.csv", "movies.csv", "ratings.csv", "tags.csv"],

@@ -8,13 +8,14 @@
 //! ```
 //!
 //! # What is read
-//! A folder, a zip archive or a single file, gzipped or not; a file in an archive is named as `archive.zip/ratings.csv`.
+//! A folder, a zip or tar archive or a single file, gzipped or not; a file in an archive is named as `archive.zip/ratings.csv`.
 //!
 //! | format | recognised by | side information |
 //! | --- | --- | --- |
 //! | MovieLens 100K | `u.data` | `u.user`, `u.item`, `u.genre`, `u.occupation` |
 //! | MovieLens 1M, 10M | `ratings.dat` | `users.dat`, `movies.dat` |
 //! | MovieLens CSV (20M, 25M, 32M, latest) | `ratings.csv` with `movies.csv` | `movies.csv` |
+//! | Netflix Prize | `mv_0000001.txt` …, or `combined_data_1.txt` … | `movie_titles.txt` or `.csv` |
 //! | separated columns, with or without a header | anything else | `users.*`, `items.*` or `movies.*` beside `ratings.*` |
 //! | RecBole | a header such as `user_id:token` | `.user`, `.item` of the same name |
 //! | JSON Lines | a line that begins with `{` | `users.jsonl`, `items.jsonl` beside `ratings.jsonl` |
@@ -49,6 +50,7 @@ mod layout;
 mod lines;
 mod locate;
 mod movielens;
+mod netflix;
 mod open;
 mod options;
 mod ratings;
@@ -60,6 +62,7 @@ mod source;
 mod split;
 mod table;
 mod tables;
+mod tarball;
 mod text;
 
 pub use convert::{ConvertError, Format, convert};

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::ReadError;
+use crate::known::{KNOWN, find};
 use crate::layout::Layout;
+use crate::netflix::RATINGS_ARCHIVE;
 use crate::options::OpenOptions;
-use crate::source::{Source, is_zip};
+use crate::source::{Source, is_archive};
 
 /// The environment variable that names a folder of data sets.
 pub const DATA_DIR_VARIABLE: &str = "FOLDIN_DATA_DIR";
@@ -69,7 +71,7 @@ pub(crate) fn locate(name: &str, options: &OpenOptions) -> Result<Location, Read
     if let Some(location) = unrecognised {
         return Ok(location);
     }
-    let fetchable = crate::known::find(name).is_some();
+    let fetchable = find(name).is_some_and(|known| known.by_hand.is_none());
     Err(ReadError::NotFound { name: name.to_owned(), looked, fetchable })
 }
 
@@ -82,6 +84,8 @@ fn folders(options: &OpenOptions) -> Vec<PathBuf> {
 fn candidates(folder: &Path, name: &str) -> Vec<PathBuf> {
     let zip = format!("{name}.zip");
     let mut out = vec![folder.join(name), folder.join(&zip)];
+    // Most archives are published under the name of the data set.
+    out.extend(find(name).filter(|known| known.file != zip).map(|known| folder.join(known.file)));
     out.extend([folder.join(name).join(name), folder.join(name).join(&zip)]);
     // A name with a folder in it was looked up as it stands; nothing is to be found further down.
     if !name.contains(['/', '\\']) {
@@ -104,17 +108,21 @@ pub(crate) fn at_path(path: &Path, given: &str) -> Result<Option<Location>, Read
     let name = short_name(path);
     if path.is_dir() {
         let source = Source::open(path)?;
-        // A folder that only wraps an archive, or a folder, of its own name.
+        // A folder that only wraps a folder or an archive of its own name, or an archive as it was published.
         if Layout::of_source(&source).is_err() {
-            for inner in [path.join(&name), path.join(format!("{name}.zip"))] {
-                if inner.is_dir() || (inner.is_file() && is_zip(&inner)) {
-                    return Ok(Some(Location { source: Source::open(&inner)?, file: None, name }));
-                }
+            let zip = format!("{name}.zip");
+            let by_hand = KNOWN.iter().filter(|known| known.by_hand.is_some()).map(|known| known.file);
+            let wrapped = [&*name, &*zip, RATINGS_ARCHIVE].into_iter().chain(by_hand);
+            let mut wrapped = wrapped.map(|inner| path.join(inner));
+            let inner = wrapped.find(|inner| inner.is_dir() || is_archive(inner));
+            drop(wrapped);
+            if let Some(inner) = inner {
+                return Ok(Some(Location { source: Source::open(&inner)?, file: None, name }));
             }
         }
         return Ok(Some(Location { source, file: None, name }));
     }
-    if path.is_file() && (is_zip(path) || path.extension().is_some_and(|ending| ending == "zip")) {
+    if is_archive(path) {
         return Ok(Some(Location { source: Source::open(path)?, file: None, name }));
     }
     if path.is_file() {
@@ -131,7 +139,7 @@ pub(crate) fn at_path(path: &Path, given: &str) -> Result<Option<Location>, Read
         return Ok(Some(Location { source: Source::open(folder)?, file: Some(file), name }));
     }
     for ancestor in path.ancestors().skip(1).take_while(|ancestor| !ancestor.as_os_str().is_empty()) {
-        if ancestor.is_file() && is_zip(ancestor) {
+        if is_archive(ancestor) {
             let source = Source::open(ancestor)?;
             let inner = path.strip_prefix(ancestor).unwrap_or(path).to_string_lossy().replace('\\', "/");
             // Members are listed without their common folder; a name that has it is understood too.
@@ -152,9 +160,10 @@ pub(crate) fn at_path(path: &Path, given: &str) -> Result<Option<Location>, Read
 /// The last part of a path without the endings of data files.
 fn short_name(path: &Path) -> String {
     let mut name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    for ending in
-        [".gz", ".zip", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".ndjson", ".inter", ".dat", ".data"]
-    {
+    for ending in [
+        ".gz", ".zip", ".tar", ".tgz", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".ndjson", ".inter",
+        ".dat", ".data",
+    ] {
         if let Some(stem) = name.strip_suffix(ending)
             && !stem.is_empty()
         {

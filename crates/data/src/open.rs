@@ -10,6 +10,7 @@ use crate::known::HALF_STARS;
 use crate::layout::{Layout, SAVED_SCHEMA, SavedSchema, is_movies_csv};
 use crate::locate::{Location, at_path, locate};
 use crate::movielens;
+use crate::netflix;
 use crate::options::OpenOptions;
 use crate::ratings::{Expect, RatingsBuilder};
 use crate::report::ReadReport;
@@ -70,6 +71,7 @@ fn open_location(location: Location, options: &OpenOptions) -> Result<(Dataset, 
     let (ratings, users, mut items) = match Layout::of(&location)? {
         Layout::MovieLens100k(file) => movielens::read_100k(source, &file, options)?,
         Layout::MovieLensDat(file) => movielens::read_dat(source, &file, options)?,
+        Layout::Netflix(files) => netflix::read(source, &files, options)?,
         Layout::Files { interactions, users, items } => {
             let saved = saved_schema(source)?;
             if let Some(saved) = &saved {

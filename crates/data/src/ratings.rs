@@ -43,6 +43,8 @@ pub(crate) struct RatingsBuilder {
     /// `(interaction, line)` wherever the line number is not that of the interaction before plus one.
     line_jumps: Vec<(usize, u64)>,
     next_line: u64,
+    /// Where there are several files: `(interactions before it, file)` for each.
+    files: Vec<(usize, String)>,
     pub(crate) report: ReadReport,
 }
 
@@ -83,6 +85,7 @@ impl RatingsBuilder {
             times: Vec::new(),
             line_jumps: Vec::new(),
             next_line: 0,
+            files: Vec::new(),
             report: ReadReport {
                 file: file.to_owned(),
                 format,
@@ -98,6 +101,12 @@ impl RatingsBuilder {
         self.closed = true;
         self.step = None;
         self
+    }
+
+    /// What follows is from this file, one of several that make up the data.
+    pub(crate) fn begin_file(&mut self, label: &str) {
+        self.files.push((self.rows.len(), label.to_owned()));
+        self.next_line = 0;
     }
 
     /// The file has no ratings, only what happened.
@@ -156,11 +165,14 @@ impl RatingsBuilder {
     /// Refuses a line, or counts it if such lines are to be left out.
     #[cold]
     pub(crate) fn bad_line(&mut self, line: u64, problem: LineProblem) -> Result<(), ReadError> {
+        let file = self.files.last().map(|(_, file)| file);
         if self.skip_bad_lines {
-            self.report.skip(format!("line {line}: {problem}"));
+            let name = file.and_then(|file| file.rsplit(['/', '\\']).next());
+            let place = name.map(|name| format!("{name}, ")).unwrap_or_default();
+            self.report.skip(format!("{place}line {line}: {problem}"));
             return Ok(());
         }
-        Err(ReadError::Line { file: self.report.file.clone(), line, problem })
+        Err(ReadError::Line { file: file.unwrap_or(&self.report.file).clone(), line, problem })
     }
 
     /// Sorts everything into rows.
@@ -260,9 +272,11 @@ impl RatingsBuilder {
         let mut first_seen = std::collections::HashMap::with_capacity(self.rows.len());
         for (at, pair) in self.rows.iter().zip(&self.columns).enumerate() {
             if let Some(first) = first_seen.insert(pair, at) {
+                let (file, first_file) = (self.file_of(at), self.file_of(first));
                 return ReadError::Duplicate {
-                    file: self.report.file.clone(),
+                    file: file.to_owned(),
                     line: self.line_of(at),
+                    first_file: (first_file != file).then(|| first_file.to_owned()),
                     first_line: self.line_of(first),
                     user: self.users.key(*pair.0).to_owned(),
                     item: self.items.key(*pair.1).to_owned(),
@@ -272,6 +286,11 @@ impl RatingsBuilder {
         }
         // Only reached if the caller counted pairs that are not there.
         ReadError::Empty { file: self.report.file.clone() }
+    }
+
+    fn file_of(&self, interaction: usize) -> &str {
+        let behind = self.files.partition_point(|&(before, _)| before <= interaction);
+        self.files[..behind].last().map_or(&self.report.file, |(_, file)| file)
     }
 
     fn line_of(&self, interaction: usize) -> u64 {

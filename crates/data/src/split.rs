@@ -9,6 +9,7 @@ use crate::keys::Keys;
 use crate::layout::Layout;
 use crate::lines::Lines;
 use crate::locate::{Location, locate};
+use crate::netflix;
 use crate::options::OpenOptions;
 use crate::ratings::{Expect, Ratings, RatingsBuilder};
 use crate::source::Source;
@@ -22,8 +23,8 @@ pub type TestRatings = Vec<(UserId, ItemId, f32)>;
 /// MovieLens 100K. Keys are matched with those of `dataset`; ratings are on its scale.
 ///
 /// # Errors
-/// [`ReadError::Split`] if there is no such split or a pair is in both parts; a key that `dataset` does not have is a
-/// bad line ([`LineProblem::UnknownKey`](crate::LineProblem::UnknownKey)); otherwise as [`open`](crate::open).
+/// [`ReadError::UnknownSplit`] if there is no split of that name, [`ReadError::Split`] if a pair is in both parts; a key
+/// that `dataset` does not have is a bad line ([`LineProblem::UnknownKey`](crate::LineProblem::UnknownKey)); otherwise as [`open`](crate::open).
 pub fn read_split(
     data: &str,
     dataset: &Dataset,
@@ -75,7 +76,7 @@ fn members(source: &Source, spec: &str, data: &str) -> Result<(String, String), 
     } else {
         format!("`{data}` comes with {}; or give two files as TRAIN,TEST", known.join(", "))
     };
-    Err(ReadError::Split { split: spec.to_owned(), reason })
+    Err(ReadError::UnknownSplit { split: spec.to_owned(), reason })
 }
 
 fn builder(label: &str, dataset: &Dataset, options: &OpenOptions) -> RatingsBuilder {
@@ -102,6 +103,11 @@ fn read_part(path: &str, dataset: &Dataset, options: &OpenOptions) -> Result<Rat
     let file = match Layout::of(&location)? {
         Layout::MovieLens100k(file) | Layout::MovieLensDat(file) => file,
         Layout::Files { interactions, .. } => interactions,
+        Layout::Netflix(files) => {
+            let mut builder = builder(&location.source.path().display().to_string(), dataset, options);
+            netflix::read_ratings(&location.source, &files, &mut builder)?;
+            return builder.finish();
+        }
     };
     location.source.read(&file, |input, label| {
         let mut builder = builder(label, dataset, options);

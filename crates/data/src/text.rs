@@ -79,7 +79,9 @@ pub(crate) fn parse_time(bytes: &[u8]) -> Option<i64> {
     parse_date(bytes)
 }
 
-fn parse_date(bytes: &[u8]) -> Option<i64> {
+/// Unix seconds of a date such as `2018-09-20`, as in [`parse_time`].
+#[inline]
+pub(crate) fn parse_date(bytes: &[u8]) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let part = bytes.get(range)?;
         part.iter()
@@ -94,7 +96,12 @@ fn parse_date(bytes: &[u8]) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let mut seconds = days_since_1970(year, month, day) * 86_400;
+    let days = days_since_1970(year, month, day);
+    // Every month has 28 days; beyond them it must not be the next month already.
+    if day > 28 && days >= days_since_1970(year + month / 12, month % 12 + 1, 1) {
+        return None;
+    }
+    let mut seconds = days * 86_400;
     if bytes.len() > 10 {
         if !matches!(bytes[10], b' ' | b'T') || bytes.get(13) != Some(&b':') {
             return None;
@@ -165,8 +172,10 @@ mod tests {
         assert_eq!(parse_time(b"9.78300760E8"), Some(978_300_760));
         assert_eq!(parse_time(b"2000-12-31T22:12:40"), Some(978_300_760));
         assert_eq!(parse_time(b"1970-01-02"), Some(86_400));
+        assert_eq!(parse_time(b"2000-02-29").map(format_time), Some("2000-02-29 00:00:00".to_owned()));
+        assert_eq!(parse_time(b"1999-12-31"), Some(946_598_400));
         assert_eq!(format_time(978_300_760), "2000-12-31 22:12:40");
-        for bad in [&b"never"[..], b"", b"nan", b"2000-13-01", b"2000-1-1"] {
+        for bad in [&b"never"[..], b"", b"nan", b"2000-13-01", b"2000-1-1", b"2001-02-29", b"2000-04-31"] {
             assert_eq!(parse_time(bad), None, "{bad:?}");
         }
     }

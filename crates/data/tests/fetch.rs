@@ -169,6 +169,11 @@ fn without_a_server_the_way_on_is_said() {
     let server = Server::start(Vec::new(), &[Reply::Status(503)]);
     let error = fetch("ml-1m", &server.options(folder.path()), &mut |_| {}).unwrap_err();
     assert!(matches!(error, FetchError::Status { status: 503, .. }), "{error}");
+    let error = fetch("lastfm", &options, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("ml-100k") && !error.to_string().contains("netflix"), "{error}");
     let error = fetch("netflix", &options, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("ml-100k"), "{error}");
+    assert!(matches!(error, FetchError::ByHand { .. }), "{error}");
+    for part in ["Kaggle", "combined_data_4.txt", "training_set/mv_0000001.txt", "--data-dir"] {
+        assert!(error.to_string().contains(part), "{part} in {error}");
+    }
 }

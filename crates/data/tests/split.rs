@@ -54,7 +54,7 @@ fn a_split_in_two_files_of_any_format() {
 
     assert!(matches!(read("train.csv,train.csv"), Err(ReadError::Split { .. })));
     assert!(matches!(read("train.csv,nothing.csv"), Err(ReadError::NotFound { .. })));
-    assert!(matches!(read("u1"), Err(ReadError::Split { .. })));
+    assert!(matches!(read("u1"), Err(ReadError::UnknownSplit { .. })));
     let error = read("stranger.csv,test.jsonl").unwrap_err();
     assert!(matches!(
         error,
