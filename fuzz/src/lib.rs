@@ -12,8 +12,17 @@ use foldin_models::folder::load;
 use sha2::{Digest as _, Sha256};
 
 /// Names that decide which reader is used.
-pub const NAMES: &[&str] =
-    &["ratings.csv", "ratings.tsv", "some.inter", "ratings.jsonl", "ratings.txt", "u.data", "ratings.dat"];
+pub const NAMES: &[&str] = &[
+    "ratings.csv",
+    "ratings.tsv",
+    "some.inter",
+    "ratings.jsonl",
+    "ratings.txt",
+    "u.data",
+    "ratings.dat",
+    "combined_data_1.txt",
+    "mv_0000001.txt",
+];
 
 /// Stands between the interactions and the tables of users and of items.
 pub const NEXT_FILE: u8 = 0x1e;
@@ -28,6 +37,8 @@ pub fn ratings(bytes: &[u8]) -> bool {
         "ratings.dat" => ["users.dat", "movies.dat"],
         "ratings.tsv" => ["users.tsv", "items.tsv"],
         "ratings.jsonl" => ["users.jsonl", "items.jsonl"],
+        "combined_data_1.txt" => ["combined_data_2.txt", "movie_titles.csv"],
+        "mv_0000001.txt" => ["mv_0000002.txt", "movie_titles.txt"],
         _ => ["users.csv", "movies.csv"],
     };
     let files = [name].into_iter().chain(beside).map(str::to_owned);
@@ -35,14 +46,19 @@ pub fn ratings(bytes: &[u8]) -> bool {
     check(foldin_data::open_files("fuzzed", files.zip(parts).collect(), &options(*flags)))
 }
 
-/// A file on disk that claims to be a zip archive, or is compressed. Says whether it was accepted.
+/// A file on disk that claims to be a zip or tar archive, or is compressed. Says whether it was accepted.
 ///
 /// # Panics
 /// If the machine has no room for a temporary file.
 pub fn archive(bytes: &[u8]) -> bool {
     let [flags, content @ ..] = bytes else { return false };
     let folder = tempfile::tempdir().expect("room for a temporary folder");
-    let name = if content.starts_with(b"PK") { "data.zip" } else { "ratings.csv.gz" };
+    let name = match flags >> 6 {
+        0 | 1 if content.starts_with(b"PK") => "data.zip",
+        0 | 1 => "ratings.csv.gz",
+        2 => "data.tar",
+        _ => "data.tar.gz",
+    };
     let path = folder.path().join(name);
     std::fs::write(&path, content).expect("room for a temporary file");
     check(foldin_data::open_with_report(&path.display().to_string(), &options(*flags)))

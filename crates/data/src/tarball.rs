@@ -29,11 +29,16 @@ pub(crate) fn is_tar(path: &Path) -> bool {
 /// All files in an archive, those of an archive within it included, in the order in which they lie there.
 pub(crate) fn list(path: &Path) -> Result<Vec<(String, Member)>, ReadError> {
     let mut members = Vec::new();
-    let listed = Stream::open(path).and_then(|mut stream| match &mut stream {
-        Stream::Plain(file) => list_into(&mut BufReader::new(file), None, &mut members),
-        Stream::Gzip(unpacked) => list_into(unpacked, None, &mut members),
+    let listed = Stream::open(path).and_then(|mut stream| {
+        let input = stream.input();
+        list_into(input, None, &mut members)?;
+        // What lies behind the last member says whether the archive is whole.
+        std::io::copy(input, &mut std::io::sink())
     });
-    listed.map_err(|error| damage(&path.display().to_string(), error)).map(|()| members)
+    match listed {
+        Ok(_) => Ok(members),
+        Err(error) => Err(damage(&path.display().to_string(), error)),
+    }
 }
 
 /// `outer` is the place and name of the archive that `input` is a member of.
@@ -86,20 +91,25 @@ impl Stream {
         })
     }
 
+    fn input(&mut self) -> &mut dyn Read {
+        match self {
+            Self::Plain(file) => file,
+            Self::Gzip(unpacked) => unpacked,
+        }
+    }
+
     /// Goes to a member; in a gzipped archive there is no way back.
     pub(crate) fn member(&mut self, member: &Member) -> std::io::Result<impl Read> {
-        let input: &mut dyn Read = match self {
+        match self {
             Self::Plain(file) => {
                 file.seek(SeekFrom::Start(member.start))?;
-                file
             }
             Self::Gzip(unpacked) => {
                 let skipped = member.start.checked_sub(unpacked.at).ok_or(std::io::ErrorKind::NotSeekable)?;
                 std::io::copy(&mut unpacked.by_ref().take(skipped), &mut std::io::sink())?;
-                unpacked
             }
-        };
-        Ok(input.take(member.length))
+        }
+        Ok(self.input().take(member.length))
     }
 
     /// Named members in an order in which [`Stream::member`] can go from one to the next: as asked for, if any will do.

@@ -32,7 +32,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         2 => prop_oneof![
             Just("user"), Just("item_id:token"), Just("rating:float"), Just("userId,movieId,rating,timestamp\n"),
             Just("{\"user\":1,\"item\":2,\"rating\":3}\n"), Just("user_id:token\titem_id:token\trating:float\n"),
-            Just("1::2::3::4\n"), Just("1\t2\t3\t4\n"), Just("nan"), Just("-"), Just("\""), Just("{"), Just("["), Just("(1995)"),
+            Just("1::2::3::4\n"), Just("1:\n"), Just("7,3,2005-02-03\n"), Just("1,NULL,"), Just("1\t2\t3\t4\n"), Just("nan"), Just("-"), Just("\""), Just("{"), Just("["), Just("(1995)"),
         ].prop_map(|text| text.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 0..4),
     ];
@@ -44,9 +44,10 @@ proptest! {
 
     #[test]
     fn interactions(bytes in pieces(), bits in any::<u8>()) {
-        for name in ["ratings.csv", "x.inter", "x.jsonl", "u.data", "ratings.dat"] {
+        for name in ["ratings.csv", "x.inter", "x.jsonl", "u.data", "ratings.dat", "mv_1.txt", "combined_data_1.txt"] {
             read(&[(name, &bytes)], bits);
         }
+        read(&[("mv_1.txt", b"1:\n7,3,2005-02-03\n"), ("mv_2.txt", &bytes)], bits);
     }
 
     #[test]
@@ -56,6 +57,7 @@ proptest! {
         read(&[("ratings.jsonl", b"{\"user\":1,\"item\":2}\n"), ("items.jsonl", &bytes), ("foldin.json", &bytes)], bits);
         read(&[("x.inter", b"user_id:token\titem_id:token\n1\t2\n"), ("x.item", &bytes), ("x.user", &bytes)], bits);
         read(&[("u.data", b"1\t2\t3\t4\n"), ("u.item", &bytes), ("u.user", &bytes), ("u.genre", &bytes)], bits);
+        read(&[("mv_1.txt", b"1:\n7,3,2005-02-03\n"), ("movie_titles.csv", &bytes)], bits);
         read(&[("ratings.dat", b"1::2::3::4\n"), ("movies.dat", &bytes), ("users.dat", &bytes)], bits);
     }
 

@@ -77,6 +77,45 @@ fn movielens_1m_and_10m() {
 }
 
 #[test]
+fn movielens_10m_as_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ml-10m.zip");
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    for (name, content) in [
+        ("ml-10M100K/README.html", "read me"),
+        (
+            "ml-10M100K/movies.dat",
+            "1::Cité, La (1995)::Drama\r\n122::Moon: A Story (1992)::(no genres listed)\r\n",
+        ),
+        (
+            "ml-10M100K/ratings.dat",
+            "1::122::0.5::838985046\r\n3::1::5::838983525\r\n1::1::3.5::838983392\r\n",
+        ),
+        ("ml-10M100K/tags.dat", "15::4973::excellent!::1215184630\n"),
+        ("ml-10M100K/split_ratings.sh", "#!/bin/bash\n"),
+    ] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(content.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap();
+    let options = OpenOptions { data_dir: Some(folder.path().to_owned()), ..OpenOptions::default() };
+    let (data, report) = foldin_data::open_with_report("ml-10m", &options).unwrap();
+    assert_eq!(report.format, "MovieLens 10M");
+    assert_eq!(data.titles, ["Cité, La (1995)", "Moon: A Story (1992)"]);
+    assert_eq!(triples(&data), [("1", "1", 3.5), ("1", "122", 0.5), ("3", "1", 5.0)]);
+    assert_eq!(scale(&data), (0.5, 5.0, Some(0.5)));
+    assert_eq!(data.item_features.schema().column_names(), ["genres=Drama", "year"]);
+    assert_eq!(data.user_features.width(), 0);
+
+    let text = "1::122::0.5::838985046\n1::1::6::838983392\n3::1::4.5::838983525\n";
+    let error = read_with(&[("ratings.dat", text)], &OpenOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("outside the scale 0.5..5"), "{error}");
+    let skip = OpenOptions { skip_bad_lines: true, ..OpenOptions::default() };
+    let (data, report) = read_with(&[("ratings.dat", text)], &skip).unwrap();
+    assert_eq!((data.interactions.len(), report.skipped), (2, 1));
+}
+
+#[test]
 fn movielens_csv() {
     let data = read(&[
         ("ratings.csv", "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,7,5.0,1260759179\r\n"),

@@ -18,6 +18,8 @@ const EXAMPLES: &[&str] = &[
     "1::10::4::978300760\n1::20::3::978302109\n2::10::1::978301968\n",
     "196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t377\t1\t878887116\n\x1e196|24|M|technician|85711\n186|53|F|other|94043\n22|23|M|writer|32067\n\x1e242|Kolya (1996)|24-Jan-1997||http://us.imdb.com/|0|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0\n",
     "1::1193::5::978300760\n1::661::3::978302109\n2::1193::4::978298413\n\x1e1::F::1::10::48067\n2::M::56::16::70072\n\x1e661::James and the Giant Peach (1996)::Animation|Children's|Musical\n1193::One Flew Over the Cuckoo's Nest (1975)::Drama\n",
+    "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n2:\n822109,1,2004-02-29\n\x1e10:\n1488844,2,2005-01-01\n\x1e1,2003,Dinosaur Planet\n2,NULL,Cats, The Last\n10,1997,Character\n",
+    "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n\x1e2:\r\n822109,1,2004-02-29\r\n\x1e1,2003,Dinosaur Planet\n2,NULL,Cats, The Last\n",
 ];
 
 /// Pieces that readers trip over.
@@ -43,6 +45,8 @@ const PIECES: &[&[u8]] = &[
     b"[[[[",
     b"\\u0000",
     b":token",
+    b"1:\n",
+    b"2005-13-41",
     b"1e-320",
     b"-0",
     b"\x1f\x8b",
@@ -102,6 +106,19 @@ fn ratings_in_every_format() {
     smoke(&examples, 300, targets::ratings);
 }
 
+/// A tar archive, which is text where its files are.
+fn tar(files: &[(&str, &str)]) -> String {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let content = text.split('\x1e').next().unwrap_or_default().as_bytes();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, content).unwrap();
+    }
+    String::from_utf8(archive.into_inner().unwrap()).unwrap()
+}
+
 #[test]
 fn archives() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -112,8 +129,20 @@ fn archives() {
         zip.write_all(text.split('\x1e').next().unwrap_or_default().as_bytes()).unwrap();
     }
     let zip = zip.finish().unwrap().into_inner();
-    let examples: Vec<Vec<u8>> =
-        [gzip.finish().unwrap(), zip].iter().map(|content| [&[0b0010_0000], &content[..]].concat()).collect();
+    let movies = tar(&[("training_set/mv_0000001.txt", EXAMPLES[8])]);
+    let tar = tar(&[("x/training_set.tar", &movies), ("x/README", "read me")]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(tar.as_bytes()).unwrap();
+    // The flags say what kind of archive it is.
+    let examples: Vec<Vec<u8>> = [
+        (0b0010_0000u8, gzip.finish().unwrap()),
+        (0b0010_0000, zip),
+        (0b1010_0000, tar.into_bytes()),
+        (0b1110_0000, packed.finish().unwrap()),
+    ]
+    .iter()
+    .map(|(flags, content)| [&[*flags], &content[..]].concat())
+    .collect();
     assert!(examples.iter().all(|example| targets::archive(example)));
     smoke(&examples, 300, targets::archive);
 }

@@ -49,6 +49,22 @@ fn a_conversion_replaces_an_earlier_one_and_nothing_else() {
 }
 
 #[test]
+fn netflix_prize_data_are_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir_all(at.join("netflix/training_set")).unwrap();
+    write(at, "netflix/movie_titles.txt", b"1,2003,Dinosaur Planet\n2,NULL,Caf\xe9, The\n");
+    write(at, "netflix/training_set/mv_0000001.txt", "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n");
+    write(at, "netflix/training_set/mv_0000002.txt", "2:\n822109,1,2004-02-29\n");
+    let text = ok(at, &["data", "info", "--data", "netflix"]);
+    for part in ["netflix", "Netflix Prize", "2004-02-29", "year"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let info = json(&ok(at, &["data", "info", "--data", "netflix", "--json"]));
+    assert_eq!((&info["users"], &info["items"]), (&json("2"), &json("2")));
+}
+
+#[test]
 fn information_says_which_rules_were_applied() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -45,6 +45,7 @@ fn wrong_usage_ends_with_two() {
             "split_and_folds",
             &["evaluate", "--data", "d", "--models", "bias", "--split", "a,b", "--folds", "3"],
         ),
+        ("unknown_split", &["evaluate", "--data", "ratings.csv", "--models", "bias", "--split", "u9"]),
         ("unknown_fetch", &["data", "fetch", "zzz"]),
         ("unknown_recipe", &["reproduce", "lfg-table9"]),
     ] {
@@ -73,6 +74,7 @@ fn what_cannot_be_done_ends_with_one() {
         ("scale", &["data", "info", "--data", "ratings.csv", "--scale", "1,5"]),
         ("missing_model", &["recommend", "--model", "nowhere", "--rate", "i1=5"]),
         ("absolute", &["data", "info", "--data", "/nowhere/ratings.csv"]),
+        ("fetch_by_hand", &["data", "fetch", "netflix"]),
         ("device", &["data", "info", "--data", "/dev/null"]),
         ("duplicates", &["data", "info", "--data", "twice.csv", "--duplicates", "error"]),
         ("off_step", &["data", "info", "--data", "twice.csv", "--scale", "1,5,2", "--duplicates", "last"]),
