@@ -156,8 +156,11 @@ fn read_titles(
     Ok(movies)
 }
 
-/// Movie, year and title. Whatever follows the second comma is the title.
-fn title(record: &[u8]) -> Result<(&[u8], Option<u16>, &[u8]), LineProblem> {
+/// Movie, year and title.
+type Movie<'a> = (&'a [u8], Option<u16>, &'a [u8]);
+
+/// Cuts a line of the table of movies. Whatever follows the second comma is the title.
+fn title(record: &[u8]) -> Result<Movie<'_>, LineProblem> {
     let mut parts = record.splitn(3, |&byte| byte == b',').map(<[u8]>::trim_ascii);
     let (Some(movie), Some(year), Some(title)) = (parts.next(), parts.next(), parts.next()) else {
         let got = record.splitn(3, |&byte| byte == b',').count();

@@ -73,7 +73,7 @@ fn folder_of(name: &str) -> &str {
 /// An archive that is open for reading members.
 pub(crate) enum Stream {
     Plain(File),
-    Gzip(Counted<MultiGzDecoder<BufReader<File>>>),
+    Gzip(Box<Counted<MultiGzDecoder<BufReader<File>>>>),
 }
 
 impl Stream {
@@ -85,7 +85,7 @@ impl Stream {
         file.rewind()?;
         Ok(if magic == [0x1f, 0x8b] {
             let unpacked = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file));
-            Self::Gzip(Counted { inner: unpacked, at: 0 })
+            Self::Gzip(Box::new(Counted { inner: unpacked, at: 0 }))
         } else {
             Self::Plain(file)
         })
