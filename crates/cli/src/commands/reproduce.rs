@@ -55,21 +55,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     run_on(recipe, &recipe.data, name, args, global)?;
     for data in &recipe.also {
         print("")?;
-        match run_on(recipe, data, &format!("{name}-{data}"), args, global) {
-            Err(error) => match error.downcast::<ReadError>() {
-                Ok(ReadError::NotFound { fetchable, .. }) => {
-                    let fetch = if fetchable {
-                        format!("; `foldin data fetch {data}` downloads it")
-                    } else {
-                        String::new()
-                    };
-                    print(format!("{data}: not run: data not found{fetch}"))?;
-                }
-                Ok(error) => return Err(error.into()),
-                Err(error) => return Err(error),
-            },
-            Ok(()) => {}
-        }
+        let Err(error) = run_on(recipe, data, &format!("{name}-{data}"), args, global) else { continue };
+        let fetchable = match error.downcast::<ReadError>()? {
+            ReadError::NotFound { fetchable, .. } => fetchable,
+            error => return Err(error.into()),
+        };
+        let fetch =
+            if fetchable { format!("; `foldin data fetch {data}` downloads it") } else { String::new() };
+        print(format!("{data}: not run: data not found{fetch}"))?;
     }
     Ok(())
 }

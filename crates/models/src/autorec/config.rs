@@ -57,6 +57,9 @@ pub struct AutoRecConfig {
     /// prepares for users with few ratings.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub input_dropout: f32,
+    /// The same weight for the weights between hidden layers, of which there are far fewer for each rating.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub dense_regularization: f32,
     /// Share of hidden units dropped in training. Not in the paper.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub dropout: f32,
@@ -99,6 +102,7 @@ impl Default for AutoRecConfig {
             regularization: Auto::Auto,
             centred: false,
             input_dropout: 0.0,
+            dense_regularization: 1.0,
             dropout: 0.0,
             optimiser: Learning::Rprop,
             learning_rate: 1e-3,

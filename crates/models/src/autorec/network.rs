@@ -89,6 +89,23 @@ impl Batch {
     }
 }
 
+/// Which penalty a parameter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Penalised {
+    No,
+    /// W and V.
+    Places,
+    /// Weights between hidden layers.
+    Dense,
+}
+
+/// Weights of the penalties.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Penalty {
+    pub(super) places: f32,
+    pub(super) dense: f32,
+}
+
 /// What a step drops.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drops {
@@ -203,21 +220,22 @@ impl Network {
         }
     }
 
-    /// All parameters with their names, and whether they are penalised.
-    pub(super) fn parameters(&mut self) -> Vec<(String, bool, &mut Trained)> {
+    /// All parameters with their names, and how they are penalised.
+    pub(super) fn parameters(&mut self) -> Vec<(String, Penalised, &mut Trained)> {
+        use Penalised::{Dense as Inner, No, Places};
         let mut out = vec![
-            ("encoder".to_owned(), true, &mut self.encoder),
-            ("encoder_bias".to_owned(), false, &mut self.encoder_bias),
-            ("decoder".to_owned(), true, &mut self.decoder),
-            ("decoder_bias".to_owned(), false, &mut self.decoder_bias),
-            ("output".to_owned(), false, &mut self.output),
+            ("encoder".to_owned(), Places, &mut self.encoder),
+            ("encoder_bias".to_owned(), No, &mut self.encoder_bias),
+            ("decoder".to_owned(), Places, &mut self.decoder),
+            ("decoder_bias".to_owned(), No, &mut self.decoder_bias),
+            ("output".to_owned(), No, &mut self.output),
         ];
         for (at, Dense { weights, bias }) in self.dense.iter_mut().enumerate() {
-            out.push((format!("dense_{at}"), true, weights));
-            out.push((format!("dense_{at}_bias"), false, bias));
+            out.push((format!("dense_{at}"), Inner, weights));
+            out.push((format!("dense_{at}_bias"), No, bias));
         }
         for (at, hidden) in self.hidden.iter_mut().enumerate() {
-            out.push((format!("hidden_{at}"), false, hidden));
+            out.push((format!("hidden_{at}"), No, hidden));
         }
         out
     }
@@ -529,10 +547,21 @@ impl Network {
         parts.into_iter().flat_map(|(_, bias, _)| bias).collect()
     }
 
-    /// One step of the optimiser with these gradients; `decay` is λ.
-    pub(super) fn update(&mut self, optimiser: &Optimiser, at: usize, decay: f32, gradients: &Gradients) {
+    /// One step of the optimiser with these gradients.
+    pub(super) fn update(
+        &mut self,
+        optimiser: &Optimiser,
+        at: usize,
+        penalty: Penalty,
+        gradients: &Gradients,
+    ) {
         for ((_, penalised, weights), gradient) in self.parameters().into_iter().zip(gradients) {
-            weights.update(optimiser, at, if penalised { decay } else { 0.0 }, gradient);
+            let decay = match penalised {
+                Penalised::No => 0.0,
+                Penalised::Places => penalty.places,
+                Penalised::Dense => penalty.dense,
+            };
+            weights.update(optimiser, at, decay, gradient);
         }
         let (hidden, output) = (self.activation, self.output_activation);
         self.hidden.iter_mut().for_each(|own| hidden.constrain(&mut own.w));

@@ -4,7 +4,7 @@
 //! to give back the a hidden units of every case from b units. All four layers together are the start of the whole network.
 
 use foldin_core::random::child_seed;
-use foldin_core::{Csr, Epoch, FitContext, FitError};
+use foldin_core::{Csr, FitContext, FitError};
 use foldin_nn::activation::{Activation, Sharing};
 use foldin_nn::dense_layer::column_sums;
 use foldin_nn::matmul::{Matrix, matmul};
@@ -13,7 +13,7 @@ use foldin_nn::rprop::Rprop;
 use rayon::prelude::*;
 
 use super::config::AutoRecConfig;
-use super::network::{Batch, Dense, Drops, Network};
+use super::network::{Batch, Dense, Drops, Network, Penalty};
 use super::train::mean_of;
 
 /// Rows that one task activates.
@@ -24,19 +24,18 @@ pub(super) fn pretrain(
     network: &mut Network,
     config: &AutoRecConfig,
     by_case: &Csr,
-    regularization: f32,
+    penalty: Penalty,
     ctx: &FitContext<'_>,
 ) -> Result<(), FitError> {
-    ctx.progress.stage("pre-training, ratings");
     let outer = AutoRecConfig { hidden: vec![config.hidden[0]], ..config.clone() };
     let optimiser = Optimiser::Rprop(Rprop::default());
     let seed = child_seed(ctx.seed, "pretrain");
     let mut shallow = Network::new(by_case.n_cols(), &outer, &optimiser, mean_of(by_case), seed);
     let batch = Batch::new(by_case.clone());
     for at in 0..config.pretrain_epochs {
-        let (squares, gradients) = shallow.gradients(&batch, Drops::default());
-        shallow.update(&optimiser, at, regularization, &gradients);
-        report(ctx, at, config.pretrain_epochs, squares, by_case.n_entries())?;
+        report(ctx, "ratings", at, config.pretrain_epochs)?;
+        let (_, gradients) = shallow.gradients(&batch, Drops::default());
+        shallow.update(&optimiser, at, penalty, &gradients);
     }
     network.encoder.w.copy_from_slice(&shallow.encoder.w);
     network.encoder_bias.w.copy_from_slice(&shallow.encoder_bias.w);
@@ -47,14 +46,13 @@ pub(super) fn pretrain(
     let n = by_case.n_rows();
     let layers = network.dense.len();
     for pair in 0..layers / 2 {
-        ctx.progress.stage("pre-training, hidden units");
         let (outside, inside) = (config.hidden[pair], config.hidden[pair + 1]);
         let (down, up) = network.dense.split_at_mut(layers - 1 - pair);
         let (down, up) = (&mut down[pair], &mut up[0]);
         let mut inner = Pair { down, up, outside, inside, activation: config.hidden_activation };
         for at in 0..config.pretrain_epochs {
-            let squares = inner.step(&inputs, n, &optimiser, at);
-            report(ctx, at, config.pretrain_epochs, squares, inputs.len())?;
+            report(ctx, "hidden units", at, config.pretrain_epochs)?;
+            inner.step(&inputs, n, &optimiser, at);
         }
         inputs = inner.layer(&inputs, n, Half::Down).1;
     }
@@ -66,10 +64,10 @@ pub(super) fn pretrain(
     Ok(())
 }
 
-/// Tells of an epoch of pre-training; a request to stop ends it. Nothing of it is kept for resuming: it is soon done again.
-fn report(ctx: &FitContext<'_>, at: usize, of: usize, squares: f64, n: usize) -> Result<(), FitError> {
-    let rmse = (squares / n.max(1) as f64).sqrt();
-    ctx.progress.epoch(Epoch { number: at + 1, of, train_rmse: Some(rmse), validation_rmse: None });
+/// Tells of an epoch of pre-training; a request to stop ends it. Nothing of it is kept for resuming: it is soon done again. It is a
+/// stage and not an epoch of the fit, whose curve it is not part of.
+fn report(ctx: &FitContext<'_>, what: &str, at: usize, of: usize) -> Result<(), FitError> {
+    ctx.progress.stage(&format!("pre-training, {what}, epoch {} of {of}", at + 1));
     if ctx.cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }) } else { Ok(()) }
 }
 
@@ -107,13 +105,12 @@ impl Pair<'_> {
         (z, out)
     }
 
-    /// One step on all rows; the sum of squared errors before it.
-    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize) -> f64 {
+    /// One step on all rows.
+    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize) {
         let (outside, inside) = (self.outside, self.inside);
         let (z_down, hidden) = self.layer(x, n, Half::Down);
         let (z_up, mut error) = self.layer(&hidden, n, Half::Up);
         error.iter_mut().zip(x).for_each(|(error, x)| *error -= x);
-        let squares = error.iter().map(|&error| f64::from(error) * f64::from(error)).sum();
         self.slopes(&z_up, outside, &mut error);
         let mut up = vec![0.0; inside * outside];
         matmul(Matrix::new(&hidden, n, inside).transposed(), Matrix::new(&error, n, outside), false, &mut up);
@@ -129,7 +126,6 @@ impl Pair<'_> {
             layer.weights.update(optimiser, at, 0.0, &weights);
             layer.bias.update(optimiser, at, 0.0, &bias);
         }
-        squares
     }
 
     fn slopes(&self, z: &[f32], width: usize, gradient: &mut [f32]) {

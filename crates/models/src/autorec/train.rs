@@ -10,7 +10,7 @@ use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 
 use super::config::{AutoRecConfig, Learning};
-use super::network::{Batch, Drops, Network};
+use super::network::{Batch, Drops, Network, Penalty};
 use super::pretrain::pretrain;
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::explicit_ratings;
@@ -164,7 +164,7 @@ impl Run<'_> {
             resume::check(&state, self.ratings, &mut stopping)?;
             done = restore(&mut network, &mut best, &stopping, &mut state)?;
         } else if config.pretrain_epochs > 0 {
-            pretrain(&mut network, config, &self.by_case, self.chosen.regularization, ctx)?;
+            pretrain(&mut network, config, &self.by_case, self.penalty(1.0), ctx)?;
         }
         while done < epochs && (self.validation.cells.n_entries() == 0 || !stopping.is_over(done)) {
             let squares = match &full {
@@ -213,8 +213,16 @@ impl Run<'_> {
             hidden: draw(self.config.dropout, "dropout"),
         };
         let (squares, gradients) = network.gradients(batch, drops);
-        network.update(optimiser, at, self.chosen.regularization * share, &gradients);
+        network.update(optimiser, at, self.penalty(share), &gradients);
         squares
+    }
+
+    /// The penalties of a step on a share of the cases.
+    fn penalty(&self, share: f32) -> Penalty {
+        Penalty {
+            places: self.chosen.regularization * share,
+            dense: self.config.dense_regularization * share,
+        }
     }
 
     fn epoch_of_batches(
