@@ -55,7 +55,10 @@ fn ours(ratings: &Interactions, hidden: usize, epochs: [usize; 2]) -> (f64, Opti
     let entry = foldin_models::find("i-autorec").expect("the registry has it");
     let fit = |epochs: usize| {
         let settings: Settings =
-            json!({ "epochs": epochs, "hidden": [hidden] }).as_object().cloned().unwrap_or_default();
+            json!({ "epochs": epochs, "hidden": [hidden], "optimiser": "rprop", "dropout": 0.0 })
+                .as_object()
+                .cloned()
+                .unwrap_or_default();
         on_threads(2, || {
             let watch = MemoryWatch::start();
             let (model, took) = cpu_time(|| entry.fit(&settings, &data, &FitContext::new(1)));

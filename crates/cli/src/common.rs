@@ -184,6 +184,14 @@ pub(crate) fn seconds_in_words(seconds: f64) -> String {
     }
 }
 
+/// The command line of this run, as one would type it: the program by its name alone.
+pub(crate) fn command_line() -> String {
+    let rest = std::env::args().skip(1).map(|argument| {
+        if argument.contains(char::is_whitespace) { format!("'{argument}'") } else { argument }
+    });
+    std::iter::once("foldin".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ mod fold;
 pub mod html;
 pub mod leak;
 pub mod machine;
+pub mod markdown;
 pub mod metrics;
 pub mod options;
 pub mod published;

@@ -58,7 +58,7 @@ pub(crate) fn in_words(name: &str) -> String {
 }
 
 /// A figure with its interval.
-fn figure(summary: &Summary) -> String {
+pub(crate) fn figure(summary: &Summary) -> String {
     match summary.ci95 {
         Some(ci95) => format!("{:.4} ± {ci95:.4}", summary.mean),
         None => format!("{:.4}", summary.mean),
@@ -104,7 +104,13 @@ pub(crate) fn costs(model: &ModelReport) -> [String; 4] {
     ]
 }
 
-fn figures(report: &EvalReport) -> Table {
+/// What a table holds, however it is drawn.
+pub(crate) struct Grid {
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+pub(crate) fn figures(report: &EvalReport) -> Grid {
     let names = metric_names(report);
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let mut header = vec!["model".to_owned()];
@@ -136,10 +142,10 @@ fn figures(report: &EvalReport) -> Table {
         row.extend(costs(model));
         row
     });
-    table(header, rows)
+    Grid { header, rows: rows.collect() }
 }
 
-fn per_fold(report: &EvalReport) -> Table {
+pub(crate) fn per_fold(report: &EvalReport) -> Grid {
     let mut header = vec!["model".to_owned()];
     header.extend(report.folds.iter().cloned());
     header.push("mean ± 95 %".to_owned());
@@ -150,10 +156,10 @@ fn per_fold(report: &EvalReport) -> Table {
         row.push(figure(summary));
         Some(row)
     });
-    table(header, rows)
+    Grid { header, rows: rows.collect() }
 }
 
-fn calibration(report: &EvalReport) -> Table {
+fn calibration(report: &EvalReport) -> Grid {
     let new_users = report.models.iter().flat_map(|model| &model.calibration).any(|row| row.given.is_some());
     let mut header = vec!["model".to_owned()];
     header.extend(new_users.then(|| "given".to_owned()));
@@ -177,10 +183,10 @@ fn calibration(report: &EvalReport) -> Table {
             }
         }
     }
-    table(header, rows.into_iter())
+    Grid { header, rows }
 }
 
-fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Table {
+fn block(Grid { header, rows }: Grid) -> String {
     let mut table = Table::new();
     let line = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(line));
@@ -190,9 +196,5 @@ fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Table 
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table
-}
-
-fn block(table: Table) -> String {
     table.trim_fmt() + "\n"
 }

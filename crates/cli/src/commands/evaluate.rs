@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use foldin_core::Dataset;
 use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
 
-use crate::common::{Global, check_writable, print, usage, write_file};
+use crate::common::{Global, check_writable, command_line, print, usage, write_file};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::progress::{EvalBars, cancel_on_ctrl_c};
@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// Write the report as one HTML page with plots
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write the report as a page of Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -74,7 +77,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     };
     let folds = check_folds(args, protocol)?;
     let models = requests(args, global)?;
-    for path in args.json.iter().chain(&args.html) {
+    for path in args.json.iter().chain(&args.html).chain(&args.markdown) {
         check_writable(path)?;
     }
     let dataset = args.data.open(global)?;
@@ -109,6 +112,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.html {
         write_file(path, &foldin_eval::html::render(&report)?)?;
+        global.remark(format!("page written to {}", path.display()));
+    }
+    if let Some(path) = &args.markdown {
+        write_file(path, &foldin_eval::markdown::render(&report, None, &command_line()))?;
         global.remark(format!("page written to {}", path.display()));
     }
     stopped.map_or(Ok(()), |stopped| Err(anyhow!(stopped)))

@@ -13,7 +13,9 @@ use foldin_eval::{
 };
 
 use crate::commands::evaluate::evaluate;
-use crate::common::{Global, check_writable, print, seconds_in_words, table, usage, write_file};
+use crate::common::{
+    Global, check_writable, command_line, print, seconds_in_words, table, usage, write_file,
+};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::recipe::{self, Column, HistoryRule, Recipe};
@@ -36,7 +38,7 @@ pub(crate) struct Args {
     /// Only the first fold
     #[arg(long)]
     quick: bool,
-    /// Folder for RECIPE.json and RECIPE.html
+    /// Folder for RECIPE.json, RECIPE.html and RECIPE.md
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
 }
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a recipe on one of its data sets and writes `file.json` and `file.html`.
+/// Runs a recipe on one of its data sets and writes `file.json`, `file.html` and `file.md`.
 fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global) -> anyhow::Result<()> {
     let dataset = DataArgs::named(data).open(global)?;
     check_writable(&args.out.join(format!("{file}.json")))?;
@@ -203,6 +205,8 @@ fn write(
     write_file(&json, &(serde_json::to_string_pretty(&value)? + "\n"))?;
     let html = out.join(format!("{file}.html"));
     write_file(&html, &render_beside(report, &published)?)?;
-    global.remark(format!("written: {} and {}", json.display(), html.display()));
+    let markdown = out.join(format!("{file}.md"));
+    write_file(&markdown, &foldin_eval::markdown::render(report, Some(&published), &command_line()))?;
+    global.remark(format!("written: {}, and .html and .md beside it", json.display()));
     Ok(())
 }

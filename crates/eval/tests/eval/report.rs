@@ -165,6 +165,29 @@ fn published_figures_stand_beside_ours() {
 }
 
 #[test]
+fn a_page_of_markdown_holds_the_same_figures() {
+    let report = report(Protocol::Ratings);
+    let page = foldin_eval::markdown::render(&report, None, "foldin evaluate --models a|b");
+    assert!(page.starts_with("# ") && page.contains("Made by `foldin evaluate --models a|b`"), "{page}");
+    for model in &report.models {
+        let mean = format!("{:.4}", model.metrics.get("rmse").unwrap().mean);
+        assert!(
+            page.lines()
+                .any(|line| line.starts_with(&format!("| {} |", model.label)) && line.contains(&mean))
+        );
+    }
+    // Every row of a table has as many cells as its header.
+    for table in page.split("## ").skip(1) {
+        let cells: Vec<usize> = table
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.matches(" |").count())
+            .collect();
+        assert!(cells.len() > 2 && cells.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
+    }
+}
+
+#[test]
 fn lines_that_differ_in_a_number_are_plotted_against_it() {
     let report = report(Protocol::Ratings);
     let of = |at: usize, mean: Option<f64>| PublishedFigure {

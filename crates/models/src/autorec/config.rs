@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Units that a hidden layer may have.
 const MOST_UNITS: usize = 16_384;
 
+/// Training ratings from which on the settings for larger data are chosen.
+const MANY_RATINGS: usize = 300_000;
+
 /// How the network learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,7 +51,7 @@ pub struct AutoRecConfig {
     /// does this; their paper does not say so. For `sigmoid` only.
     pub binary_hidden: bool,
     /// Weight λ of `½λ(‖W‖² + ‖V‖²)` beside `½Σe²`, on ratings moved to a scale of 1 to 5. The authors' program has 200 in these units for MovieLens 1M.
-    /// Automatic: AUTO_REGULARIZATION.
+    /// Automatic: 50, or 100 from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub regularization: Auto<f32>,
     /// Whether ratings are read less the mean of all, so that a missing one, 0, says nothing, or as they are, as in the paper.
@@ -63,7 +66,7 @@ pub struct AutoRecConfig {
     /// Share of hidden units dropped in training. Not in the paper.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub dropout: f32,
-    /// How the network learns; the paper's is `rprop`.
+    /// How the network learns; the paper's is `rprop`, which on MovieLens 1M wants about 150 epochs, a regularization of 150 and no dropout.
     pub optimiser: Learning,
     /// Step of Adam; RProp finds its own.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -71,10 +74,11 @@ pub struct AutoRecConfig {
     /// Adam's step is multiplied by this after each epoch.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub learning_rate_decay: f64,
-    /// Users (`u-autorec`) or items (`i-autorec`) of a batch of Adam.
+    /// Users (`u-autorec`) or items (`i-autorec`) of a batch of Adam. Automatic: 128, or 512 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// Passes over the training ratings, at most. Automatic: AUTO_EPOCHS.
+    pub batch_size: Auto<usize>,
+    /// Passes over the training ratings, at most. Automatic: 20 (45 in
+    /// `u-autorec`), or 35 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 100_000))]
     pub epochs: Auto<usize>,
     /// Passes of greedy layer-wise pre-training before, for each pair of layers from the outside in; 0 for none. The widths must then
@@ -103,16 +107,16 @@ impl Default for AutoRecConfig {
             centred: false,
             input_dropout: 0.0,
             dense_regularization: 1.0,
-            dropout: 0.0,
-            optimiser: Learning::Rprop,
+            dropout: 0.3,
+            optimiser: Learning::Adam,
             learning_rate: 1e-3,
             learning_rate_decay: 1.0,
-            batch_size: 256,
+            batch_size: Auto::Auto,
             epochs: Auto::Auto,
             pretrain_epochs: 0,
             unseen: Unseen::Bias,
             validation_fraction: 0.0,
-            patience: 20,
+            patience: 10,
         }
     }
 }
@@ -134,5 +138,66 @@ impl ModelConfig for AutoRecConfig {
             );
         }
         Ok(())
+    }
+}
+
+/// Settings after looking at the size of the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub(super) regularization: f32,
+    pub(super) batch_size: usize,
+    pub(super) epochs: usize,
+}
+
+impl Chosen {
+    /// `users`: whether users are cases.
+    pub(super) fn new(config: &AutoRecConfig, users: bool, n_ratings: usize) -> Self {
+        let many = n_ratings >= MANY_RATINGS;
+        Self {
+            regularization: config.regularization.or_else(|| if many { 100.0 } else { 50.0 }),
+            batch_size: config.batch_size.or_else(|| if many { 512 } else { 128 }),
+            epochs: config.epochs.or_else(|| match (many, users) {
+                (true, _) => 35,
+                (false, true) => 45,
+                (false, false) => 20,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foldin_core::config::describe;
+
+    use super::*;
+
+    #[test]
+    fn the_texts_name_the_automatic_values() {
+        let config = AutoRecConfig::default();
+        let keys = describe(&config);
+        let says = |key: &str, text: &str| {
+            let known = keys.iter().find(|known| known.key == key).unwrap();
+            assert!(
+                known.default == "auto" && known.meaning.contains(text),
+                "{key}: {}, not {text}",
+                known.meaning
+            );
+        };
+        let of = |users, n_ratings| Chosen::new(&config, users, n_ratings);
+        let (few, many) = (of(false, MANY_RATINGS - 1), of(false, MANY_RATINGS));
+        let (few_users, many_users) = (of(true, MANY_RATINGS - 1), of(true, MANY_RATINGS));
+        let on = "from 300,000 training ratings on.";
+        says(
+            "regularization",
+            &format!("Automatic: {}, or {} {on}", few.regularization, many.regularization),
+        );
+        says("batch_size", &format!("Automatic: {}, or {} {on}", few.batch_size, many.batch_size));
+        let epochs = (few.epochs, few_users.epochs, many.epochs);
+        says(
+            "epochs",
+            &format!("Automatic: {} ({} in `u-autorec`), or {} {on}", epochs.0, epochs.1, epochs.2),
+        );
+        assert_eq!(many, many_users);
+        assert_eq!(Chosen { epochs: few.epochs, ..few_users }, few);
     }
 }

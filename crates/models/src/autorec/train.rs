@@ -9,7 +9,7 @@ use foldin_nn::dropout::Dropout;
 use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 
-use super::config::{AutoRecConfig, Learning};
+use super::config::{AutoRecConfig, Chosen, Learning};
 use super::network::{Batch, Drops, Network, Penalty};
 use super::pretrain::pretrain;
 use crate::holdout::{EarlyStopping, Holdout};
@@ -67,26 +67,6 @@ pub(super) struct Fitted<'a> {
     pub(super) by_case: Csr,
 }
 
-/// Settings after looking at the data.
-pub(super) struct Chosen {
-    pub(super) regularization: f32,
-    pub(super) epochs: usize,
-}
-
-/// Training ratings from which on the settings for larger data are chosen.
-const MANY_RATINGS: usize = 300_000;
-
-impl Chosen {
-    fn new(config: &AutoRecConfig, cases: Cases, n_ratings: usize) -> Self {
-        let many = n_ratings >= MANY_RATINGS;
-        let _ = cases;
-        Self {
-            regularization: config.regularization.or_else(|| if many { 200.0 } else { 100.0 }),
-            epochs: config.epochs.or_else(|| if many { 250 } else { 200 }),
-        }
-    }
-}
-
 pub(super) fn fit<'a>(
     model: &'static str,
     cases: Cases,
@@ -103,7 +83,7 @@ pub(super) fn fit<'a>(
     };
     let scale = all.feedback().scale().unwrap_or(RatingScale { min: 1.0, max: 5.0, step: None });
     let scaling = Scaling::of(scale);
-    let chosen = Chosen::new(config, cases, ratings.len());
+    let chosen = Chosen::new(config, cases == Cases::Users, ratings.len());
     let by_case = scaled(cases.of(&ratings), scaling)?;
     let validation = Validation::new(cases, &ratings, &validation)?;
     let run = Run { model, config, chosen, scaling, ratings: &ratings, validation, by_case };
@@ -153,7 +133,7 @@ impl Run<'_> {
         let (config, epochs) = (self.config, self.chosen.epochs);
         let n_cases = self.by_case.n_rows();
         let full = (config.optimiser == Learning::Rprop).then(|| Batch::new(self.by_case.clone()));
-        let per_epoch = if full.is_some() { 1 } else { n_cases.div_ceil(config.batch_size).max(1) };
+        let per_epoch = if full.is_some() { 1 } else { n_cases.div_ceil(self.chosen.batch_size).max(1) };
         let optimiser = optimiser(config, epochs, per_epoch);
         let mut network =
             Network::new(self.by_case.n_cols(), config, &optimiser, mean_of(&self.by_case), ctx.seed);
@@ -237,7 +217,7 @@ impl Run<'_> {
         let mut order: Vec<u32> = (0..n_cases as u32).collect();
         Random::new(numbered_seed(child_seed(seed, "batches"), "epoch", epoch as u64)).shuffle(&mut order);
         let mut squares = 0.0;
-        for (at, cases) in order.chunks(self.config.batch_size).enumerate() {
+        for (at, cases) in order.chunks(self.chosen.batch_size).enumerate() {
             let batch = Batch::new(self.by_case.select_rows(cases));
             let share = cases.len() as f32 / n_cases as f32;
             squares += self.step(network, &batch, optimiser, epoch * per_epoch + at, seed, share);

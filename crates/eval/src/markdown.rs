@@ -1,0 +1,74 @@
+//! A report as a page of Markdown, to be kept beside the code whose figures it holds.
+
+use std::fmt::Write as _;
+
+use crate::published::Published;
+use crate::report::EvalReport;
+use crate::table::{Grid, figures, headline, in_words, per_fold};
+
+/// Renders the report, with published figures beside it if there are any. `command` is what made it, as a reader would type it.
+#[must_use]
+pub fn render(report: &EvalReport, published: Option<&Published>, command: &str) -> String {
+    let title = published.map_or_else(
+        || format!("{}: {}", report.data.name, report.protocol),
+        |published| published.title.clone(),
+    );
+    let mut out = format!("# {title}\n\n");
+    if let Some(published) = published {
+        let _ = write!(out, "{}\n\n", published.about);
+    }
+    let _ = write!(out, "Made by `{command}`, and changed by no hand.\n\n{}\n\n", headline(report));
+    if let Some(published) = published {
+        out += &section("Published and measured", &beside(report, published));
+    }
+    out += &section("Figures", &figures(report));
+    if report.folds.len() > 1 {
+        out += &section(&format!("{} in each fold", in_words(&report.main_metric)), &per_fold(report));
+    }
+    for model in &report.models {
+        for note in model.cannot.iter().chain(&model.notes) {
+            let _ = writeln!(out, "- {}: {note}", model.label);
+        }
+    }
+    let machine = &report.machine;
+    let _ = write!(
+        out,
+        "\nMean over folds ± half the width of its 95 % confidence interval; differences are paired by fold against the first model. \
+         Fit: mean of the folds; one user: median time for one user at a time; peak and rise: memory of the process, and by how much a \
+         fit raised it.\n\nFoldin {}, {} threads of {}; data {} with fingerprint `{}`.\n",
+        report.code_version, report.threads, machine.cpu, report.data.name, report.data.fingerprint
+    );
+    out
+}
+
+fn section(heading: &str, grid: &Grid) -> String {
+    format!("## {heading}\n\n{}\n", table(grid))
+}
+
+fn beside(report: &EvalReport, published: &Published) -> Grid {
+    let rows = published.paper.iter().filter_map(|paper| {
+        let model = report.model(&paper.label)?;
+        let digits = |value: f64| format!("{value:.4}");
+        let summary = model.metrics.get(&paper.metric);
+        let ours = summary.map_or_else(|| "–".to_owned(), crate::table::figure);
+        Some(vec![
+            paper.label.clone(),
+            in_words(&paper.metric),
+            paper.mean.map_or_else(|| "–".to_owned(), digits),
+            ours,
+        ])
+    });
+    Grid { header: ["model", "figure", "paper", "ours"].map(str::to_owned).to_vec(), rows: rows.collect() }
+}
+
+fn table(grid: &Grid) -> String {
+    let line = |cells: &[String]| {
+        let cells = cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let rule: Vec<String> =
+        (0..grid.header.len()).map(|at| if at == 0 { "---".to_owned() } else { "---:".to_owned() }).collect();
+    let mut out = line(&grid.header) + &line(&rule);
+    grid.rows.iter().for_each(|row| out += &line(row));
+    out
+}
