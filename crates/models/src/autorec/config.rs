@@ -106,7 +106,7 @@ impl Default for AutoRecConfig {
             regularization: Auto::Auto,
             centred: false,
             input_dropout: 0.0,
-            dense_regularization: 1.0,
+            dense_regularization: 10.0,
             dropout: 0.3,
             optimiser: Learning::Adam,
             learning_rate: 1e-3,
