@@ -7,7 +7,7 @@ use foldin_benches::{Bench, MemoryWatch, Shape, cpu_time, on_threads, ratings};
 use foldin_core::registry::Settings;
 use foldin_core::{Dataset, Dictionary, FitContext};
 use foldin_data::OpenOptions;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn main() {
     let mut bench = Bench::new("fit");
@@ -15,23 +15,56 @@ fn main() {
     let real = measuring.then(|| foldin_data::open("ml-1m", &OpenOptions::default()).ok()).flatten();
     let dataset = real.unwrap_or_else(|| generated(if measuring { Shape::ML_1M } else { Shape::SMALL }));
     let data = dataset.training_data();
-    for (name, label, settings, goal_seconds, goal_mib) in [
+    let pick = |real: Value, small: Value| if measuring { real } else { small };
+    let epochs = |real: Value| pick(real, json!({"epochs": 1}));
+    // Name, what is fitted, its settings, and goals: seconds on two threads, peak memory in MiB.
+    let cases = [
         (
             "lfg-bayes",
-            "lfg-bayes, k = 50, 30 iterations",
-            json!({"factors": if measuring { 50 } else { 4 }}),
+            "k = 50, 30 iterations",
+            pick(json!({"factors": 50}), json!({"factors": 4})),
             15.0,
             Some(300.0),
         ),
-        ("lfg", "lfg, 512-128, 40 epochs", json!({"epochs": if measuring { 40 } else { 1 }}), 60.0, None),
+        ("lfg", "512-128, 40 epochs", epochs(json!({"epochs": 40})), 60.0, None),
         (
             "bias-svd",
-            "bias-svd, k = 50, 90 epochs",
-            json!({"factors": if measuring { 50 } else { 4 }, "epochs": if measuring { 90 } else { 2 }}),
+            "k = 50, 90 epochs",
+            pick(json!({"factors": 50, "epochs": 90}), json!({"factors": 4, "epochs": 2})),
             30.0,
             None,
         ),
-    ] {
+        ("i-autorec", "500, Adam, 35 epochs", epochs(json!({"epochs": 35})), 300.0, None),
+        (
+            "i-autorec",
+            "500, RProp, 150 epochs",
+            epochs(json!({"epochs": 150, "optimiser": "rprop", "dropout": 0.0})),
+            300.0,
+            None,
+        ),
+        (
+            "i-autorec",
+            "500-250-500, RProp, pre-trained, 60 + 60 + 90 epochs",
+            pick(
+                json!({"epochs": 90, "optimiser": "rprop", "dropout": 0.0, "hidden": [500, 250, 500], "pretrain_epochs": 60}),
+                json!({"epochs": 1, "optimiser": "rprop", "hidden": [8, 4, 8], "pretrain_epochs": 1}),
+            ),
+            300.0,
+            None,
+        ),
+        ("u-autorec", "500, Adam, 35 epochs", epochs(json!({"epochs": 35})), 300.0, None),
+        ("u-rbm", "by default", epochs(json!({})), 300.0, None),
+        ("i-rbm", "by default", epochs(json!({})), 300.0, None),
+        ("llorma", "50 anchors", pick(json!({"anchors": 50}), json!({"anchors": 3})), 900.0, None),
+        ("svd++", "by default", epochs(json!({})), 300.0, None),
+        ("als", "by default", pick(json!({}), json!({"iterations": 1})), 300.0, None),
+        ("item-knn", "by default", json!({}), 20.0, Some(477.0)),
+    ];
+    for (name, what, settings, goal_seconds, goal_mib) in cases {
+        let label = format!("{name}, {what}");
+        if !bench.wants(&label) {
+            continue;
+        }
         let entry = foldin_models::find(name).expect("the registry has it");
         let settings: Settings = settings.as_object().cloned().unwrap_or_default();
         let fit = |threads: usize| {

@@ -31,6 +31,14 @@ impl<T: Copy + Default> Aligned<T> {
     }
 }
 
+impl<T: Copy + Default> From<&[T]> for Aligned<T> {
+    fn from(numbers: &[T]) -> Self {
+        let mut out = Self::zeros(numbers.len());
+        out.copy_from_slice(numbers);
+        out
+    }
+}
+
 impl<T> Deref for Aligned<T> {
     type Target = [T];
 
@@ -47,9 +55,7 @@ impl<T> DerefMut for Aligned<T> {
 
 impl<T: Copy + Default> Clone for Aligned<T> {
     fn clone(&self) -> Self {
-        let mut out = Self::zeros(self.len);
-        out.copy_from_slice(self);
-        out
+        Self::from(&**self)
     }
 }
 

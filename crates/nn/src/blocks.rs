@@ -101,6 +101,12 @@ impl Blocks {
         &mut self.data
     }
 
+    /// All blocks with their padding, taken out.
+    #[must_use]
+    pub fn into_data(self) -> Aligned<f32> {
+        self.data
+    }
+
     /// The matrix, to be read.
     #[must_use]
     pub fn view(&self) -> View<'_> {

@@ -48,12 +48,11 @@ impl Trained {
     /// Weights as they start.
     #[must_use]
     pub fn new(start: &[f32], optimiser: &Optimiser) -> Self {
-        let [mut w, first, mut second] = [(); 3].map(|()| Aligned::zeros(start.len()));
-        w.copy_from_slice(start);
+        let [first, mut second] = [(); 2].map(|()| Aligned::zeros(start.len()));
         if let Optimiser::Rprop(rule) = optimiser {
             second.fill(rule.first);
         }
-        Self { w, first, second }
+        Self { w: Aligned::from(start), first, second }
     }
 
     /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added.

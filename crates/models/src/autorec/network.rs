@@ -7,6 +7,7 @@
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{Csr, FitError, Tensor, TrainState};
 use foldin_nn::activation::Activation;
+use foldin_nn::aligned::Aligned;
 use foldin_nn::blocks::{BLOCK, Blocks, View, dots, sums};
 use foldin_nn::dense_layer::column_sums;
 use foldin_nn::dropout::Dropout;
@@ -155,7 +156,7 @@ impl FirstBlock {
 }
 
 /// Gradients in the order of [`Network::parameters`].
-type Gradients = Vec<Vec<f32>>;
+type Gradients = Vec<Aligned<f32>>;
 
 impl Network {
     /// Small random weights, as the authors' program has them: `0.01·N(0,1)`, and `0.001·N(0,1)` for biases. Unlike there, all
@@ -416,10 +417,10 @@ impl Network {
         let mut encoder = Blocks::zeros(self.places, self.widths[0]);
         sums(by_place, &batch.turned(&inputs), back.view(), &mut encoder);
 
-        let mut out =
-            vec![encoder.data().to_vec(), encoder_bias, decoder.data().to_vec(), decoder_bias, of_output];
-        out.extend(dense);
-        out.extend(hidden);
+        let [encoder_bias, decoder_bias, of_output] =
+            [encoder_bias, decoder_bias, of_output].map(|own| Aligned::from(&*own));
+        let mut out = vec![encoder.into_data(), encoder_bias, decoder.into_data(), decoder_bias, of_output];
+        out.extend(dense.iter().chain(&hidden).map(|own| Aligned::from(&**own)));
         (squares, out)
     }
 
@@ -463,7 +464,7 @@ impl Network {
         back: Blocks,
         dropout: Option<Dropout>,
         hidden: &mut [Vec<f32>],
-    ) -> (Gradients, Blocks) {
+    ) -> (Vec<Vec<f32>>, Blocks) {
         if self.dense.is_empty() {
             return (Vec::new(), back);
         }
