@@ -31,7 +31,10 @@ use crate::kernel;
 use crate::simd::Simd;
 
 /// Columns of a block.
-pub const BLOCK: usize = 64;
+pub const BLOCK: usize = 32;
+
+/// Registers of a part of a block: with AVX-512 two are a whole block.
+const REGISTERS: usize = 2;
 
 /// Entries of a sparse matrix that one task works on, about.
 const ENTRIES_AT_ONCE: usize = 16_384;
@@ -177,18 +180,19 @@ pub fn sums(pattern: &Csr, values: &[f32], table: View<'_>, out: &mut Blocks) {
         return;
     }
     let ranges = ranges(pattern);
-    let mut tasks = Vec::new();
+    // One block after the other: what all threads gather from then fits the cache that they share.
     for (block, mut rest) in out.data.chunks_exact_mut(pattern.n_rows() * BLOCK).enumerate() {
+        let mut tasks = Vec::with_capacity(ranges.len());
         for range in &ranges {
             let (own, after) = rest.split_at_mut(range.len() * BLOCK);
-            tasks.push((table.block(block), range.clone(), own));
+            tasks.push((range, own));
             rest = after;
         }
+        tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
+            let offsets = &pattern.offsets()[range.start..=range.end];
+            sum_rows(offsets, pattern.columns(), values, table.block(block), out);
+        });
     }
-    tasks.into_par_iter().with_max_len(1).for_each(|(table, range, out)| {
-        let offsets = &pattern.offsets()[range.start..=range.end];
-        sum_rows(offsets, pattern.columns(), values, table, out);
-    });
 }
 
 /// `out[e] = rows[r]·table[c]` for the entries `e = (r, c)` of `pattern`.
@@ -199,21 +203,22 @@ pub fn dots(pattern: &Csr, rows: View<'_>, table: View<'_>, out: &mut [f32]) {
     assert_eq!(out.len(), pattern.n_entries(), "a number an entry");
     assert!(rows.n == pattern.n_rows() && rows.width == table.width, "shape of the factors");
     assert_eq!(table.n, pattern.n_cols(), "a row a column");
-    let (mut tasks, mut rest) = (Vec::new(), out);
-    for range in ranges(pattern) {
-        let entries = pattern.offsets()[range.end] - pattern.offsets()[range.start];
-        let (own, after) = rest.split_at_mut(entries);
-        tasks.push((range, own));
-        rest = after;
-    }
-    tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
-        out.fill(0.0);
-        let offsets = &pattern.offsets()[range.start..=range.end];
-        for block in 0..rows.width.div_ceil(BLOCK) {
+    out.fill(0.0);
+    let ranges = ranges(pattern);
+    for block in 0..rows.width.div_ceil(BLOCK) {
+        let (mut tasks, mut rest) = (Vec::with_capacity(ranges.len()), &mut *out);
+        for range in &ranges {
+            let entries = pattern.offsets()[range.end] - pattern.offsets()[range.start];
+            let (own, after) = rest.split_at_mut(entries);
+            tasks.push((range, own));
+            rest = after;
+        }
+        tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
+            let offsets = &pattern.offsets()[range.start..=range.end];
             let rows = &rows.block(block)[range.start * BLOCK..range.end * BLOCK];
             add_dots(offsets, pattern.columns(), rows, table.block(block), out);
-        }
-    });
+        });
+    }
 }
 
 kernel! {
@@ -240,12 +245,12 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out
     assert!(out.len() == BLOCK && columns.len() == values.len());
     let mut part = 0;
     while part < BLOCK {
-        let mut sum = [simd.splat(0.0); 4];
+        let mut sum = [simd.splat(0.0); REGISTERS];
         for (&column, &value) in columns.iter().zip(values) {
             let row = table[column as usize * BLOCK..][..BLOCK].as_ptr();
             let value = simd.splat(value);
-            for i in 0..4 {
-                // SAFETY: `part + 4 LANES` is at most BLOCK, which `row` holds.
+            for i in 0..REGISTERS {
+                // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
                 let weights = unsafe { simd.load(row.add(part + i * S::LANES)) };
                 sum[i] = simd.mul_add(value, weights, sum[i]);
             }
@@ -254,7 +259,7 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out
             // SAFETY: `out` holds BLOCK numbers.
             unsafe { simd.store(out.as_mut_ptr().add(part + i * S::LANES), sum) };
         }
-        part += 4 * S::LANES;
+        part += REGISTERS * S::LANES;
     }
 }
 
@@ -264,24 +269,21 @@ fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[f32]
     assert!(row.len() == BLOCK && columns.len() == out.len());
     let mut part = 0;
     while part < BLOCK {
-        let mut own = [simd.splat(0.0); 4];
+        let mut own = [simd.splat(0.0); REGISTERS];
         for (i, own) in own.iter_mut().enumerate() {
-            // SAFETY: `part + 4 LANES` is at most BLOCK, which `row` holds.
+            // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
             *own = unsafe { simd.load(row.as_ptr().add(part + i * S::LANES)) };
         }
         for (&column, out) in columns.iter().zip(out.iter_mut()) {
             let other = table[column as usize * BLOCK..][..BLOCK].as_ptr();
             // SAFETY: as above, for `other`.
             let product = unsafe {
-                let even = simd.mul(own[0], simd.load(other.add(part)));
-                let odd = simd.mul(own[1], simd.load(other.add(part + S::LANES)));
-                let even = simd.mul_add(own[2], simd.load(other.add(part + 2 * S::LANES)), even);
-                let odd = simd.mul_add(own[3], simd.load(other.add(part + 3 * S::LANES)), odd);
-                simd.add(even, odd)
+                let first = simd.mul(own[0], simd.load(other.add(part)));
+                simd.mul_add(own[1], simd.load(other.add(part + S::LANES)), first)
             };
             *out += simd.sum(product);
         }
-        part += 4 * S::LANES;
+        part += REGISTERS * S::LANES;
     }
 }
 
