@@ -184,12 +184,24 @@ pub(crate) fn seconds_in_words(seconds: f64) -> String {
     }
 }
 
-/// The command line of this run, as one would type it: the program by its name alone.
+/// The command line of this run, as one would type it anywhere: the program by its name alone, and without where files are found
+/// and written.
 pub(crate) fn command_line() -> String {
-    let rest = std::env::args().skip(1).map(|argument| {
-        if argument.contains(char::is_whitespace) { format!("'{argument}'") } else { argument }
-    });
-    std::iter::once("foldin".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+    let mut out = "foldin".to_owned();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let name = argument.split('=').next().unwrap_or_default();
+        if ["--data-dir", "--out", "--json", "--html", "--markdown"].contains(&name) {
+            if !argument.contains('=') {
+                arguments.next();
+            }
+            continue;
+        }
+        let plain = argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_=.,/:+@".contains(c));
+        out += " ";
+        out += &if plain { argument } else { format!("'{}'", argument.replace('\'', "'\\''")) };
+    }
+    out
 }
 
 #[cfg(test)]

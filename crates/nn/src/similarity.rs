@@ -11,7 +11,7 @@
 //! use foldin_nn::similarity::{Measure, Rules, Similarity};
 //! let rows = Csr::from_triples(3, 2, &[(0, 0, 1.0), (0, 1, 2.0), (1, 0, 2.0), (1, 1, 4.0), (2, 1, 1.0)])?;
 //! let rules = Rules { measure: Measure::Cosine, shrinkage: 2.0, min_overlap: 2, keep: 5 };
-//! let near = Similarity::new(&rows, rules).all_pairs(&rows);
+//! let near = Similarity::new(&rows, rules).all_pairs(&rows, || false).expect("nobody stops it");
 //! // Rows 0 and 1 point the same way in 2 columns: 2 / (2 + 2) of a cosine of 1. Row 2 shares one column with each.
 //! assert_eq!(near.of(0), (&[1][..], &[0.5][..]));
 //! assert_eq!(near.of(2).0.len(), 0);
@@ -169,12 +169,13 @@ impl Similarity {
         }
     }
 
-    /// The nearest rows of every row of `rows`, which must be those this was made of. Rows run in parallel.
+    /// The nearest rows of every row of `rows`, which must be those this was made of. Rows run in parallel. `None` if `stop` said
+    /// so, which is asked before each row.
     ///
     /// # Panics
     /// If `rows` have another shape.
     #[must_use]
-    pub fn all_pairs(&self, rows: &Csr) -> Neighbours {
+    pub fn all_pairs(&self, rows: &Csr, stop: impl Fn() -> bool + Sync) -> Option<Neighbours> {
         assert_eq!((rows.n_rows(), rows.n_cols()), (self.n_rows(), self.by_column.n_rows()), "the same rows");
         // Few enough chunks that clearing room for their sums costs nothing beside filling it.
         let chunk = rows.n_rows().div_ceil(64).max(16);
@@ -182,14 +183,19 @@ impl Similarity {
             let mut work = Workspace::new(self.n_rows());
             let mut part = Neighbours::default();
             for row in range {
+                if stop() {
+                    return None;
+                }
                 let (columns, values) = rows.row(row);
                 part.push(&self.nearest(columns, values, Some(row), &mut work));
             }
-            part
+            Some(part)
         });
         let mut out = Neighbours::default();
-        parts.into_iter().for_each(|part| out.append(&part));
-        out
+        for part in parts {
+            out.append(&part?);
+        }
+        Some(out)
     }
 }
 
@@ -352,7 +358,7 @@ mod tests {
                 cells.iter().enumerate().filter_map(move |(column, cell)| Some((row as u32, column as u32, (*cell)?)))
             }).collect();
             let rows = Csr::from_triples(dense.len(), 9, &triples).unwrap();
-            let near = Similarity::new(&rows, rules).all_pairs(&rows);
+            let near = Similarity::new(&rows, rules).all_pairs(&rows, || false).unwrap();
             for (row, cells) in dense.iter().enumerate() {
                 let mut want: Vec<f64> = (0..dense.len()).filter(|&other| other != row)
                     .map(|other| twin(cells, &dense[other], &rules)).filter(|&similarity| similarity > 1e-9).collect();
@@ -387,7 +393,7 @@ mod tests {
         .unwrap();
         let with = |measure, shrinkage| {
             let rules = Rules { measure, shrinkage, min_overlap: 1, keep: 9 };
-            Similarity::new(&rows, rules).all_pairs(&rows).of(0).1.to_vec()
+            Similarity::new(&rows, rules).all_pairs(&rows, || false).unwrap().of(0).1.to_vec()
         };
         // (1·2 + 2·3) / (√14 · √49), and 3·1 / (√14 · 1).
         assert_eq!(with(Measure::Cosine, 0.0), [(3.0 / 14f64.sqrt()) as f32, (8.0 / 686f64.sqrt()) as f32]);
@@ -406,7 +412,7 @@ mod tests {
             (0..2).flat_map(|row| (0..7).map(move |column| (row, column, 0.1 + row as f32))).collect();
         let rows = Csr::from_triples(2, 7, &triples).unwrap();
         let rules = Rules { measure: Measure::Correlation, shrinkage: 0.0, min_overlap: 1, keep: 1 };
-        assert!(Similarity::new(&rows, rules).all_pairs(&rows).rows().is_empty());
+        assert!(Similarity::new(&rows, rules).all_pairs(&rows, || false).unwrap().rows().is_empty());
     }
 
     #[test]
@@ -421,7 +427,7 @@ mod tests {
         let rules = Rules { measure: Measure::CommonCosine, shrinkage: 2.0, min_overlap: 2, keep: 10 };
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Similarity::new(&rows, rules).all_pairs(&rows))
+            pool.install(|| Similarity::new(&rows, rules).all_pairs(&rows, || false).unwrap())
         };
         assert_eq!(on(1), on(3));
     }

@@ -114,9 +114,9 @@ fn tar(files: &[(&str, &str)]) -> String {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, content).unwrap();
+        archive.append_data(&mut header, name, content).expect("memory takes everything");
     }
-    String::from_utf8(archive.into_inner().unwrap()).unwrap()
+    String::from_utf8(archive.into_inner().expect("memory takes everything")).expect("only text was put in")
 }
 
 #[test]

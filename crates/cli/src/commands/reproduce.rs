@@ -46,8 +46,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let recipes = recipe::all()?;
     let Some(name) = args.recipe.as_deref().filter(|_| !args.list) else {
-        for recipe in &recipes {
-            print(format!("{:14} {} ({}, {} folds)", recipe.name, recipe.title, recipe.data, recipe.folds))?;
+        let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or_default();
+        for Recipe { name, title, data, also, folds, .. } in &recipes {
+            let data = [std::slice::from_ref(data), also].concat().join(", ");
+            print(format!("{name:width$} {title} ({data}, {folds} folds)"))?;
         }
         return Ok(());
     };

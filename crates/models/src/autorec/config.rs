@@ -63,10 +63,11 @@ pub struct AutoRecConfig {
     /// The same weight for the weights between hidden layers, of which there are far fewer for each rating.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub dense_regularization: f32,
-    /// Share of hidden units dropped in training. Not in the paper.
+    /// Share of hidden units dropped in training, which the error reported of the training ratings feels. Not in the paper.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub dropout: f32,
-    /// How the network learns; the paper's is `rprop`, which on MovieLens 1M wants about 150 epochs, a regularization of 150 and no dropout.
+    /// How the network learns; the paper's is `rprop`, which on MovieLens 1M wants about 150 epochs, a regularization of 150
+    /// and no dropout.
     pub optimiser: Learning,
     /// Step of Adam; RProp finds its own.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -81,8 +82,9 @@ pub struct AutoRecConfig {
     /// `u-autorec`), or 35 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 100_000))]
     pub epochs: Auto<usize>,
-    /// Passes of greedy layer-wise pre-training before, for each pair of layers from the outside in; 0 for none. The widths must then
-    /// be the same read backwards, such as 500, 250, 500.
+    /// Passes of greedy layer-wise pre-training before, for each pair of layers from the outside in, always by RProp and without
+    /// dropout; 0 for none. There must then be an odd number of layers, and their widths the same read backwards, such as
+    /// 500, 250, 500.
     #[schemars(range(min = 0, max = 100_000))]
     pub pretrain_epochs: usize,
     /// What is predicted for a user or item without training ratings or history.
@@ -126,9 +128,10 @@ impl ModelConfig for AutoRecConfig {
         if self.hidden.is_empty() || self.hidden.iter().any(|width| !(1..=MOST_UNITS).contains(width)) {
             return Err(format!("`hidden` must name at least one layer, each of 1 to {MOST_UNITS} units"));
         }
-        if self.pretrain_epochs > 0 && !self.hidden.iter().eq(self.hidden.iter().rev()) {
+        let mirrored = self.hidden.len() % 2 == 1 && self.hidden.iter().eq(self.hidden.iter().rev());
+        if self.pretrain_epochs > 0 && !mirrored {
             return Err(format!(
-                "`pretrain_epochs` needs widths that are the same read backwards, such as [500, 250, 500], but `hidden` is {:?}",
+                "`pretrain_epochs` needs an odd number of layers with widths that are the same read backwards, such as [500, 250, 500], but `hidden` is {:?}",
                 self.hidden
             ));
         }

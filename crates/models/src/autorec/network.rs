@@ -4,9 +4,9 @@
 //! 1 to 5 here. The first and the last layer are sparse ([`foldin_nn::blocks`]): of a case only rated places are read, and only
 //! at rated places is there an output.
 
-use foldin_core::random::{Random, child_seed};
+use foldin_core::random::{Random, child_seed, numbered_seed};
 use foldin_core::{Csr, FitError, Tensor, TrainState};
-use foldin_nn::activation::Activation;
+use foldin_nn::activation::{Activation, Sharing};
 use foldin_nn::aligned::Aligned;
 use foldin_nn::blocks::{BLOCK, Blocks, View, dots, sums};
 use foldin_nn::dense_layer::column_sums;
@@ -112,8 +112,15 @@ pub(super) struct Penalty {
 pub(super) struct Drops {
     /// Of the ratings that are read; all are still to be written.
     pub(super) input: Option<Dropout>,
-    /// Of the hidden units.
-    pub(super) hidden: Option<Dropout>,
+    /// Of the hidden units: the share, and a seed from which each layer has its own.
+    pub(super) hidden: Option<(f32, u64)>,
+}
+
+impl Drops {
+    /// What is dropped of a hidden layer.
+    fn of_layer(self, layer: usize) -> Option<Dropout> {
+        self.hidden.map(|(rate, seed)| Dropout::new(rate, numbered_seed(seed, "layer", layer as u64)))
+    }
 }
 
 /// What a forward pass leaves for the backward one: of each hidden layer, the sums `z` and the outputs `h`.
@@ -211,7 +218,7 @@ impl Network {
             decoder,
             decoder_bias: Trained::new(&decoder_bias, optimiser),
             hidden,
-            output: Trained::new(&output.initial(foldin_nn::activation::Sharing::Layer, 1), optimiser),
+            output: Trained::new(&output.initial(Sharing::Layer, 1), optimiser),
             centre: if config.centred { mean } else { 0.0 },
             stretch,
             activation: config.hidden_activation,
@@ -286,7 +293,7 @@ impl Network {
 
     /// Outputs of the last hidden layer, `[cases × last width]`, without dropout.
     pub(super) fn hidden_of(&self, by_case: &Csr) -> Blocks {
-        let Passed { first, last, .. } = self.pass(by_case, &self.inputs(by_case, None), None);
+        let Passed { first, last, .. } = self.pass(by_case, &self.inputs(by_case, None), Drops::default());
         last.unwrap_or(first.1)
     }
 
@@ -316,7 +323,8 @@ impl Network {
             .collect()
     }
 
-    fn pass(&self, by_case: &Csr, values: &[f32], dropout: Option<Dropout>) -> Passed {
+    fn pass(&self, by_case: &Csr, values: &[f32], drops: Drops) -> Passed {
+        let dropout = drops.of_layer(0);
         let cases = by_case.n_rows();
         let mut z = Blocks::zeros(cases, self.widths[0]);
         sums(by_case, values, self.encoder(), &mut z);
@@ -338,6 +346,7 @@ impl Network {
         });
         let mut rest: Vec<(Vec<f32>, Vec<f32>)> = Vec::new();
         for (at, Dense { weights, bias }) in self.dense.iter().enumerate() {
+            let dropout = drops.of_layer(at + 1);
             let (from, to) = (self.widths[at], self.widths[at + 1]);
             let input = match rest.last() {
                 Some((_, h)) => Matrix::new(h, cases, from),
@@ -352,8 +361,7 @@ impl Network {
                     z.chunks_exact_mut(to)
                         .for_each(|z| z.iter_mut().zip(&*bias.w).for_each(|(z, bias)| *z += bias));
                     self.activation.forward(&self.hidden[at + 1].w, to, z, out);
-                    // Each layer drops by its own draw.
-                    self.finish(out, dropout, task * chunk + (at + 1) * 0x0100_0000);
+                    self.finish(out, dropout, task * chunk);
                 },
             );
             rest.push((z, out));
@@ -396,9 +404,8 @@ impl Network {
     /// The sum of squared errors of a batch, and the gradient of half of it, in the order of [`Network::parameters`].
     pub(super) fn gradients(&self, batch: &Batch, drops: Drops) -> (f64, Gradients) {
         let Batch { by_case, by_place, .. } = batch;
-        let dropout = drops.hidden;
         let inputs = self.inputs(by_case, drops.input);
-        let passed = self.pass(by_case, &inputs, dropout);
+        let passed = self.pass(by_case, &inputs, drops);
         let (squares, errors, of_output) = self.errors(by_case, passed.last());
         let turned = batch.turned(&errors);
         let decoder_bias: Vec<f32> = by_place
@@ -412,8 +419,8 @@ impl Network {
         sums(by_case, &errors, self.decoder(), &mut back);
 
         let mut hidden: Vec<Vec<f32>> = self.hidden.iter().map(|own| vec![0.0; own.w.len()]).collect();
-        let (dense, mut back) = self.dense_backward(&passed, back, dropout, &mut hidden);
-        let encoder_bias = self.first_backward(&passed.first.0, &mut back, dropout, &mut hidden[0]);
+        let (dense, mut back) = self.dense_backward(&passed, back, drops, &mut hidden);
+        let encoder_bias = self.first_backward(&passed.first.0, &mut back, drops.of_layer(0), &mut hidden[0]);
         let mut encoder = Blocks::zeros(self.places, self.widths[0]);
         sums(by_place, &batch.turned(&inputs), back.view(), &mut encoder);
 
@@ -462,7 +469,7 @@ impl Network {
         &self,
         passed: &Passed,
         back: Blocks,
-        dropout: Option<Dropout>,
+        drops: Drops,
         hidden: &mut [Vec<f32>],
     ) -> (Vec<Vec<f32>>, Blocks) {
         if self.dense.is_empty() {
@@ -472,6 +479,7 @@ impl Network {
         let mut back = back.view().to_rows();
         let mut gradients = vec![Vec::new(); 2 * self.dense.len()];
         for (at, Dense { weights, .. }) in self.dense.iter().enumerate().rev() {
+            let dropout = drops.of_layer(at + 1);
             let (from, to) = (self.widths[at], self.widths[at + 1]);
             let (z, _) = &passed.rest[at];
             let chunk = (ROWS_AT_ONCE * to).max(1);
@@ -480,7 +488,7 @@ impl Network {
                 .zip(z.par_chunks(chunk))
                 .enumerate()
                 .map(|(task, (back, z))| {
-                    drop_units(back, dropout, task * chunk + (at + 1) * 0x0100_0000);
+                    drop_units(back, dropout, task * chunk);
                     let mut own = vec![0.0; hidden[at + 1].len()];
                     self.activation.backward(&self.hidden[at + 1].w, to, z, back, &mut own);
                     own
@@ -570,13 +578,17 @@ impl Network {
     }
 }
 
-/// The sum that an activation turns into `y`, about: for those that are the identity above zero, `y` itself.
+/// The sum that an activation, as it starts, turns into `y`: by halving an interval, as all rise with their sums where it matters.
 fn sum_for(activation: Activation, y: f32) -> f32 {
-    match activation {
-        Activation::Sigmoid => (y / (1.0 - y)).ln().clamp(-5.0, 5.0),
-        Activation::Tanh | Activation::Slope => y.atanh().clamp(-3.0, 3.0),
-        _ => y,
+    let parameters = activation.initial(Sharing::Layer, 1);
+    let (mut low, mut high) = (-20.0f32, 20.0f32);
+    for _ in 0..40 {
+        let middle = 0.5 * (low + high);
+        let mut value = [0.0];
+        activation.forward(&parameters, 1, &[middle], &mut value);
+        if value[0] < y { low = middle } else { high = middle }
     }
+    0.5 * (low + high)
 }
 
 fn drop_units(h: &mut [f32], dropout: Option<Dropout>, first: usize) {

@@ -2,6 +2,9 @@
 //!
 //! For widths a, b, a the outer pair of layers is first trained alone, ratings to a units to ratings; then the inner pair learns
 //! to give back the a hidden units of every case from b units. All four layers together are the start of the whole network.
+//!
+//! Pairs learn by RProp on all cases, whatever the whole learns by, without dropout, and with the penalties of the whole. Between hidden
+//! units, activations stay as they start, and units are not cut to 0 or 1.
 
 use foldin_core::random::child_seed;
 use foldin_core::{Csr, FitContext, FitError};
@@ -19,7 +22,7 @@ use super::train::mean_of;
 /// Rows that one task activates.
 const ROWS_AT_ONCE: usize = 64;
 
-/// Starts `network` from layers trained in pairs. All pairs learn by RProp on all cases.
+/// Starts `network` from layers trained in pairs.
 pub(super) fn pretrain(
     network: &mut Network,
     config: &AutoRecConfig,
@@ -41,6 +44,12 @@ pub(super) fn pretrain(
     network.encoder_bias.w.copy_from_slice(&shallow.encoder_bias.w);
     network.decoder.w.copy_from_slice(&shallow.decoder.w);
     network.decoder_bias.w.copy_from_slice(&shallow.decoder_bias.w);
+    network.output.w.copy_from_slice(&shallow.output.w);
+    // The last hidden layer is as wide as the first, and stands in its place before the output.
+    let last = network.hidden.len() - 1;
+    for at in [0, last] {
+        network.hidden[at].w.copy_from_slice(&shallow.hidden[0].w);
+    }
 
     let mut inputs = shallow.hidden_of(by_case).view().to_rows();
     let n = by_case.n_rows();
@@ -52,7 +61,7 @@ pub(super) fn pretrain(
         let mut inner = Pair { down, up, outside, inside, activation: config.hidden_activation };
         for at in 0..config.pretrain_epochs {
             report(ctx, "hidden units", at, config.pretrain_epochs)?;
-            inner.step(&inputs, n, &optimiser, at);
+            inner.step(&inputs, n, &optimiser, at, penalty.dense);
         }
         inputs = inner.layer(&inputs, n, Half::Down).1;
     }
@@ -106,7 +115,7 @@ impl Pair<'_> {
     }
 
     /// One step on all rows.
-    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize) {
+    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize, decay: f32) {
         let (outside, inside) = (self.outside, self.inside);
         let (z_down, hidden) = self.layer(x, n, Half::Down);
         let (z_up, mut error) = self.layer(&hidden, n, Half::Up);
@@ -123,7 +132,7 @@ impl Pair<'_> {
         for (layer, weights, of_sums) in [(&mut *self.up, up, error), (&mut *self.down, down, back)] {
             let mut bias = vec![0.0; layer.bias.w.len()];
             column_sums(&of_sums, &mut bias);
-            layer.weights.update(optimiser, at, 0.0, &weights);
+            layer.weights.update(optimiser, at, decay, &weights);
             layer.bias.update(optimiser, at, 0.0, &bias);
         }
     }

@@ -6,7 +6,7 @@ use foldin_core::random::{Random, child_seed, numbered_seed};
 use foldin_core::{Csr, Epoch, FitContext, FitError, Interactions, RatingScale, TrainState, TrainingData};
 use foldin_nn::adam::{Adam, Steps};
 use foldin_nn::dropout::Dropout;
-use foldin_nn::optimiser::Optimiser;
+use foldin_nn::optimiser::{Optimiser, Trained};
 use foldin_nn::rprop::Rprop;
 
 use super::config::{AutoRecConfig, Chosen, Learning};
@@ -172,7 +172,14 @@ impl Run<'_> {
                 state
             })?;
         }
-        Ok(best.unwrap_or(network))
+        let network = best.unwrap_or(network);
+        // The error of an epoch is that before its last step.
+        let finite = |weights: &Trained| weights.w.iter().all(|weight| weight.is_finite());
+        if [&network.encoder_bias, &network.decoder_bias, &network.decoder].into_iter().all(finite) {
+            Ok(network)
+        } else {
+            Err(FitError::Diverged { model: self.model, epoch: done, what: "a weight" })
+        }
     }
 
     /// One step; the sum of squared errors before it. `share` is that of the cases in the batch.
@@ -185,12 +192,11 @@ impl Run<'_> {
         seed: u64,
         share: f32,
     ) -> f64 {
-        let draw = |rate: f32, purpose: &str| {
-            (rate > 0.0).then(|| Dropout::new(rate, numbered_seed(seed, purpose, at as u64)))
-        };
+        let (input, hidden) = (self.config.input_dropout, self.config.dropout);
+        let of = |purpose: &str| numbered_seed(seed, purpose, at as u64);
         let drops = Drops {
-            input: draw(self.config.input_dropout, "input dropout"),
-            hidden: draw(self.config.dropout, "dropout"),
+            input: (input > 0.0).then(|| Dropout::new(input, of("input dropout"))),
+            hidden: (hidden > 0.0).then(|| (hidden, of("dropout"))),
         };
         let (squares, gradients) = network.gradients(batch, drops);
         network.update(optimiser, at, self.penalty(share), &gradients);

@@ -137,6 +137,13 @@ impl Layer {
         columns: Option<usize>,
     ) -> Result<Self, LoadError> {
         let bias = parts.take(&format!("{name}_bias"), &[None])?.data;
+        if bias.is_empty() && columns.is_none() {
+            return Err(LoadError::TensorShape {
+                name: format!("{name}_bias"),
+                expected: vec![1],
+                got: vec![0],
+            });
+        }
         let shape = if columns.is_some() { [Some(bias.len()), columns] } else { [rows, Some(bias.len())] };
         let weights = parts.take(name, &shape)?.data;
         let activation = format!("{name}_activation");

@@ -65,7 +65,9 @@ impl ModelFamily for ItemKnn {
         let values =
             ratings.by_user().map_rows(|items, values| config.similarity.values(&baseline, items, values));
         let rows = values.transpose();
-        let neighbours = Similarity::new(&rows, config.rules()).all_pairs(&rows);
+        let neighbours =
+            Similarity::new(&rows, config.rules()).all_pairs(&rows, || ctx.cancel.is_cancelled());
+        let neighbours = neighbours.ok_or(FitError::Cancelled { epochs: 0 })?;
         Ok(ItemKnnModel::new(baseline, neighbours, config.weighing(), ratings.feedback()))
     }
 

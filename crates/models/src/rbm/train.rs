@@ -13,6 +13,7 @@ use super::predict::Predictor;
 use super::step::{Batch, Ends, Pace, Run, run_chains, update};
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::explicit_ratings;
+use crate::resume;
 
 /// What a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub(super) fn fit(
         validation.sort_unstable_by_key(|&(case, unit, _)| (case, unit));
     }
     let cases = Cases::new(side.rows(&train), &levels);
-    let trainer = Trainer::new(model, config, &cases, &levels, ctx.seed);
+    let trainer = Trainer::new(model, config, &cases, &levels, &train, ctx.seed);
     let machine = trainer.run(&validation, ctx)?;
     let predictor = Predictor::new(machine, levels.clone(), config.prediction);
     // What was held out to stop in time is known all the same.
@@ -90,6 +91,7 @@ struct Trainer<'a> {
     config: &'a RbmConfig,
     cases: &'a Cases<'a>,
     levels: &'a Levels,
+    ratings: &'a Interactions,
     seed: u64,
     machine: Machine,
     velocity: Machine,
@@ -104,6 +106,7 @@ impl<'a> Trainer<'a> {
         config: &'a RbmConfig,
         cases: &'a Cases<'a>,
         levels: &'a Levels,
+        ratings: &'a Interactions,
         seed: u64,
     ) -> Self {
         let shape = Shape {
@@ -117,6 +120,7 @@ impl<'a> Trainer<'a> {
             config,
             cases,
             levels,
+            ratings,
             seed,
             machine: Machine::new(shape, cases, config.start_deviation, seed),
             velocity: Machine::zeros(shape),
@@ -197,7 +201,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn state(&self) -> TrainState {
-        let mut state = TrainState { epochs: self.epochs, ..TrainState::default() };
+        let mut state = resume::state(self.epochs, self.ratings, &self.stopping);
         let mut keep = |name: &str, machine: &Machine| {
             for (part, values) in machine.parts() {
                 state.tensors.insert(format!("{name}.{part}"), Tensor::new([values.len()], values.to_vec()));
@@ -208,12 +212,11 @@ impl<'a> Trainer<'a> {
         if let Some(best) = &self.best {
             keep("best", best);
         }
-        state.numbers.insert("best_rmse".to_owned(), self.stopping.best);
-        state.numbers.insert("best_epoch".to_owned(), self.stopping.best_epoch as f64);
         state
     }
 
     fn restore(&mut self, mut state: TrainState) -> Result<(), FitError> {
+        resume::check(&state, self.ratings, &mut self.stopping)?;
         let mut into = |name: &str, machine: &mut Machine| {
             machine.parts_mut().into_iter().try_for_each(|(part, values)| {
                 let name = format!("{name}.{part}");
@@ -230,15 +233,6 @@ impl<'a> Trainer<'a> {
         };
         into("machine", &mut self.machine)?;
         into("velocity", &mut self.velocity)?;
-        let number = |name: &str| {
-            state
-                .numbers
-                .get(name)
-                .copied()
-                .ok_or_else(|| FitError::Checkpoint { reason: format!("it lacks `{name}`") })
-        };
-        (self.stopping.best, self.stopping.best_epoch) =
-            (number("best_rmse")?, number("best_epoch")? as usize);
         if self.stopping.best_epoch > 0 {
             let mut best = Machine::zeros(self.machine.shape);
             into("best", &mut best)?;

@@ -65,8 +65,8 @@ models! {
         quick { "factors": 4, "epochs": 3 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };
     i_autorec: "i-autorec", Personal,
-        quick { "hidden": [70], "epochs": 3 },
-        learning { "hidden": [20], "epochs": 80, "regularization": 2.0 };
+        quick { "hidden": [9, 4, 9], "epochs": 3, "optimiser": "rprop", "dropout": 0.0, "pretrain_epochs": 2 },
+        learning { "hidden": [20], "epochs": 80, "regularization": 2.0, "optimiser": "rprop", "dropout": 0.0 };
     u_autorec: "u-autorec", Personal,
         quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "mpelu", "optimiser": "adam", "batch_size": 16, "dropout": 0.2 },
         learning { "hidden": [20], "epochs": 150, "regularization": 5.0, "centred": true };
