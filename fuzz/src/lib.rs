@@ -156,6 +156,7 @@ macro_rules! golden {
 /// A small sound folder of every model.
 pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "global-mean",
+    "popularity",
     "item-mean",
     "bias",
     "item-knn",

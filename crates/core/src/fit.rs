@@ -85,8 +85,8 @@ pub trait ModelFamily {
     fn load(parts: ModelParts) -> Result<Self::Model, LoadError>;
 }
 
-/// One finished epoch (or iteration).
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One finished epoch (or iteration). Models of ratings report errors, models of clicks the loss and how well they rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Epoch {
     /// Which one, from 1.
     pub number: usize,
@@ -96,6 +96,10 @@ pub struct Epoch {
     pub train_rmse: Option<f64>,
     /// RMSE on the validation slice of the training part, where one is held out.
     pub validation_rmse: Option<f64>,
+    /// Mean training loss of the epoch, in the model's own unit.
+    pub train_loss: Option<f64>,
+    /// nDCG@20 on the validation slice of the training part, where one is held out.
+    pub validation_ndcg: Option<f64>,
 }
 
 /// Where a fit reports how far it is. Calls come from one thread.

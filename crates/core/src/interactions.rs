@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::csr::Csr;
 use crate::error::DataError;
+use crate::model::Capabilities;
 
 /// The range of explicit ratings. Nothing in Foldin assumes 1–5.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -218,6 +219,26 @@ impl Interactions {
         }
     }
 
+    /// The same interactions as things that happened: every value is 1 and says nothing more. Implicit interactions stay as they are.
+    #[must_use]
+    pub fn as_implicit(&self) -> Self {
+        if self.feedback == Feedback::Implicit {
+            return self.clone();
+        }
+        Self {
+            by_user: Arc::new(self.by_user.map_rows(|items, _| vec![1.0; items.len()])),
+            times: self.times.clone(),
+            feedback: Feedback::Implicit,
+            by_item: OnceLock::new(),
+        }
+    }
+
+    /// As a model takes them: ratings are looked at as things that happened if it learns from clicks alone. Cheap.
+    #[must_use]
+    pub fn for_model(&self, capabilities: Capabilities) -> Self {
+        if capabilities.explicit { self.clone() } else { self.as_implicit() }
+    }
+
     /// Only the given users, renumbered in the given order.
     ///
     /// # Panics
@@ -313,6 +334,17 @@ mod tests {
         ] {
             assert_eq!(scale.round(value).to_bits(), rounded.to_bits(), "{value} on {scale:?}");
         }
+    }
+
+    #[test]
+    fn what_happened_has_no_scale() {
+        let csr = Csr::from_triples(2, 2, &[(0, 1, 3.0), (1, 0, -7.0)]).unwrap();
+        let all = Interactions::new(csr, Some(vec![5, 6]), scale()).unwrap().as_implicit();
+        assert_eq!((all.feedback(), all.times()), (Feedback::Implicit, Some(&[5, 6][..])));
+        assert_eq!(all.by_user().values(), [1.0, 1.0]);
+        let weights = Csr::from_triples(1, 1, &[(0, 0, 2.5)]).unwrap();
+        let weights = Interactions::new(weights, None, Feedback::Implicit).unwrap();
+        assert_eq!(weights.as_implicit().by_user().values(), [2.5]);
     }
 
     #[test]

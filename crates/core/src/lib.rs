@@ -32,6 +32,7 @@ pub mod interactions;
 pub mod model;
 pub mod parallel;
 pub mod random;
+pub mod ranking;
 pub mod registry;
 pub mod topk;
 pub mod user;

@@ -175,6 +175,8 @@ impl Trace {
     ) -> Result<Self, LeakError> {
         let listener = Listener::default();
         let ctx = FitContext { progress: &listener, ..FitContext::new(seed) };
+        let interactions = training.interactions.for_model(entry.capabilities);
+        let training = &TrainingData { interactions: &interactions, ..*training };
         let model = entry.fit(settings, training, &ctx)?;
         let users = training.users();
         // Every training user with a few items spread over the catalogue.

@@ -221,7 +221,13 @@ impl<'a> Problem<'a> {
             if validation_rmse.is_some_and(|rmse| stopping.improved(done, rmse)) {
                 best = Some(items.clone());
             }
-            let epoch = Epoch { number: done, of: config.iterations, train_rmse, validation_rmse };
+            let epoch = Epoch {
+                number: done,
+                of: config.iterations,
+                train_rmse,
+                validation_rmse,
+                ..Epoch::default()
+            };
             ctx.epoch_done(epoch, || save(done, self.ratings, &items, best.as_ref(), &stopping))?;
         }
         Ok(best.unwrap_or(items))

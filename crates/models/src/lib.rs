@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | [`mod@registry`] | [`find`]: every model by name |
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
+//! | [`popularity`] | the same for clicks |
+//! | [`ranking`] | what models of clicks and purchases share |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`svd_plus_plus`] | `svd++`: factors of what was rated at all |
@@ -70,6 +72,8 @@ pub mod lfg_bayes;
 pub mod linear;
 pub mod llorma;
 pub mod per_user;
+pub mod popularity;
+pub mod ranking;
 pub mod rbm;
 pub mod registry;
 mod resume;

@@ -1,17 +1,18 @@
 //! Scoring for models that answer one user at a time: something is made of the user once, and each item asked of it.
 //!
 //! Linear factor models have [`crate::linear`]; this is for those that are not linear in the user: neighbours, autoencoders,
-//! Boltzmann machines, mixtures of local models. A model implements [`PerUser`] and passes its
-//! [`Recommender::score`](foldin_core::Recommender::score) and [`predict`](foldin_core::Recommender::predict) on to
-//! [`score`] and [`predict`], which check the call, share the users out to threads, and clip.
+//! Boltzmann machines, mixtures of local models. A model implements [`PerUser`], and `recommender!` makes a
+//! [`Recommender`](foldin_core::Recommender) of it: calls are checked, users shared out to threads, and predictions clipped.
 
-use foldin_core::{Feedback, ItemId, ScoreError, UserView};
+use foldin_core::{Feedback, ItemId, ModelFamily, ModelParts, ScoreError, UserView};
 use rayon::prelude::*;
 
 use crate::checks::{check_len, check_pairs};
 
 /// A model that answers one user at a time.
 pub trait PerUser: Sync {
+    /// The family that fits it, whose name and capabilities it has.
+    type Family: ModelFamily;
     /// What the model makes of a user before it looks at any item: hidden units, weighed neighbours, factors.
     type State: Send;
 
@@ -36,7 +37,60 @@ pub trait PerUser: Sync {
             *out = self.value(state, item);
         }
     }
+
+    /// [`Recommender::notes`](foldin_core::Recommender::notes).
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// [`Recommender::to_parts`](foldin_core::Recommender::to_parts).
+    fn to_parts(&self) -> ModelParts;
 }
+
+/// Makes a [`Recommender`](foldin_core::Recommender) of a [`PerUser`].
+macro_rules! recommender {
+    ($model:ty) => {
+        impl foldin_core::Recommender for $model {
+            fn name(&self) -> &'static str {
+                <<$model as $crate::per_user::PerUser>::Family as foldin_core::ModelFamily>::NAME
+            }
+
+            fn n_items(&self) -> usize {
+                $crate::per_user::PerUser::catalogue(self)
+            }
+
+            fn capabilities(&self) -> foldin_core::Capabilities {
+                <<$model as $crate::per_user::PerUser>::Family as foldin_core::ModelFamily>::capabilities()
+            }
+
+            fn score(
+                &self,
+                users: &[foldin_core::UserView<'_>],
+                out: &mut [f32],
+            ) -> Result<(), foldin_core::ScoreError> {
+                $crate::per_user::score(self, users, out)
+            }
+
+            fn predict(
+                &self,
+                users: &[foldin_core::UserView<'_>],
+                pairs: &[(u32, foldin_core::ItemId)],
+                out: &mut [f32],
+            ) -> Result<(), foldin_core::ScoreError> {
+                $crate::per_user::predict(self, users, pairs, out)
+            }
+
+            fn notes(&self) -> Vec<String> {
+                $crate::per_user::PerUser::notes(self)
+            }
+
+            fn to_parts(&self) -> foldin_core::ModelParts {
+                $crate::per_user::PerUser::to_parts(self)
+            }
+        }
+    };
+}
+pub(crate) use recommender;
 
 fn state<M: PerUser>(model: &M, user: &UserView<'_>) -> Result<M::State, ScoreError> {
     user.check(model.catalogue())?;

@@ -17,6 +17,7 @@ use crate::knn::user::UserKnn;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
 use crate::llorma::Llorma;
+use crate::popularity::Popularity;
 use crate::rbm::{ItemRbm, UserRbm};
 use crate::svd::Svd;
 use crate::svd_plus_plus::SvdPlusPlus;
@@ -34,6 +35,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<GlobalMean>(),
             ModelEntry::of::<ItemMean>(),
             ModelEntry::of::<Bias>(),
+            ModelEntry::of::<Popularity>(),
             ModelEntry::of::<ItemKnn>(),
             ModelEntry::of::<UserKnn>(),
             ModelEntry::of::<Svd>(),

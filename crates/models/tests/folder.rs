@@ -46,8 +46,15 @@ fn settings(name: &str) -> Settings {
     settings
 }
 
+/// The data as a model takes them.
+fn dataset_for(name: &str) -> Dataset {
+    let mut dataset = dataset();
+    dataset.interactions = dataset.interactions.for_model(find(name).unwrap().capabilities);
+    dataset
+}
+
 fn write(folder: &Path, name: &str) -> PathBuf {
-    let dataset = dataset();
+    let dataset = dataset_for(name);
     let model =
         find(name).unwrap().fit(&settings(name), &dataset.training_data(), &FitContext::new(1)).unwrap();
     let out = folder.join(name);
@@ -76,8 +83,8 @@ fn predictions(folder: &Path) -> Vec<f32> {
 #[test]
 fn every_model_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let dataset = dataset();
     for entry in registry() {
+        let dataset = dataset_for(entry.name);
         let out = write(folder.path(), entry.name);
         let model = entry.fit(&settings(entry.name), &dataset.training_data(), &FitContext::new(1)).unwrap();
         assert_eq!(predictions(&out), predictions_of(&*model), "{}", entry.name);

@@ -6,6 +6,7 @@
 //! | module | asks |
 //! | --- | --- |
 //! | `learning` | does it learn what was planted, for old and new users, on other scales, from side information? |
+//! | `ranking` | the same of models of clicks |
 //! | `edges` | does it hold at the edges: nobody, nothing, everything, unknown, absurd? |
 //! | `invariance` | same seed, batch, threads, order: same answer? |
 //! | `persistence` | do settings and a saved model come back as they were, and without the people in them? |
@@ -15,6 +16,7 @@ mod edges;
 mod invariance;
 mod learning;
 mod persistence;
+mod ranking;
 mod running;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +29,7 @@ use foldin_core::{
 
 use crate::planted::{self, ODD_SCALE, Planted};
 
-/// What a model should make of planted data.
+/// What a model should make of planted data. Models of clicks are asked for the ranking that this implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// It knows the mean: better than the middle of the scale.
@@ -51,13 +53,16 @@ pub struct Subject<'a> {
     pub level: Level,
     /// For a model that refuses a continuous scale: the step of −10…10 to which all ratings are rounded before it sees them.
     pub step: Option<f32>,
+    /// Whether it is asked about clicks instead of ratings. A model that learns from both is asked twice.
+    pub clicks: bool,
 }
 
 impl Subject<'_> {
     /// Data as this model takes them.
     #[must_use]
     pub fn data(&self, planted: Planted) -> Planted {
-        self.step.map_or(planted.clone(), |step| planted.rounded(step))
+        let planted = self.step.map_or(planted.clone(), |step| planted.rounded(step));
+        if self.clicks { planted.clicks() } else { planted }
     }
 
     /// The scale of these data.
@@ -228,6 +233,16 @@ impl<'a> Case<'a> {
             .entry
             .fit(&self.subject.quick, data, &FitContext::new(seed))
             .map_err(|error| format!("the fit failed: {error}"))
+    }
+
+    /// What may differ by rounding of sums over some hundred products, and by nothing else: a hundred-thousandth of the width of
+    /// the scale; of `values`, where there is no scale.
+    fn tolerance(&self, values: &[f32]) -> f32 {
+        let width = match self.side.interactions.feedback().scale() {
+            Some(scale) => scale.max - scale.min,
+            None => 2.0 * values.iter().fold(1f32, |most, value| most.max(value.abs())),
+        };
+        1e-5 * width
     }
 
     fn new_users_are_served(&self) -> bool {

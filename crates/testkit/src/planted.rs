@@ -95,10 +95,10 @@ impl Planted {
     /// The scale of the ratings.
     ///
     /// # Panics
-    /// Never: planted data are explicit.
+    /// If they are [clicks](Planted::clicks).
     #[must_use]
     pub fn scale(&self) -> RatingScale {
-        self.interactions.feedback().scale().expect("planted data are explicit")
+        self.interactions.feedback().scale().expect("explicit ratings")
     }
 
     /// The same data with every rating `r` turned into `stretch · r + shift`, and the scale with them.
@@ -136,6 +136,29 @@ impl Planted {
         for user in &mut out.new_users {
             user.values.iter_mut().for_each(|value| *value = map(*value));
             user.targets.iter_mut().for_each(|(_, value)| *value = map(*value));
+        }
+        out
+    }
+
+    /// What happened instead of what was said: only ratings above a quarter of the scale's upper half are left, as interactions
+    /// without a scale. Of [`blocks`] these are, with few exceptions, the items of the own group.
+    #[must_use]
+    pub fn clicks(&self) -> Self {
+        let scale = self.scale();
+        let liked = (scale.min + scale.max) / 2.0 + (scale.max - scale.min) / 8.0;
+        let csr = self.interactions.by_user();
+        let keep: Vec<bool> = csr.values().iter().map(|&value| value > liked).collect();
+        let mut out = self.clone();
+        out.interactions = self.interactions.filter(&keep).as_implicit();
+        out.held_out.retain(|&(_, _, value)| value > liked);
+        out.held_out.iter_mut().for_each(|(_, _, value)| *value = 1.0);
+        for user in &mut out.new_users {
+            let (items, values) = (user.items.iter().copied(), user.values.iter().copied());
+            user.items =
+                items.zip(values).filter(|&(_, value)| value > liked).map(|(item, _)| item).collect();
+            user.values = vec![1.0; user.items.len()];
+            user.targets.retain(|&(_, value)| value > liked);
+            user.targets.iter_mut().for_each(|(_, value)| *value = 1.0);
         }
         out
     }
@@ -347,6 +370,17 @@ mod tests {
         assert_eq!(planted.new_users[0].feature_columns, [0, 1]);
         assert_eq!(planted.item_features.row(11).columns, [0, 3]);
         assert_eq!(planted.without_features().user_features.width(), 0);
+    }
+
+    #[test]
+    fn clicks_are_mostly_on_the_own_group() {
+        let clicks = blocks(60, 30, 3, 1).clicks();
+        assert_eq!(clicks.interactions.feedback(), Feedback::Implicit);
+        let triples = || clicks.interactions.by_user().triples();
+        let own = triples().filter(|&(user, item, _)| user % 3 == item / 10).count();
+        assert!(own * 10 > triples().count() * 8, "{own} of {}", triples().count());
+        assert!(triples().all(|(_, _, value)| value == 1.0));
+        assert!(!clicks.held_out.is_empty() && clicks.new_users.iter().any(|user| !user.targets.is_empty()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `i-autorec`: items are cases, training users are places.
 
 use foldin_core::{
-    Capabilities, Feedback, FitContext, FitError, ItemId, LoadError, ModelFamily, ModelParts, Recommender,
-    ScoreError, Tensor, TrainingData, UserView,
+    Capabilities, Feedback, FitContext, FitError, LoadError, ModelFamily, ModelParts, ScoreError, Tensor,
+    TrainingData, UserView,
 };
 use foldin_nn::activation::Activation;
 use foldin_nn::blocks::View;
@@ -13,7 +13,7 @@ use super::train::{Cases, Fitted, Scaling, fit};
 use super::unseen::Fallback;
 use crate::checks::training_number;
 use crate::linear::BASELINE;
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// The family of `i-autorec`.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +108,7 @@ impl IAutoRecModel {
 }
 
 impl PerUser for IAutoRecModel {
+    type Family = IAutoRec;
     /// The user's number if the network learned them, and what else to add to an item's own prediction.
     type State = (Option<usize>, f32);
 
@@ -136,33 +137,6 @@ impl PerUser for IAutoRecModel {
             _ => self.fallback.of_item(item) + bias,
         }
     }
-}
-
-impl Recommender for IAutoRecModel {
-    fn name(&self) -> &'static str {
-        IAutoRec::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        IAutoRec::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn notes(&self) -> Vec<String> {
         vec![
@@ -185,3 +159,5 @@ impl Recommender for IAutoRecModel {
         parts
     }
 }
+
+recommender!(IAutoRecModel);

@@ -162,7 +162,13 @@ impl Run<'_> {
             if validation_rmse.is_some_and(|rmse| stopping.improved(done, rmse)) {
                 best = Some(network.clone());
             }
-            let epoch = Epoch { number: done, of: epochs, train_rmse: Some(train_rmse), validation_rmse };
+            let epoch = Epoch {
+                number: done,
+                of: epochs,
+                train_rmse: Some(train_rmse),
+                validation_rmse,
+                ..Epoch::default()
+            };
             ctx.epoch_done(epoch, || {
                 let mut state = resume::state(done, self.ratings, &stopping);
                 network.save("", &mut state);

@@ -1,8 +1,8 @@
 //! `u-autorec`: users are cases.
 
 use foldin_core::{
-    Capabilities, Feedback, FitContext, FitError, ItemId, LoadError, ModelFamily, ModelParts, Recommender,
-    ScoreError, Tensor, TrainingData, UserView,
+    Capabilities, Feedback, FitContext, FitError, LoadError, ModelFamily, ModelParts, ScoreError, Tensor,
+    TrainingData, UserView,
 };
 use foldin_nn::activation::Activation;
 use foldin_nn::kernel;
@@ -12,7 +12,7 @@ use super::config::AutoRecConfig;
 use super::train::{Cases, Fitted, Scaling, fit};
 use super::unseen::Fallback;
 use crate::linear::BASELINE;
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// The family of `u-autorec`.
 #[derive(Clone, Copy, Debug)]
@@ -239,6 +239,7 @@ kernel! {
 }
 
 impl PerUser for UAutoRecModel {
+    type Family = UAutoRec;
     type State = Encoded;
 
     fn catalogue(&self) -> usize {
@@ -277,33 +278,6 @@ impl PerUser for UAutoRecModel {
             }
         }
     }
-}
-
-impl Recommender for UAutoRecModel {
-    fn name(&self) -> &'static str {
-        UAutoRec::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        UAutoRec::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
@@ -326,3 +300,5 @@ impl Recommender for UAutoRecModel {
         parts
     }
 }
+
+recommender!(UAutoRecModel);

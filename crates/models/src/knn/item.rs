@@ -9,15 +9,15 @@
 //! Deterministic without a seed.
 
 use foldin_core::{
-    Capabilities, Feedback, FitContext, FitError, ItemId, LoadError, ModelFamily, ModelParts, Recommender,
-    ScoreError, TrainingData, UserView,
+    Capabilities, Feedback, FitContext, FitError, LoadError, ModelFamily, ModelParts, ScoreError,
+    TrainingData, UserView,
 };
 use foldin_nn::similarity::{Neighbours, Similarity};
 
 use super::{KnnConfig, Voices, Weighing, check_size, left_over, lists};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// The family of `item-knn`.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,7 @@ pub struct Rated {
 }
 
 impl PerUser for ItemKnnModel {
+    type Family = ItemKnn;
     type State = Rated;
 
     fn catalogue(&self) -> usize {
@@ -134,33 +135,6 @@ impl PerUser for ItemKnnModel {
         }
         state.base + self.baseline.items[item] + voices.mean(&self.weighing)
     }
-}
-
-impl Recommender for ItemKnnModel {
-    fn name(&self) -> &'static str {
-        ItemKnn::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        ItemKnn::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
@@ -172,3 +146,5 @@ impl Recommender for ItemKnnModel {
         parts
     }
 }
+
+recommender!(ItemKnnModel);

@@ -10,15 +10,15 @@
 //! the ratings of `kept` users. Deterministic without a seed.
 
 use foldin_core::{
-    Capabilities, Csr, Feedback, FitContext, FitError, ItemId, LoadError, ModelFamily, ModelParts,
-    Recommender, ScoreError, TrainingData, UserId, UserView,
+    Capabilities, Csr, Feedback, FitContext, FitError, LoadError, ModelFamily, ModelParts, ScoreError,
+    TrainingData, UserId, UserView,
 };
 use foldin_nn::similarity::{Rules, Similarity, Workspace};
 
 use super::{KnnConfig, SimilarityOf, Voices, Weighing, check_size, left_over, lists};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// The family of `user-knn`.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +112,7 @@ impl ModelFamily for UserKnn {
 }
 
 impl PerUser for UserKnnModel {
+    type Family = UserKnn;
     /// The scores of all items: neighbours are heard on all they rated at once.
     type State = Vec<f32>;
 
@@ -152,33 +153,6 @@ impl PerUser for UserKnnModel {
     fn value(&self, state: &Vec<f32>, item: usize) -> f32 {
         state[item]
     }
-}
-
-impl Recommender for UserKnnModel {
-    fn name(&self) -> &'static str {
-        UserKnn::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        UserKnn::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
@@ -195,3 +169,5 @@ impl Recommender for UserKnnModel {
         parts
     }
 }
+
+recommender!(UserKnnModel);

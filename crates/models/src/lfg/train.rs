@@ -141,8 +141,13 @@ impl<'a> Run<'a> {
             if validation_rmse.is_some_and(|rmse| stopping.improved(done, rmse)) {
                 best = Some(trainer.network.clone());
             }
-            let epoch =
-                Epoch { number: done, of: chosen.epochs, train_rmse: Some(train_rmse), validation_rmse };
+            let epoch = Epoch {
+                number: done,
+                of: chosen.epochs,
+                train_rmse: Some(train_rmse),
+                validation_rmse,
+                ..Epoch::default()
+            };
             ctx.epoch_done(epoch, || self.state(&trainer, best.as_ref(), &stopping, done))?;
         }
         let (network, epochs) = match &best {

@@ -245,7 +245,7 @@ pub(super) fn fit(
             return Err(FitError::Diverged { model: LfgBayes::NAME, epoch: number, what });
         }
         let train_rmse = Some(trainer.train_rmse());
-        let epoch = Epoch { number, of: config.iterations, train_rmse, validation_rmse: None };
+        let epoch = Epoch { number, of: config.iterations, train_rmse, ..Epoch::default() };
         ctx.epoch_done(epoch, || trainer.state(number))?;
     }
 

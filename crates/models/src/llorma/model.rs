@@ -1,8 +1,7 @@
 //! The fitted model: serving, saving and loading.
 
 use foldin_core::{
-    Capabilities, Feedback, Generator, ItemId, LoadError, ModelFamily, ModelParts, Recommender, ScoreError,
-    Tensor, UserView,
+    Feedback, Generator, LoadError, ModelFamily, ModelParts, Recommender, ScoreError, Tensor, UserView,
 };
 use foldin_nn::kernels::{dot, dot_in};
 use foldin_nn::{kernel, ridge::Ridge};
@@ -14,7 +13,7 @@ use super::local::{Local, write_row};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::linear::LinearFactors;
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// The items' side of all local models, by item: all that is asked of an item stands together.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +279,7 @@ kernel! {
 }
 
 impl PerUser for LlormaModel {
+    type Family = Llorma;
     type State = LlormaUser;
 
     fn catalogue(&self) -> usize {
@@ -331,33 +331,6 @@ impl PerUser for LlormaModel {
             _ => global(),
         }
     }
-}
-
-impl Recommender for LlormaModel {
-    fn name(&self) -> &'static str {
-        Llorma::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.locals.n_items
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Llorma::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
@@ -381,3 +354,5 @@ impl Recommender for LlormaModel {
         parts
     }
 }
+
+recommender!(LlormaModel);

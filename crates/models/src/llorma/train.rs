@@ -86,7 +86,7 @@ pub(super) fn fit(
         }
         // Anchors may cover nothing; there is then no error either.
         let train_rmse = (weights > 0.0).then(|| (squares / weights).sqrt() * f64::from(setting.unit));
-        let epoch = Epoch { number: done, of, train_rmse, validation_rmse: None };
+        let epoch = Epoch { number: done, of, train_rmse, ..Epoch::default() };
         ctx.epoch_done(epoch, || state(&locals, done, fingerprint(ratings)))?;
     }
     let combination = Combination {

@@ -1,9 +1,6 @@
 //! The fitted models: a machine that knows how to read a history, and one that knows its training users alone.
 
-use foldin_core::{
-    Capabilities, Feedback, ItemId, LoadError, ModelFamily, ModelParts, Recommender, ScoreError, Tensor,
-    UserView,
-};
+use foldin_core::{Feedback, LoadError, ModelFamily, ModelParts, ScoreError, Tensor, UserView};
 
 use super::levels::Levels;
 use super::machine::{Machine, Shape};
@@ -11,7 +8,7 @@ use super::predict::Predictor;
 use super::train::Trained;
 use super::{ItemRbm, UserRbm};
 use crate::checks::training_number;
-use crate::per_user::{self, PerUser};
+use crate::per_user::{PerUser, recommender};
 
 /// A fitted `u-rbm`.
 #[derive(Clone, Debug)]
@@ -59,6 +56,7 @@ impl UserRbmModel {
 }
 
 impl PerUser for UserRbmModel {
+    type Family = UserRbm;
     /// Probabilities of the hidden units.
     type State = Vec<f32>;
 
@@ -79,33 +77,6 @@ impl PerUser for UserRbmModel {
     fn value(&self, hidden: &Vec<f32>, item: usize) -> f32 {
         self.predictor.rating(hidden, item)
     }
-}
-
-impl Recommender for UserRbmModel {
-    fn name(&self) -> &'static str {
-        UserRbm::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        UserRbm::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
@@ -123,6 +94,8 @@ impl Recommender for UserRbmModel {
         parts
     }
 }
+
+recommender!(UserRbmModel);
 
 /// A fitted `i-rbm`. Its weights belong to the training users, so that they stay in memory and are never saved: a model that was
 /// loaded knows nobody.
@@ -158,6 +131,7 @@ impl ItemRbmModel {
 }
 
 impl PerUser for ItemRbmModel {
+    type Family = ItemRbm;
     /// The predictor, and the user's number in training.
     type State = usize;
 
@@ -178,33 +152,6 @@ impl PerUser for ItemRbmModel {
         // Without users no state is made, so that nothing is asked here.
         self.users.as_ref().map_or(0.0, |predictor| predictor.rating(self.hidden(item), user))
     }
-}
-
-impl Recommender for ItemRbmModel {
-    fn name(&self) -> &'static str {
-        ItemRbm::NAME
-    }
-
-    fn n_items(&self) -> usize {
-        self.catalogue()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        ItemRbm::capabilities()
-    }
-
-    fn score(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
-        per_user::score(self, users, out)
-    }
-
-    fn predict(
-        &self,
-        users: &[UserView<'_>],
-        pairs: &[(u32, ItemId)],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        per_user::predict(self, users, pairs, out)
-    }
 
     fn notes(&self) -> Vec<String> {
         vec!["knows its training users alone, and them only until it is saved".to_owned()]
@@ -217,3 +164,5 @@ impl Recommender for ItemRbmModel {
         parts
     }
 }
+
+recommender!(ItemRbmModel);

@@ -141,7 +141,13 @@ impl<'a> Trainer<'a> {
             if validation_rmse.is_some_and(|rmse| self.stopping.improved(self.epochs, rmse)) {
                 self.best = Some(self.machine.clone());
             }
-            let epoch = Epoch { number: self.epochs, of: self.config.epochs, train_rmse, validation_rmse };
+            let epoch = Epoch {
+                number: self.epochs,
+                of: self.config.epochs,
+                train_rmse,
+                validation_rmse,
+                ..Epoch::default()
+            };
             ctx.epoch_done(epoch, || self.state())?;
         }
         Ok(self.best.unwrap_or(self.machine))

@@ -103,6 +103,7 @@ pub fn descend_from(
             of: descent.epochs,
             train_rmse: Some((squares / train.len().max(1) as f64).sqrt() * f64::from(descent.unit)),
             validation_rmse,
+            ..Epoch::default()
         };
         ctx.epoch_done(report, || state.save(ratings))?;
     }

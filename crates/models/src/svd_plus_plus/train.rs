@@ -58,7 +58,7 @@ pub(super) fn learn(
             descent.best = Some(descent.tables.clone());
         }
         let train_rmse = Some((squares / train.len().max(1) as f64).sqrt() * f64::from(unit.length));
-        let epoch = Epoch { number, of: config.epochs, train_rmse, validation_rmse };
+        let epoch = Epoch { number, of: config.epochs, train_rmse, validation_rmse, ..Epoch::default() };
         ctx.epoch_done(epoch, || descent.save(ratings))?;
     }
     Ok(descent.finish(ratings))

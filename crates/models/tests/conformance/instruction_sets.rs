@@ -24,7 +24,7 @@ fn child() {
     let pairs_of = |n_users: usize| -> Vec<(u32, ItemId)> {
         (0..n_users as u32).flat_map(|user| (0..36).map(move |item| (user, ItemId(item)))).collect()
     };
-    let said: BTreeMap<&str, Vec<f32>> = tested()
+    let said: BTreeMap<String, Vec<f32>> = tested()
         .into_iter()
         .map(|subject| {
             let data = subject.data(planted::with_side_information(90, 36, 3, 1));
@@ -38,7 +38,7 @@ fn child() {
             let pairs = pairs_of(users.len());
             let mut out = vec![0.0; pairs.len()];
             model.predict(&users, &pairs, &mut out).unwrap();
-            (entry.name, out)
+            (format!("{} {}", entry.name, if subject.clicks { "clicks" } else { "ratings" }), out)
         })
         .collect();
     std::fs::write(out, serde_json::to_vec(&said).unwrap()).unwrap();

@@ -13,9 +13,10 @@ use foldin_testkit::{Level, Subject, conformance, planted};
 use serde_json::{Value, json};
 
 /// Two tests for each model, and the list of those that have them. `quick` are settings for a fit of milliseconds, `learning`
-/// settings under which the planted blocks (150 users, 40 items) are learned; `step` rounds all ratings for a model of levels.
+/// settings under which the planted blocks (150 users, 40 items) are learned; `step` rounds all ratings for a model of levels,
+/// `clicks` makes clicks of them for a model that learns from these.
 macro_rules! models {
-    ($($test:ident: $name:literal, $level:ident, $(step $step:literal,)? quick $quick:tt, learning $learning:tt;)*) => {
+    ($($test:ident: $name:literal, $level:ident, $(step $step:literal,)? $(clicks $clicks:literal,)? quick $quick:tt, learning $learning:tt;)*) => {
         /// Every tested model.
         fn tested() -> Vec<Subject<'static>> {
             vec![$($test::subject()),*]
@@ -28,7 +29,8 @@ macro_rules! models {
                 pub(super) fn subject() -> Subject<'static> {
                     let (quick, learning) = (settings(json!($quick)), settings(json!($learning)));
                     let step = [$($step)?].first().copied();
-                    Subject { entry: entry($name), quick, learning, level: Level::$level, step }
+                    let clicks = [$($clicks)?].contains(&true);
+                    Subject { entry: entry($name), quick, learning, level: Level::$level, step, clicks }
                 }
 
                 #[test]
@@ -49,6 +51,7 @@ models! {
     global_mean: "global-mean", Mean, quick {}, learning {};
     item_mean: "item-mean", Items, quick {}, learning {};
     bias: "bias", Items, quick {}, learning {};
+    popularity: "popularity", Items, clicks true, quick {}, learning {};
     item_knn: "item-knn", Personal,
         quick { "neighbours": 3, "kept": 4, "shrinkage": 5.0 },
         learning { "shrinkage": 5.0 };
@@ -117,6 +120,8 @@ fn settings(value: Value) -> Settings {
 }
 
 fn leak(subject: &Subject<'_>) {
+    // Splits are cut from ratings; a model of clicks alone sees the parts as such.
+    let subject = Subject { clicks: false, ..subject.clone() };
     let data = subject.data(planted::with_side_information(60, 30, 3, 1)).dataset();
     leak_check(subject.entry, &subject.quick, &data, 1).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -116,7 +116,9 @@ pub(super) fn any_history(case: &Case<'_>) -> Outcome {
 }
 
 pub(super) fn clipping(case: &Case<'_>) -> Outcome {
-    let (model, scale) = (case.quick()?, case.side.scale());
+    let model = case.quick()?;
+    // Scores of clicks have no scale to stay on.
+    let Some(scale) = case.side.interactions.feedback().scale() else { return Ok(()) };
     let mut users = case.users();
     let items: Vec<u32> = (0..model.n_items() as u32).collect();
     // Ten times the best rating for everything: whoever does not clip leaves the scale here.
@@ -132,15 +134,13 @@ pub(super) fn clipping(case: &Case<'_>) -> Outcome {
 }
 
 pub(super) fn scores_and_predictions(case: &Case<'_>) -> Outcome {
-    let (model, scale, users) = (case.quick()?, case.side.scale(), case.users());
-    let clipped: Vec<f32> = score_all(model, &users)?.into_iter().map(|score| scale.clip(score)).collect();
-    // The two may add up in different orders: a hundred-thousandth of the scale's width.
-    close(
-        "clipped scores against predictions",
-        &clipped,
-        &predict_all(model, &users)?,
-        1e-5 * (scale.max - scale.min),
-    )
+    let (model, users) = (case.quick()?, case.users());
+    let feedback = case.side.interactions.feedback();
+    let scores = score_all(model, &users)?;
+    let clipped: Vec<f32> = scores.iter().map(|&score| feedback.clip(score)).collect();
+    // The two may add up in different orders.
+    let predicted = predict_all(model, &users)?;
+    close("clipped scores against predictions", &clipped, &predicted, case.tolerance(&scores))
 }
 
 pub(super) fn more_factors_than_items(case: &Case<'_>) -> Outcome {
@@ -172,8 +172,9 @@ fn fit_or_decline(
     let cells: Vec<(u32, u32, f32)> =
         cells.iter().map(|&(user, item, value)| (user, item, scale.round(value))).collect();
     let csr = Csr::from_triples(n_users, n_items, &cells).map_err(|error| error.to_string())?;
-    let interactions =
+    let ratings =
         Interactions::new(csr, None, Feedback::Explicit(scale)).map_err(|error| error.to_string())?;
+    let interactions = if case.subject.clicks { ratings.as_implicit() } else { ratings };
     let (user_features, item_features) = (Features::none(n_users), Features::none(n_items));
     let data = TrainingData {
         interactions: &interactions,
@@ -210,6 +211,10 @@ pub(super) fn tiny_data(case: &Case<'_>) -> Outcome {
 
 /// Nothing varies: a mean, a standard deviation or a singular value of nothing must not divide anything.
 pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
+    if case.subject.clicks {
+        // Clicks are always equal: every other check is this one.
+        return Ok(());
+    }
     let scale = case.subject.scale();
     let equal = scale.round(3.0);
     let cells: Vec<(u32, u32, f32)> =
@@ -238,17 +243,11 @@ pub(super) fn equal_ratings(case: &Case<'_>) -> Outcome {
 pub(super) fn feedback(case: &Case<'_>) -> Outcome {
     let capabilities = case.subject.entry.capabilities;
     ensure(capabilities.explicit || capabilities.implicit, || "it learns from nothing".to_owned())?;
-    let explicit = &case.side.interactions;
-    let csr = explicit.by_user();
-    let ones = Csr::from_parts(
-        csr.n_cols(),
-        csr.offsets().to_vec(),
-        csr.columns().to_vec(),
-        vec![1.0; csr.n_entries()],
-    )
-    .and_then(|csr| Interactions::new(csr, None, Feedback::Implicit))
-    .map_err(|error| error.to_string())?;
-    for (declared, interactions) in [(capabilities.explicit, explicit), (capabilities.implicit, &ones)] {
+    ensure(!case.subject.clicks || capabilities.implicit, || "it is asked about clicks".to_owned())?;
+    let ratings = planted::with_side_information(90, 36, 3, SEED);
+    let ratings = case.subject.step.map_or(ratings.clone(), |step| ratings.rounded(step)).interactions;
+    let clicks = ratings.as_implicit();
+    for (declared, interactions) in [(capabilities.explicit, &ratings), (capabilities.implicit, &clicks)] {
         let data = TrainingData { interactions, ..case.side.training_data() };
         let outcome =
             case.subject.entry.fit(&Settings::clone(&case.subject.quick), &data, &FitContext::new(SEED));
@@ -267,6 +266,9 @@ pub(super) fn feedback(case: &Case<'_>) -> Outcome {
 
 /// A model that has rounded data here must refuse those that are not, saying why and naming what to do.
 pub(super) fn continuous_scale(case: &Case<'_>) -> Outcome {
+    if case.subject.clicks {
+        return Ok(());
+    }
     let data = planted::with_side_information(90, 36, 3, SEED);
     let (entry, quick) = (case.subject.entry, &case.subject.quick);
     match (case.subject.step, entry.fit(quick, &data.training_data(), &FitContext::new(SEED))) {

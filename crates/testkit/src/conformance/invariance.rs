@@ -79,7 +79,7 @@ pub(super) fn history_order(case: &Case<'_>) -> Outcome {
     if !case.new_users_are_served() {
         return Ok(());
     }
-    let (model, scale) = (case.quick()?, case.side.scale());
+    let model = case.quick()?;
     let forward: Vec<UserView<'_>> = case.side.new_users.iter().map(|user| user.view(usize::MAX)).collect();
     let reversed: Vec<(Vec<u32>, Vec<f32>)> = forward
         .iter()
@@ -90,11 +90,7 @@ pub(super) fn history_order(case: &Case<'_>) -> Outcome {
         .zip(&reversed)
         .map(|(user, (items, values))| UserView { items, values, ..*user })
         .collect();
-    // Sums of some dozen terms in another order: a hundred-thousandth of the scale's width.
-    close(
-        "histories forwards and backwards",
-        &predict_all(model, &forward)?,
-        &predict_all(model, &backward)?,
-        1e-5 * (scale.max - scale.min),
-    )
+    // Sums of some dozen terms in another order.
+    let (forward, backward) = (predict_all(model, &forward)?, predict_all(model, &backward)?);
+    close("histories forwards and backwards", &forward, &backward, case.tolerance(&forward))
 }

@@ -2,6 +2,7 @@
 
 use foldin_core::{FitContext, ItemId, Recommender, ScoreError, UserView};
 
+use super::ranking;
 use super::{
     Case, Level, Outcome, SEED, close, ensure, finite, predict_all, refusal, rmse, score_all, variances,
 };
@@ -12,6 +13,9 @@ use crate::planted::Planted;
 const PERSONAL: f64 = 0.75;
 
 pub(super) fn learns_what_was_planted(case: &Case<'_>) -> Outcome {
+    if case.subject.clicks {
+        return ranking::learns_what_was_planted(case);
+    }
     let (error, bars) = (held_out_rmse(case.learned()?, &case.plain)?, Bars::of(&case.plain));
     let (bar, than) = match case.subject.level {
         Level::Mean => (0.99 * bars.middle, "the middle of the scale"),
@@ -34,6 +38,9 @@ pub(super) fn serves_new_users(case: &Case<'_>) -> Outcome {
     if case.subject.level < Level::Personal {
         return Ok(());
     }
+    if case.subject.clicks {
+        return ranking::serves_new_users(case);
+    }
     let (error, bars) = (new_user_rmse(model, &case.plain, usize::MAX)?, Bars::of(&case.plain));
     // Fold-in is a little worse than training on the same ratings; 0.85 still needs the user's own taste.
     let bar = 0.85 * bars.items_for_new_users;
@@ -43,6 +50,9 @@ pub(super) fn serves_new_users(case: &Case<'_>) -> Outcome {
 pub(super) fn more_history_helps(case: &Case<'_>) -> Outcome {
     if !case.new_users_are_served() || case.subject.level < Level::Personal {
         return Ok(());
+    }
+    if case.subject.clicks {
+        return ranking::more_history_helps(case);
     }
     let model = case.learned()?;
     let (none, all) = (new_user_rmse(model, &case.plain, 0)?, new_user_rmse(model, &case.plain, usize::MAX)?);
@@ -60,6 +70,9 @@ pub(super) fn a_stretched_scale(case: &Case<'_>) -> Outcome {
 }
 
 fn moved_scale(case: &Case<'_>, stretch: f32, shift: f32) -> Outcome {
+    if case.subject.clicks {
+        return Ok(());
+    }
     let moved = case.plain.rescaled(stretch, shift);
     let model = case
         .subject
@@ -129,8 +142,10 @@ pub(super) fn uncertainty(case: &Case<'_>) -> Outcome {
     })?;
     let total = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>();
     ensure(total(&much) < total(&little), || "variance does not fall as the history grows".to_owned())?;
-    let clipped: Vec<f32> = mean.iter().map(|&mean| case.plain.scale().clip(mean)).collect();
-    close("mean beside the variance", &clipped, &predict_all(model, &views(usize::MAX))?, tolerance(case))
+    let feedback = case.plain.interactions.feedback();
+    let clipped: Vec<f32> = mean.iter().map(|&mean| feedback.clip(mean)).collect();
+    let predicted = predict_all(model, &views(usize::MAX))?;
+    close("mean beside the variance", &clipped, &predicted, case.tolerance(&mean))
 }
 
 /// `u·m + b_u + b_i + μ` is what the scores are, up to rounding.
@@ -169,13 +184,8 @@ pub(super) fn factors(case: &Case<'_>) -> Outcome {
             dot + factors.bias[user] + items.bias[item] + items.mean
         })
         .collect();
-    close("u·m + b_u + b_i + μ against the scores", &explained, &score_all(model, &users)?, tolerance(case))
-}
-
-/// A hundred-thousandth of the scale's width: rounding of sums over some hundred products, and nothing else.
-fn tolerance(case: &Case<'_>) -> f32 {
-    let scale = case.plain.scale();
-    1e-5 * (scale.max - scale.min)
+    let scores = score_all(model, &users)?;
+    close("u·m + b_u + b_i + μ against the scores", &explained, &scores, case.tolerance(&scores))
 }
 
 fn held_out_rmse(model: &dyn Recommender, planted: &Planted) -> Result<f64, String> {

@@ -25,7 +25,14 @@ fn subject(fault: Fault) -> Subject<'static> {
         .into_iter()
         .collect()
     };
-    Subject { entry: &ENTRY, quick: with(4, 3), learning: with(15, 3), level: Level::Personal, step: None }
+    Subject {
+        entry: &ENTRY,
+        quick: with(4, 3),
+        learning: with(15, 3),
+        level: Level::Personal,
+        step: None,
+        clicks: false,
+    }
 }
 
 #[test]
@@ -106,6 +113,7 @@ fn bad_settings_are_found() {
             learning: Settings::new(),
             level: Level::Personal,
             step: None,
+            clicks: false,
         };
         assert_eq!(failures(&subject, &[check]).len(), 1, "{check}");
     }

@@ -165,8 +165,7 @@ impl ModelFamily for Toy {
             if fault == Fault::SilentEpochs {
                 continue;
             }
-            let epoch =
-                Epoch { number: toy.epochs, of: config.epochs, train_rmse: None, validation_rmse: None };
+            let epoch = Epoch { number: toy.epochs, of: config.epochs, ..Epoch::default() };
             match ctx.epoch_done(epoch, || toy.state()) {
                 Err(FitError::Cancelled { .. }) if fault == Fault::IgnoresCancel => {}
                 other => other?,
