@@ -1,5 +1,7 @@
 //! Does it rank what was planted? The questions of `learning` to models of clicks.
 
+use std::cmp::Ordering;
+
 use foldin_core::{Recommender, UserView};
 
 use super::{Case, Level, Outcome, ensure, finite, score_all};
@@ -61,8 +63,11 @@ fn mean_auc(model: &dyn Recommender, users: &[UserView<'_>], targets: &[Vec<u32>
         let mut won = 0.0;
         for &target in targets {
             for &other in &others {
-                let (target, other) = (scores[target as usize], scores[other]);
-                won += if target > other { 1.0 } else { 0.5 * f64::from(u8::from(target == other)) };
+                won += match scores[target as usize].total_cmp(&scores[other]) {
+                    Ordering::Greater => 1.0,
+                    Ordering::Equal => 0.5,
+                    Ordering::Less => 0.0,
+                };
             }
         }
         sum += won / (targets.len() * others.len()) as f64;
