@@ -379,7 +379,7 @@ mod tests {
         let triples = || clicks.interactions.by_user().triples();
         let own = triples().filter(|&(user, item, _)| user % 3 == item / 10).count();
         assert!(own * 10 > triples().count() * 8, "{own} of {}", triples().count());
-        assert!(triples().all(|(_, _, value)| value == 1.0));
+        assert!(triples().all(|(_, _, value)| value.to_bits() == 1f32.to_bits()));
         assert!(!clicks.held_out.is_empty() && clicks.new_users.iter().any(|user| !user.targets.is_empty()));
     }
 
