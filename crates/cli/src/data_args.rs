@@ -97,6 +97,19 @@ impl DataArgs {
         Ok(dataset)
     }
 
+    /// Reads both parts of a split, `TRAIN,TEST`, as one data set. Another form of split needs `--data`.
+    pub(crate) fn open_split(&self, name: &str, spec: &str, global: &Global) -> anyhow::Result<Dataset> {
+        let Some((train, test)) = spec.split_once(',') else {
+            return self.open(global);
+        };
+        let (train, test) = (train.trim(), test.trim());
+        let (dataset, report) = foldin_data::open_split(name, train, test, &self.options(global)?)?;
+        for line in report.remarks() {
+            global.remark(format!("note: {line}"));
+        }
+        Ok(dataset)
+    }
+
     /// As [`DataArgs::open`], with a name to fall back on.
     pub(crate) fn open_or(&self, name: &str, global: &Global) -> anyhow::Result<Dataset> {
         let args = Self { data: Some(self.data.clone().unwrap_or_else(|| name.to_owned())), ..self.clone() };

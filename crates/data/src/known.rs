@@ -17,6 +17,56 @@ pub struct KnownDataset {
     pub by_hand: Option<&'static str>,
 }
 
+/// A data set of two files, a part to learn from and a part to be tested on, that is found by its name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KnownSplit {
+    /// Its name, as in `--data cfgan-ml-100k`.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// The file to learn from, found like a data set by its name.
+    pub train: &'static str,
+    /// The file to be tested on.
+    pub test: &'static str,
+}
+
+impl KnownSplit {
+    /// Both files, as [`read_split`](crate::read_split) takes them.
+    #[must_use]
+    pub fn files(&self) -> String {
+        format!("{},{}", self.train, self.test)
+    }
+}
+
+/// Every split that is known. The authors of CFGAN gave theirs out (github.com/Bigdasgit/CFGAN, folder datasets), as lines of user, item
+/// and rating; that of MovieLens 1M in MovieLens' own numbers.
+pub const SPLITS: [KnownSplit; 3] = [
+    KnownSplit {
+        name: "cfgan-ml-100k",
+        about: "CFGAN's split of MovieLens 100K: 80,000 and 19,963 ratings",
+        train: "ML100K.train.gz",
+        test: "ML100K.test.gz",
+    },
+    KnownSplit {
+        name: "cfgan-ml-1m",
+        about: "CFGAN's split of MovieLens 1M: about 800,000 and 200,000 ratings",
+        train: "ML1M.train.original-ids.tsv.gz",
+        test: "ML1M.test.original-ids.tsv.gz",
+    },
+    KnownSplit {
+        name: "cfgan-ciao",
+        about: "CFGAN's split of Ciao: 13,464 and 3,357 ratings",
+        train: "Ciao.train.gz",
+        test: "Ciao.test.gz",
+    },
+];
+
+/// The split of that name.
+#[must_use]
+pub fn find_split(name: &str) -> Option<&'static KnownSplit> {
+    SPLITS.iter().find(|split| split.name == name)
+}
+
 /// Where the archives of MovieLens are published.
 pub const ARCHIVES: &str = "https://files.grouplens.org/datasets/movielens";
 

@@ -12,6 +12,8 @@ use crate::locate::{Location, locate};
 use crate::netflix;
 use crate::options::OpenOptions;
 use crate::ratings::{Expect, Ratings, RatingsBuilder};
+use crate::report::ReadReport;
+use crate::side::{SideTable, assemble};
 use crate::source::Source;
 use crate::table::{RatingColumns, read_interactions};
 
@@ -57,6 +59,38 @@ pub fn read_split(
     }
     let test = test.interactions.by_user().triples();
     Ok((train.interactions, test.map(|(user, item, value)| (UserId(user), ItemId(item), value)).collect()))
+}
+
+/// Reads the interactions of the two files of a split as one data set, without side information; `name` is what it is called. What
+/// [`read_split`] cuts apart again.
+///
+/// # Errors
+/// As [`open`](crate::open) for either file; a pair that is in both is a [`LineProblem::Duplicate`](crate::LineProblem) unless
+/// `options` say what to do with it.
+pub fn open_split(
+    name: &str,
+    train: &str,
+    test: &str,
+    options: &OpenOptions,
+) -> Result<(Dataset, ReadReport), ReadError> {
+    let mut builder =
+        RatingsBuilder::new(train, "split", Keys::default(), Keys::default(), Expect::Unknown, options);
+    for part in [train, test] {
+        let location = locate(part, options)?;
+        let file = match Layout::of(&location)? {
+            Layout::MovieLens100k(file) | Layout::MovieLensDat(file) => file,
+            Layout::Files { interactions, .. } => interactions,
+            Layout::Netflix(_) => {
+                let reason = "a part of a split is one file of interactions".to_owned();
+                return Err(ReadError::Unsupported { file: part.to_owned(), reason });
+            }
+        };
+        location.source.read(&file, |input, label| {
+            builder.begin_file(label);
+            read_any(input, label, options, &mut builder)
+        })?;
+    }
+    Ok(assemble(name.to_owned(), builder.finish()?, &SideTable::default(), &mut SideTable::default())?)
 }
 
 /// The two files of a split that comes with the data.

@@ -1,6 +1,6 @@
 //! What can go wrong in an evaluation, as data.
 
-use foldin_core::{ConfigError, DataError, FitError, ScoreError};
+use foldin_core::{ConfigError, DataError, FitError, RatingScale, ScoreError};
 
 use crate::report::EvalReport;
 
@@ -9,7 +9,9 @@ use crate::report::EvalReport;
 #[non_exhaustive]
 pub enum EvalError {
     /// A protocol nobody knows.
-    #[error("there is no protocol `{name}`; there are `ratings`, `ratings-random` and `new-users`")]
+    #[error(
+        "there is no protocol `{name}`; there are `ratings`, `ratings-random`, `new-users`, `top-n` and `top-n-new-users`"
+    )]
     UnknownProtocol {
         /// The name given.
         name: String,
@@ -72,6 +74,17 @@ pub enum EvalError {
     NotRatings {
         /// The protocol.
         protocol: &'static str,
+    },
+    /// Lists of no length.
+    #[error("lists need at least one place: give cutoffs from 1 up, such as 5, 10, 20")]
+    NoPlaces,
+    /// A rating that cannot be given, as the least that says that an item was liked.
+    #[error("ratings from {least} up cannot be told apart: {}", in_words(*scale))]
+    LikedFrom {
+        /// The rating.
+        least: f32,
+        /// The scale of the data, if they have one.
+        scale: Option<RatingScale>,
     },
     /// Given splits asked for, but none brought.
     #[error("no split was given")]
@@ -156,4 +169,11 @@ pub enum EvalError {
         /// What the drawing library said.
         reason: String,
     },
+}
+
+fn in_words(scale: Option<RatingScale>) -> String {
+    scale.map_or_else(
+        || "the data are clicks or purchases without a scale".to_owned(),
+        |scale| format!("the scale is {} to {}", scale.min, scale.max),
+    )
 }

@@ -1,6 +1,6 @@
 //! The evaluation itself: every model in every fold, then what the folds say together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use foldin_core::Dataset;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::report::{
     Calibration, DataSummary, EvalReport, FORMAT, LearningCurve, ModelReport, Named, Paired,
 };
 use crate::run::{Fitted, Outcome, Runner, fit_seed};
-use crate::statistics::{Summary, holm, paired};
+use crate::statistics::{PairedTest, Summary, holm, paired};
 
 /// Fits and tests every model in every fold that was asked for, on the current Rayon pool.
 ///
@@ -57,6 +57,7 @@ pub fn evaluate(
     }
     let chosen = &chosen[..test_ratings.len()];
     let folds: Vec<String> = chosen.iter().map(|&fold| cutter.name(fold)).collect();
+    let by_user: Vec<ByUser> = outcomes.iter().map(|outcomes| figures_of_users(outcomes)).collect();
     let mut models: Vec<ModelReport> = requests
         .iter()
         .zip(configs)
@@ -65,12 +66,12 @@ pub fn evaluate(
             model_report(request, config, outcomes, &folds, options.protocol)
         })
         .collect();
-    compare(&mut models, options.protocol.main_metric());
+    compare(&mut models, &by_user, &options.main_metric());
     let report = EvalReport {
         format: FORMAT,
         data: DataSummary::of(data),
         protocol: options.protocol.name().to_owned(),
-        main_metric: options.protocol.main_metric().to_owned(),
+        main_metric: options.main_metric(),
         seed: options.seed,
         of_folds: cutter.folds(),
         folds,
@@ -97,7 +98,7 @@ fn run_fold(
     at: usize,
     (turn, folds): (usize, usize),
 ) -> Result<Vec<(usize, Outcome)>, EvalError> {
-    let seed = fit_seed(options.seed, at);
+    let clicks = options.protocol.ranks().then(|| fold.as_clicks(options.liked_from));
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut shared: Vec<Option<Fitted>> = requests.iter().map(|_| None).collect();
     for (which, request) in requests.iter().enumerate() {
@@ -108,14 +109,26 @@ fn run_fold(
             fold: fold.name.clone(),
         };
         let runner = Runner { data, options, observer, job: &job, request };
-        let outcome = if options.protocol == Protocol::NewUsers && retrains(request) {
-            runner.retrain(fold, seed)?
+        // Where items are ranked, a model that can learn from clicks does.
+        let fold = clicks.as_ref().filter(|_| request.entry.capabilities.implicit).unwrap_or(fold);
+        let seed = |fit: usize| fit_seed(options.seed, at, fit);
+        let retrained = options.protocol.tests_new_users() && retrains(request);
+        let mut outcome = if retrained || request.fits > 1 {
+            let mut fits = Vec::with_capacity(request.fits);
+            for fit in 0..request.fits {
+                fits.push(if retrained {
+                    runner.retrain(fold, seed(fit))?
+                } else {
+                    runner.test(fold, &runner.fit(&fold.training_data(), seed(fit))?)?
+                });
+            }
+            Outcome::mean_of(fits)
         } else {
             // One fit serves every later request of the same model and settings: it would have the same bits.
             let same = |other: &usize| same_fit(requests, configs, which, *other, options.protocol);
             let first = (0..which).find(same).unwrap_or(which);
             if first == which {
-                shared[which] = Some(runner.fit(&fold.training_data(), seed)?);
+                shared[which] = Some(runner.fit(&fold.training_data(), seed(0))?);
             }
             let last = !(which + 1..requests.len()).any(|other| same(&other));
             let Some(fitted) = shared[first].take() else { continue };
@@ -125,7 +138,10 @@ fn run_fold(
             }
             outcome
         };
-        observer.job_done(&job, &outcome.metrics);
+        outcome.notes.extend(fold.notes.iter().cloned());
+        let metrics: Vec<_> =
+            outcome.metrics.iter().map(|figure| (figure.name.clone(), figure.value)).collect();
+        observer.job_done(&job, &metrics);
         outcomes.push((which, outcome));
     }
     Ok(outcomes)
@@ -165,7 +181,21 @@ fn same_fit(
 ) -> bool {
     requests[one].entry.name == requests[other].entry.name
         && configs[one] == configs[other]
-        && !(protocol == Protocol::NewUsers && retrains(&requests[other]))
+        && !(protocol.tests_new_users() && retrains(&requests[other]))
+        && requests[other].fits == 1
+}
+
+/// For each figure by name, those of all tested users, fold after fold; only of figures that are means over users.
+type ByUser = HashMap<String, Vec<f64>>;
+
+fn figures_of_users(outcomes: &[Outcome]) -> ByUser {
+    let mut out = ByUser::new();
+    for figure in outcomes.iter().flat_map(|outcome| &outcome.metrics) {
+        if !figure.by_user.is_empty() {
+            out.entry(figure.name.clone()).or_default().extend(&figure.by_user);
+        }
+    }
+    out
 }
 
 fn model_report(
@@ -180,10 +210,14 @@ fn model_report(
     let first = complete.first();
     let metrics = first.map_or_else(Vec::new, |first| {
         let over_folds = |place: usize| {
-            Summary::of(&complete.iter().map(|outcome| outcome.metrics[place].1).collect::<Vec<_>>())
+            let of_folds = || complete.iter().map(|outcome| &outcome.metrics[place]);
+            let summary = Summary::of(&of_folds().map(|figure| figure.value).collect::<Vec<_>>())?;
+            let users: Vec<f64> = of_folds().flat_map(|figure| figure.by_user.iter().copied()).collect();
+            let fits: Vec<Vec<f64>> = of_folds().map(|figure| figure.fits.clone()).collect();
+            Some(summary.over_users(&users).over_fits(&fits))
         };
         let names = first.metrics.iter().enumerate();
-        names.filter_map(|(place, (name, _))| Some((name.clone(), over_folds(place)?))).collect()
+        names.filter_map(|(place, figure)| Some((figure.name.clone(), over_folds(place)?))).collect()
     });
     let calibration = first.map_or_else(Vec::new, |first| {
         let over_folds = |place: usize| {
@@ -196,7 +230,7 @@ fn model_report(
         .collect()
     });
     let mut notes: Vec<String> = outcomes.first().map(|outcome| outcome.notes.clone()).unwrap_or_default();
-    let new_users = (protocol == Protocol::NewUsers).then_some(request.new_users);
+    let new_users = protocol.tests_new_users().then_some(request.new_users);
     notes.extend(new_users.and_then(note_on).map(str::to_owned));
     let peaks: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.peak).collect();
     let peaks = if peaks.len() == outcomes.len() { peaks } else { Vec::new() };
@@ -239,16 +273,21 @@ fn note_on(mode: NewUserMode) -> Option<&'static str> {
     }
 }
 
-/// Compares every model with the first, figure by figure; Holm's correction runs over the models of one figure.
-fn compare(models: &mut [ModelReport], main: &str) {
+/// Compares every model with the first, figure by figure, over users where they have figures of their own and over folds otherwise;
+/// Holm's correction runs over the models of one figure.
+fn compare(models: &mut [ModelReport], by_user: &[ByUser], main: &str) {
     let Some((first, others)) = models.split_first_mut() else { return };
-    for model in others.iter_mut() {
+    for (model, of_users) in others.iter_mut().zip(&by_user[1..]) {
         let by_metric: Vec<_> = first
             .metrics
             .iter()
             .filter_map(|(name, reference)| {
-                let test = paired(&model.metrics.get(name)?.folds, &reference.folds)?;
-                Some((name.to_owned(), test))
+                let folds = paired(&model.metrics.get(name)?.folds, &reference.folds)?;
+                let users = of_users.get(name).zip(by_user[0].get(name));
+                let users = users.and_then(|(this, first)| paired(this, first));
+                // What differs in each fold is kept; how surely it differs is said by the users.
+                let test = users.map(|users| PairedTest { folds: folds.folds.clone(), ..users });
+                Some((name.to_owned(), test.unwrap_or(folds)))
             })
             .collect();
         let Some((_, test)) = by_metric.iter().find(|(name, _)| name == main).cloned() else { continue };

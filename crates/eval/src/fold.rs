@@ -1,8 +1,11 @@
 //! One fold made ready: what may be learned from, who is tested on what, and what a model sees of them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use foldin_core::{DataError, Dataset, Features, Interactions, ItemId, TrainingData, UserId, UserView};
+use foldin_core::{
+    DataError, Dataset, Features, Feedback, Interactions, ItemId, TrainingData, UserId, UserView,
+};
 
 use crate::error::EvalError;
 use crate::options::{EvalOptions, GivenRatings, GivenSplit, Protocol};
@@ -42,30 +45,48 @@ impl TestSet {
 }
 
 /// The ratings a new user gives, in the order of giving.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Giving {
     items: Vec<u32>,
     values: Vec<f32>,
 }
 
-#[derive(Debug)]
+/// What may be learned from, who is tested, and on what.
+#[derive(Clone, Debug)]
 pub(crate) struct Fold<'a> {
     /// A number from 1, or the name of a given split.
     pub(crate) name: String,
     data: &'a Dataset,
     train: Interactions,
     user_features: Cow<'a, Features>,
-    pub(crate) test: TestSet,
+    pub(crate) test: Arc<TestSet>,
     /// What the tested users give, if they are new.
     giving: Option<Vec<Giving>>,
     /// Users of the training part, numbered as in the data set, if they are not all of them.
     train_users: Vec<u32>,
+    /// Items that must not be listed for each tested user, ascending, where items are ranked.
+    pub(crate) seen: Arc<Vec<Vec<u32>>>,
+    /// Whether values are left out, for models of clicks, and the rating from which on one counts as a click.
+    clicks: Option<Option<f32>>,
+    /// Remarks on what was tested.
+    pub(crate) notes: Vec<String>,
 }
 
 impl<'a> Fold<'a> {
     fn known(name: String, data: &'a Dataset, train: Interactions, test: TestSet) -> Self {
         let user_features = Cow::Borrowed(&data.user_features);
-        Self { name, data, train, user_features, test, giving: None, train_users: Vec::new() }
+        Self {
+            name,
+            data,
+            train,
+            user_features,
+            test: Arc::new(test),
+            giving: None,
+            train_users: Vec::new(),
+            seen: Arc::default(),
+            clicks: None,
+            notes: Vec::new(),
+        }
     }
 
     fn new_users(name: String, data: &'a Dataset, fold: NewUserFold) -> Self {
@@ -86,10 +107,66 @@ impl<'a> Fold<'a> {
             data,
             train: fold.train,
             user_features: Cow::Owned(fold.train_user_features),
-            test,
+            test: Arc::new(test),
             giving: Some(giving),
             train_users: fold.train_users,
+            seen: Arc::default(),
+            clicks: None,
+            notes: Vec::new(),
         }
+    }
+
+    /// Makes lists the thing that is tested. What a user had in the training part, or could give, is not listed. Left out of the test
+    /// part are ratings below `liked_from`, and items that nobody had in the training part, since no history can lead to them.
+    fn ranked(mut self, liked_from: Option<f32>) -> Self {
+        let by_item = self.train.by_item();
+        let liked = |value: f32| liked_from.is_none_or(|least| value >= least);
+        let (mut users, mut seen, mut left_out) = (Vec::new(), Vec::new(), 0usize);
+        let mut test = Vec::new();
+        for (at, &user) in self.test.users.iter().enumerate() {
+            let before = test.len();
+            for rating in self.test.offsets[at]..self.test.offsets[at + 1] {
+                let (item, value) = (self.test.items[rating], self.test.values[rating]);
+                if by_item.row_len(item.index()) == 0 {
+                    left_out += 1;
+                } else if liked(value) {
+                    test.push((user, item, value));
+                }
+            }
+            if test.len() > before {
+                users.push(at);
+                let mut items = match &self.giving {
+                    Some(giving) => giving[at].items.clone(),
+                    None => self.train.by_user().row(user.index()).0.to_vec(),
+                };
+                items.sort_unstable();
+                seen.push(items);
+            }
+        }
+        self.giving = self.giving.map(|giving| users.iter().map(|&at| giving[at].clone()).collect());
+        if left_out > 0 {
+            self.notes.push(format!(
+                "fold {}: {left_out} test ratings of items that nobody has in the training part were left out",
+                self.name
+            ));
+        }
+        self.test = Arc::new(TestSet::grouped(test.into_iter()));
+        self.seen = Arc::new(seen);
+        self
+    }
+
+    /// The same fold as a model of clicks sees it: without values, and without ratings below `liked_from`. The test part stays.
+    pub(crate) fn as_clicks(&self, liked_from: Option<f32>) -> Self {
+        let mut out = self.clone();
+        out.train = clicks(&self.train, liked_from);
+        for giving in out.giving.iter_mut().flatten() {
+            let rated = giving.items.iter().copied().zip(giving.values.iter().copied());
+            let liked = rated.filter(|&(_, value)| liked_from.is_none_or(|least| value >= least));
+            giving.items = liked.map(|(item, _)| item).collect();
+            giving.values = vec![1.0; giving.items.len()];
+        }
+        out.clicks = Some(liked_from);
+        out
     }
 
     /// What may be learned from.
@@ -139,7 +216,10 @@ impl<'a> Fold<'a> {
             }
             users.push(user.0);
         }
-        let train = self.data.interactions.filter(&keep).select_users(&users);
+        let mut train = self.data.interactions.filter(&keep).select_users(&users);
+        if let Some(liked_from) = self.clicks {
+            train = clicks(&train, liked_from);
+        }
         (train, self.data.user_features.select_rows(&users))
     }
 
@@ -150,6 +230,17 @@ impl<'a> Fold<'a> {
             view.trained_as = Some(UserId(number));
         }
         views
+    }
+}
+
+/// Interactions without values, from those ratings on that say that an item was liked.
+fn clicks(ratings: &Interactions, liked_from: Option<f32>) -> Interactions {
+    match (ratings.feedback(), liked_from) {
+        (Feedback::Explicit(_), Some(least)) => {
+            let keep: Vec<bool> = ratings.by_user().values().iter().map(|&value| value >= least).collect();
+            ratings.filter(&keep).as_implicit()
+        }
+        _ => ratings.as_implicit(),
     }
 }
 
@@ -172,18 +263,28 @@ enum Deal {
 impl<'a> Cutter<'a> {
     pub(crate) fn new(data: &'a Dataset, options: &'a EvalOptions) -> Result<Self, EvalError> {
         data.check()?;
-        if data.interactions.feedback().scale().is_none() {
+        let scale = data.interactions.feedback().scale();
+        if scale.is_none() && !options.protocol.ranks() {
             return Err(EvalError::NotRatings { protocol: options.protocol.name() });
         }
+        if options.protocol.ranks() && (options.cutoffs.is_empty() || options.cutoffs.contains(&0)) {
+            return Err(EvalError::NoPlaces);
+        }
+        if let Some(least) = options.liked_from
+            && !scale.is_some_and(|scale| scale.contains(least))
+        {
+            return Err(EvalError::LikedFrom { least, scale });
+        }
         let deal = match options.protocol {
-            Protocol::Ratings => {
+            Protocol::TopN if !options.given.is_empty() => Deal::Given,
+            Protocol::Ratings | Protocol::TopN => {
                 Deal::Ratings(RatingSplit::deal(&data.interactions, options.folds, options.seed)?)
             }
             Protocol::RatingsRandom if options.folds == 0 => {
                 return Err(EvalError::TooFewFolds { folds: 0 });
             }
             Protocol::RatingsRandom => Deal::Random,
-            Protocol::NewUsers => {
+            Protocol::NewUsers | Protocol::TopNNewUsers => {
                 Deal::NewUsers(NewUserSplit::deal(&data.interactions, options.folds, options.seed)?)
             }
             Protocol::Given if options.given.is_empty() => return Err(EvalError::NoSplit),
@@ -244,6 +345,7 @@ impl<'a> Cutter<'a> {
             }
             Deal::Given => given_fold(data, &options.given[fold])?,
         };
+        let made = if options.protocol.ranks() { made.ranked(options.liked_from) } else { made };
         if made.test.values.is_empty() {
             return Err(EvalError::EmptyFold { fold: made.name });
         }

@@ -23,6 +23,7 @@ pub mod markdown;
 pub mod metrics;
 pub mod options;
 pub mod published;
+mod ranking;
 pub mod report;
 mod run;
 pub mod split;

@@ -21,11 +21,16 @@ pub enum Protocol {
     NewUsers,
     /// The caller brings the splits.
     Given,
+    /// As [`Protocol::Ratings`], or on splits that the caller brings; what is tested is a ranking of all items that the user has not had.
+    TopN,
+    /// As [`Protocol::NewUsers`], with rankings in the place of predictions.
+    TopNNewUsers,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ratings, Self::RatingsRandom, Self::NewUsers, Self::Given];
+    pub const ALL: [Self; 6] =
+        [Self::Ratings, Self::RatingsRandom, Self::NewUsers, Self::Given, Self::TopN, Self::TopNNewUsers];
 
     /// The name on the command line and in reports.
     #[must_use]
@@ -35,15 +40,30 @@ impl Protocol {
             Self::RatingsRandom => "ratings-random",
             Self::NewUsers => "new-users",
             Self::Given => "given",
+            Self::TopN => "top-n",
+            Self::TopNNewUsers => "top-n-new-users",
         }
     }
 
-    /// The figure that models are compared by.
+    /// Whether items are ranked, instead of ratings predicted.
     #[must_use]
-    pub fn main_metric(self) -> &'static str {
+    pub fn ranks(self) -> bool {
+        matches!(self, Self::TopN | Self::TopNNewUsers)
+    }
+
+    /// Whether the tested users are not in the training part.
+    #[must_use]
+    pub fn tests_new_users(self) -> bool {
+        matches!(self, Self::NewUsers | Self::TopNNewUsers)
+    }
+
+    /// How many of their ratings new users give, column by column; none where users are known.
+    #[must_use]
+    pub fn columns(self) -> &'static [GivenRatings] {
         match self {
-            Self::Ratings | Self::RatingsRandom | Self::Given => "rmse",
-            Self::NewUsers => "rmse@all",
+            Self::NewUsers => &GivenRatings::COLUMNS,
+            Self::TopNNewUsers => &GivenRatings::RANKED_COLUMNS,
+            Self::Ratings | Self::RatingsRandom | Self::Given | Self::TopN => &[],
         }
     }
 }
@@ -79,6 +99,17 @@ impl GivenRatings {
     pub const COLUMNS: [Self; 6] =
         [Self::First(0), Self::First(1), Self::First(5), Self::First(10), Self::First(20), Self::All];
 
+    /// The columns of protocol `top-n-new-users`.
+    pub const RANKED_COLUMNS: [Self; 7] = [
+        Self::First(0),
+        Self::First(1),
+        Self::First(3),
+        Self::First(5),
+        Self::First(10),
+        Self::First(20),
+        Self::All,
+    ];
+
     /// How many are given by a user who could give `most`.
     #[must_use]
     pub fn of(self, most: usize) -> usize {
@@ -98,7 +129,7 @@ impl fmt::Display for GivenRatings {
     }
 }
 
-/// What a model learns of new users before it predicts; protocol `new-users` only.
+/// What a model learns of new users before it predicts; where the tested users are new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NewUserMode {
     /// The given ratings are the history that the fitted model is called with. This is serving.
@@ -136,6 +167,8 @@ pub struct ModelRequest {
     pub settings: Settings,
     /// How it meets new users.
     pub new_users: NewUserMode,
+    /// How many times it is fitted in each fold, each time with another seed; figures are the means. For models with chance in them.
+    pub fits: usize,
 }
 
 impl ModelRequest {
@@ -147,6 +180,7 @@ impl ModelRequest {
             label: entry.name.to_owned(),
             settings: Settings::new(),
             new_users: NewUserMode::default(),
+            fits: 1,
         }
     }
 
@@ -160,6 +194,12 @@ impl ModelRequest {
     #[must_use]
     pub fn with(self, settings: Settings) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The same, fitted so many times in each fold (at least once).
+    #[must_use]
+    pub fn fitted(self, times: usize) -> Self {
+        Self { fits: times.max(1), ..self }
     }
 
     /// The same with another way to meet new users.
@@ -224,8 +264,13 @@ pub struct EvalOptions {
     pub seed: u64,
     /// Share of all ratings that is tested in `ratings-random`; between 0 and 1.
     pub test_share: f64,
-    /// The splits of [`Protocol::Given`].
+    /// The splits of [`Protocol::Given`]; of [`Protocol::TopN`] too, if there are any.
     pub given: Vec<GivenSplit>,
+    /// Lengths of the ranked lists that are measured, where items are ranked.
+    pub cutoffs: Vec<usize>,
+    /// Where items are ranked by data with ratings: the lowest rating that says that an item was liked. Lower ones are no targets, and
+    /// models of clicks do not see them; they are not listed again either. Without it, every rating counts.
+    pub liked_from: Option<f32>,
     /// Asks to stop.
     pub cancel: CancelFlag,
     /// What time it is.
@@ -243,9 +288,27 @@ impl Default for EvalOptions {
             seed: 1,
             test_share: 0.1,
             given: Vec::new(),
+            cutoffs: vec![5, 10, 20],
+            liked_from: None,
             cancel: CancelFlag::default(),
             clock: Clock::monotonic(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl EvalOptions {
+    /// The figure that models are compared by: RMSE, or nDCG at 20 places (at the most there are, if 20 is not among the cutoffs);
+    /// of new users who give all that they can.
+    #[must_use]
+    pub fn main_metric(&self) -> String {
+        let places = self.cutoffs.iter().copied().find(|&k| k == 20);
+        let places = places.or_else(|| self.cutoffs.iter().copied().max()).unwrap_or(0);
+        match self.protocol {
+            Protocol::Ratings | Protocol::RatingsRandom | Protocol::Given => "rmse".to_owned(),
+            Protocol::NewUsers => "rmse@all".to_owned(),
+            Protocol::TopN => format!("ndcg@{places}"),
+            Protocol::TopNNewUsers => format!("ndcg@{places}/all"),
         }
     }
 }

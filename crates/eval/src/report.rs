@@ -207,6 +207,12 @@ pub struct CurvePoint {
     pub train_rmse: Option<f64>,
     /// RMSE on the validation slice of the training part, where there is one.
     pub validation_rmse: Option<f64>,
+    /// Training loss in the model's own unit, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// nDCG@20 on the validation slice of the training part, of models that rank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_ndcg: Option<f64>,
 }
 
 impl From<Epoch> for CurvePoint {
@@ -217,6 +223,8 @@ impl From<Epoch> for CurvePoint {
             epoch: epoch.number,
             train_rmse: finite(epoch.train_rmse),
             validation_rmse: finite(epoch.validation_rmse),
+            train_loss: finite(epoch.train_loss),
+            validation_ndcg: finite(epoch.validation_ndcg),
         }
     }
 }

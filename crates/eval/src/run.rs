@@ -5,14 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use foldin_core::parallel::chunked;
 use foldin_core::random::numbered_seed;
 use foldin_core::{
-    Dataset, Epoch, FitContext, FitError, Progress, Recommender, ScoreError, TrainingData, UserView,
+    Dataset, Epoch, FitContext, FitError, ItemId, Progress, Recommender, ScoreError, TrainingData, UserId,
+    UserView,
 };
 
 use crate::error::EvalError;
 use crate::fold::{Fold, TestSet};
 use crate::machine::{MemoryWatch, Peak};
 use crate::metrics::{coverage, mae, rmse};
-use crate::options::{EvalObserver, EvalOptions, GivenRatings, Job, ModelRequest, NewUserMode, Protocol};
+use crate::options::{EvalObserver, EvalOptions, GivenRatings, Job, ModelRequest, NewUserMode};
+use crate::ranking::{RankError, Task, measure};
 use crate::report::CurvePoint;
 use crate::statistics::median;
 
@@ -24,6 +26,23 @@ const BATCH: usize = 256;
 const TIMED: usize = 200;
 const TIMED_SECONDS: f64 = 2.0;
 
+/// A figure, and where it is a mean over users what it is the mean of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    /// In order of the tested users; empty where users have no figure of their own.
+    pub(crate) by_user: Vec<f64>,
+    /// The figure of each fit, if there were several.
+    pub(crate) fits: Vec<f64>,
+}
+
+impl Figure {
+    fn new(name: String, value: f64) -> Self {
+        Self { name, value, ..Self::default() }
+    }
+}
+
 /// A fitted model and what fitting it took.
 #[derive(Debug)]
 pub(crate) struct Fitted {
@@ -34,9 +53,9 @@ pub(crate) struct Fitted {
 }
 
 /// What a job found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) metrics: Vec<(String, f64)>,
+    pub(crate) metrics: Vec<Figure>,
     /// Ratings given, nominal probability, share of test ratings covered.
     pub(crate) covered: Vec<(Option<String>, f64, f64)>,
     pub(crate) cannot: Option<String>,
@@ -57,9 +76,10 @@ pub(crate) struct Runner<'a> {
     pub(crate) request: &'a ModelRequest,
 }
 
-/// The seed of the fits of a fold (from 0): the same for every model, so that two requests of one model agree.
-pub(crate) fn fit_seed(seed: u64, fold: usize) -> u64 {
-    numbered_seed(seed, "fit", fold as u64 + 1)
+/// The seed of a fit (the first is 0) in a fold (from 0): the same for every model, so that two requests of one model agree.
+pub(crate) fn fit_seed(seed: u64, fold: usize, fit: usize) -> u64 {
+    let of_fold = numbered_seed(seed, "fit", fold as u64 + 1);
+    if fit == 0 { of_fold } else { numbered_seed(of_fold, "fit again", fit as u64) }
 }
 
 /// Keeps the learning curve and passes everything on.
@@ -113,10 +133,11 @@ impl Runner<'_> {
     /// Tests a model that was fitted on the fold's training part.
     pub(crate) fn test(&self, fold: &Fold<'_>, fitted: &Fitted) -> Result<Outcome, EvalError> {
         let mut outcome = Outcome::of(fitted);
-        let new_users = self.options.protocol == Protocol::NewUsers;
+        let columns = self.options.protocol.columns();
+        let new_users = self.options.protocol.tests_new_users();
         let silent = new_users && self.request.new_users == NewUserMode::NoHistory;
         if new_users {
-            for given in GivenRatings::COLUMNS {
+            for &given in columns {
                 // Nothing given is the same in every column.
                 let views = fold.views(if silent { GivenRatings::First(0) } else { given });
                 self.measure(fold, &views, fitted, Some(given), &mut outcome)?;
@@ -133,7 +154,7 @@ impl Runner<'_> {
     /// Fits and tests with the new users' ratings among the training ratings.
     pub(crate) fn retrain(&self, fold: &Fold<'_>, seed: u64) -> Result<Outcome, EvalError> {
         let columns: &[GivenRatings] = match self.request.new_users {
-            NewUserMode::RetrainEach => &GivenRatings::COLUMNS,
+            NewUserMode::RetrainEach => self.options.protocol.columns(),
             NewUserMode::RetrainAll | NewUserMode::History | NewUserMode::NoHistory => &[GivenRatings::All],
         };
         let mut outcome = Outcome::default();
@@ -167,7 +188,10 @@ impl Runner<'_> {
         if outcome.cannot.is_some() {
             return Ok(());
         }
-        let (model, test) = (fitted.model.as_ref(), &fold.test);
+        let (model, test) = (fitted.model.as_ref(), fold.test.as_ref());
+        if self.options.protocol.ranks() {
+            return self.rank(fold, views, model, given, outcome);
+        }
         let predicted = match predict(model, views, test) {
             Ok(predicted) => predicted,
             Err(error @ ScoreError::NewUser { .. }) => {
@@ -182,9 +206,11 @@ impl Runner<'_> {
             Some(given) => format!("{metric}@{given}"),
             None => metric.to_owned(),
         };
-        outcome.metrics.extend(rmse(&predicted, &test.values).map(|value| (name("rmse"), value)));
+        let rmse = rmse(&predicted, &test.values);
+        outcome.metrics.extend(rmse.map(|value| Figure::new(name("rmse"), value)));
         if given.is_none() {
-            outcome.metrics.extend(mae(&predicted, &test.values).map(|value| (name("mae"), value)));
+            let mae = mae(&predicted, &test.values);
+            outcome.metrics.extend(mae.map(|value| Figure::new(name("mae"), value)));
         }
         if model.capabilities().uncertainty {
             let (mean, variance) =
@@ -198,19 +224,60 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Ranks for the tested users and measures the lists.
+    fn rank(
+        &self,
+        fold: &Fold<'_>,
+        views: &[UserView<'_>],
+        model: &dyn Recommender,
+        given: Option<GivenRatings>,
+        outcome: &mut Outcome,
+    ) -> Result<(), EvalError> {
+        let test = &fold.test;
+        let items = |user: usize| &test.items[test.offsets[user]..test.offsets[user + 1]];
+        let task = Task {
+            views: views.to_vec(),
+            seen: fold.seen.iter().map(Vec::as_slice).collect(),
+            relevant: (0..views.len()).map(|user| items(user).iter().map(|item| item.0).collect()).collect(),
+        };
+        let training = fold.training_data();
+        let measured = match measure(model, &task, training.interactions, &self.options.cutoffs) {
+            Ok(measured) => measured,
+            Err(RankError::Score(error @ ScoreError::NewUser { .. })) => {
+                outcome.cannot = Some(error.to_string());
+                return Ok(());
+            }
+            Err(RankError::Score(source)) => return Err(self.score_error(source)),
+            Err(RankError::NotFinite { user, item }) => {
+                return Err(self.not_finite("score", test.users[user], ItemId(item)));
+            }
+        };
+        outcome.metrics.extend(measured.into_iter().map(|measured| Figure {
+            name: given.map_or_else(|| measured.name.clone(), |given| format!("{}/{given}", measured.name)),
+            value: measured.value,
+            by_user: measured.by_user,
+            fits: Vec::new(),
+        }));
+        Ok(())
+    }
+
     fn score_error(&self, source: ScoreError) -> EvalError {
         EvalError::Score { label: self.request.label.clone(), fold: self.job.fold.clone(), source }
     }
 
     fn check_finite(&self, test: &TestSet, values: &[f32], what: &'static str) -> Result<(), EvalError> {
         let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
-        Err(EvalError::NotFinite {
+        Err(self.not_finite(what, test.user_of(at), test.items[at]))
+    }
+
+    fn not_finite(&self, what: &'static str, user: UserId, item: ItemId) -> EvalError {
+        EvalError::NotFinite {
             label: self.request.label.clone(),
             fold: self.job.fold.clone(),
             what,
-            user: self.data.users.key(test.user_of(at).0).unwrap_or_default().to_owned(),
-            item: self.data.items.key(test.items[at].0).unwrap_or_default().to_owned(),
-        })
+            user: self.data.users.key(user.0).unwrap_or_default().to_owned(),
+            item: self.data.items.key(item.0).unwrap_or_default().to_owned(),
+        }
     }
 
     /// Median seconds to generate one user, and what was timed; `None` for a model that serves no new users.
@@ -260,6 +327,29 @@ impl Outcome {
             ..Self::default()
         }
     }
+
+    /// The mean of several fits of one model in one fold; what fitting took and how it went is that of the first.
+    pub(crate) fn mean_of(mut fits: Vec<Self>) -> Self {
+        let n = fits.len() as f64;
+        if fits.len() < 2 {
+            return fits.pop().unwrap_or_default();
+        }
+        let others = fits.split_off(1);
+        let mut out = fits.pop().unwrap_or_default();
+        out.seconds = (out.seconds + others.iter().map(|other| other.seconds).sum::<f64>()) / n;
+        for (at, figure) in out.metrics.iter_mut().enumerate() {
+            let others = || others.iter().map(|other| &other.metrics[at]);
+            figure.fits = [figure.value].into_iter().chain(others().map(|other| other.value)).collect();
+            figure.value = figure.fits.iter().sum::<f64>() / n;
+            for (user, value) in figure.by_user.iter_mut().enumerate() {
+                *value = (*value + others().map(|other| other.by_user[user]).sum::<f64>()) / n;
+            }
+        }
+        for (at, covered) in out.covered.iter_mut().enumerate() {
+            covered.2 = (covered.2 + others.iter().map(|other| other.covered[at].2).sum::<f64>()) / n;
+        }
+        out
+    }
 }
 
 fn predict(model: &dyn Recommender, views: &[UserView<'_>], test: &TestSet) -> Result<Vec<f32>, ScoreError> {
@@ -288,7 +378,7 @@ fn predict_with_variance(
 fn in_batches<T: Send>(
     views: &[UserView<'_>],
     test: &TestSet,
-    run: impl Fn(&[UserView<'_>], &[(u32, foldin_core::ItemId)]) -> Result<T, ScoreError> + Sync,
+    run: impl Fn(&[UserView<'_>], &[(u32, ItemId)]) -> Result<T, ScoreError> + Sync,
 ) -> Result<Vec<T>, ScoreError> {
     chunked(views.len(), BATCH, |users| {
         let pairs: Vec<_> = users

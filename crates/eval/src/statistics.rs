@@ -15,7 +15,13 @@ pub struct Summary {
     /// Half the width of the 95 % confidence interval of the mean (Student's t with one less degree of freedom than there
     /// are folds); `None` with a single fold.
     pub ci95: Option<f64>,
-    /// The figure in each fold, in the order of the report's `folds`.
+    /// Where the figure is a mean over users: half the width of its 95 % confidence interval over all tested users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ci95_users: Option<f64>,
+    /// Where the model was fitted several times in each fold: the standard deviation of the figure over fits, mean over the folds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sd_fits: Option<f64>,
+    /// The figure in each fold, in the order of the report's `folds`; the mean over fits, if there were several.
     pub folds: Vec<f64>,
 }
 
@@ -24,7 +30,29 @@ impl Summary {
     #[must_use]
     pub fn of(folds: &[f64]) -> Option<Self> {
         let mean = mean(folds)?;
-        Some(Self { mean, ci95: half_width(folds), folds: folds.to_vec() })
+        Some(Self { mean, ci95: half_width(folds), ci95_users: None, sd_fits: None, folds: folds.to_vec() })
+    }
+
+    /// Adds what users say, whose figures these are; nothing with fewer than two.
+    #[must_use]
+    pub fn over_users(self, users: &[f64]) -> Self {
+        Self { ci95_users: half_width(users), ..self }
+    }
+
+    /// Adds what repeated fits say: the figure of each fit, fold by fold; nothing with fewer than two fits.
+    #[must_use]
+    pub fn over_fits(self, folds: &[Vec<f64>]) -> Self {
+        let deviations: Option<Vec<f64>> = folds
+            .iter()
+            .map(|fits| standard_error(fits).map(|error| error * (fits.len() as f64).sqrt()))
+            .collect();
+        Self { sd_fits: deviations.and_then(|deviations| mean(&deviations)), ..self }
+    }
+
+    /// The interval to show: over folds, or with one fold over users.
+    #[must_use]
+    pub fn interval(&self) -> Option<f64> {
+        self.ci95.or(self.ci95_users)
     }
 }
 

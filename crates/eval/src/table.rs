@@ -31,15 +31,20 @@ pub fn render(report: &EvalReport) -> String {
 /// One line on data, protocol, folds and seed.
 #[must_use]
 pub fn headline(report: &EvalReport) -> String {
-    let of = if report.folds.len() == report.of_folds && report.protocol != "given" {
+    let of = if !given_splits(report) && report.folds.len() == report.of_folds {
         format!("{} folds", report.of_folds)
-    } else if report.protocol == "given" {
+    } else if given_splits(report) {
         format!("splits {}", report.folds.join(", "))
     } else {
         format!("folds {} of {}", report.folds.join(", "), report.of_folds)
     };
     let partial = if report.partial { " · PARTIAL: stopped early" } else { "" };
     format!("{} · protocol {} · {of} · seed {}{partial}", report.data.name, report.protocol, report.seed)
+}
+
+/// Whether the folds are splits that the caller brought, and have names instead of numbers.
+fn given_splits(report: &EvalReport) -> bool {
+    report.folds.iter().any(|fold| fold.parse::<usize>().is_err())
 }
 
 /// The names of the figures that any model has, in order.
@@ -52,17 +57,51 @@ pub(crate) fn metric_names(report: &EvalReport) -> Vec<&str> {
     names
 }
 
-/// A figure's name as it is read.
-pub(crate) fn in_words(name: &str) -> String {
-    name.replace("rmse", "RMSE").replace("mae", "MAE")
+/// Of these, the ones that fit a table: all of errors; of lists those at the main cutoff, or with new users the main figure by what
+/// they give.
+pub(crate) fn shown_names(report: &EvalReport) -> Vec<&str> {
+    let main = report.main_metric.as_str();
+    let names = metric_names(report);
+    match (main.split_once('/'), main.split_once('@')) {
+        _ if !main.starts_with("ndcg") => names,
+        (Some((figure, _)), _) => names
+            .into_iter()
+            .filter(|name| name.split_once('/').is_some_and(|(of, _)| of == figure))
+            .collect(),
+        (None, Some((_, places))) => names
+            .into_iter()
+            .filter(|name| name.split_once('@').is_some_and(|(_, of)| of == places))
+            .collect(),
+        (None, None) => names,
+    }
 }
 
-/// A figure with its interval.
+/// Whether less of a figure is better.
+pub(crate) fn lower_is_better(name: &str) -> bool {
+    ["rmse", "mae", "gini"].iter().any(|figure| name.starts_with(figure))
+}
+
+/// A figure's name as it is read.
+pub(crate) fn in_words(name: &str) -> String {
+    let figure = name.find('@').map_or(name, |at| &name[..at]);
+    let word = match figure {
+        "rmse" | "mae" | "map" | "mrr" | "f1" => figure.to_uppercase(),
+        "ndcg" => "nDCG".to_owned(),
+        other => other.to_owned(),
+    };
+    word + &name[figure.len()..]
+}
+
+/// A figure with its interval, and with the deviation over fits, if there were several.
 pub(crate) fn figure(summary: &Summary) -> String {
-    match summary.ci95 {
-        Some(ci95) => format!("{:.4} ± {ci95:.4}", summary.mean),
-        None => format!("{:.4}", summary.mean),
+    let mut out = format!("{:.4}", summary.mean);
+    if let Some(interval) = summary.interval() {
+        out += &format!(" ± {interval:.4}");
     }
+    if let Some(deviation) = summary.sd_fits {
+        out += &format!(" (sd {deviation:.4})");
+    }
+    out
 }
 
 /// A p-value, as precise as one can be read; Holm's if there is one.
@@ -111,7 +150,7 @@ pub(crate) struct Grid {
 }
 
 pub(crate) fn figures(report: &EvalReport) -> Grid {
-    let names = metric_names(report);
+    let names = shown_names(report);
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let mut header = vec!["model".to_owned()];
     header.extend(names.iter().map(|name| in_words(name)));
@@ -119,8 +158,8 @@ pub(crate) fn figures(report: &EvalReport) -> Grid {
     let figure =
         |summary: &Summary| if names.len() > 3 { format!("{:.4}", summary.mean) } else { figure(summary) };
     if report.models.len() > 1 {
-        let column = report.main_metric.find('@').map_or("", |at| &report.main_metric[at..]);
-        header.extend([format!("{column} − {against}").trim_start().to_owned(), "p (Holm)".to_owned()]);
+        let of = if report.main_metric.contains('@') { in_words(&report.main_metric) } else { String::new() };
+        header.extend([format!("{of} − {against}").trim_start().to_owned(), "p (Holm)".to_owned()]);
     }
     header.extend(["fit", "one user", "peak", "rise"].map(str::to_owned));
     let rows = report.models.iter().map(|model| {

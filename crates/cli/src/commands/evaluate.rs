@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use foldin_core::Dataset;
+use foldin_data::known::find_split;
 use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
 
 use crate::common::{Global, check_writable, command_line, print, usage, write_file};
@@ -18,6 +19,8 @@ Examples:
   foldin evaluate --data ml-1m --protocol new-users --models bias-svd,lfg-bayes --only-folds 1
   foldin evaluate --data ml-100k --split u1 --models bias-svd,lfg-bayes --html u1.html
   foldin evaluate --data ratings.csv --models lfg --set epochs=20 --threads 1
+  foldin evaluate --data ml-100k --protocol top-n --models popularity,item-knn --liked-from 4
+  foldin evaluate --protocol top-n --split train.tsv,test.tsv --models popularity,item-knn --cutoffs 5,20
   foldin evaluate --data ratings.csv --models bias,small=bias-svd,large=bias-svd --set small.factors=8 --set large.factors=64
 
 Protocols:
@@ -25,9 +28,15 @@ Protocols:
   ratings-random  a random tenth of all ratings is tested; each fold is another draw
   new-users       users are dealt to the folds; a fold's users are new, and give 0, 1,
                   5, 10, 20 or all of 80 % of their ratings; the rest is predicted
-  --split stands in place of the folds of protocol ratings
+  top-n           folds as in ratings; all items that a user has not had are ranked
+  top-n-new-users folds as in new-users, with 3 given too; all items but those that the
+                  user could give are ranked
+  --split stands in place of the folds of protocols ratings and top-n. Some data sets are
+  splits: cfgan-ml-100k, cfgan-ml-1m, cfgan-ciao
 
-Errors are RMSE, predictions clipped to the scale; ± is a 95 % confidence interval.
+Errors are RMSE, predictions clipped to the scale; lists are measured by nDCG and others at
+each cutoff, for models of clicks and for models of ratings alike. ± is a 95 % confidence
+interval, over folds, or with one fold and lists over users; sd over repeated fits.
 The form of the JSON report is described in docs/report-schema.md.";
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +44,7 @@ The form of the JSON report is described in docs/report-schema.md.";
 pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
-    /// What is tested: ratings, ratings-random or new-users
+    /// What is tested: ratings, ratings-random, new-users, top-n or top-n-new-users
     #[arg(long, default_value = "ratings", value_name = "PROTOCOL")]
     protocol: String,
     /// Models, separated by commas; each later one is tested against the first. LABEL=MODEL names one, to have a model twice
@@ -52,6 +61,15 @@ pub(crate) struct Args {
     /// A given split instead of folds: two files, TRAIN,TEST, or one that comes with the data (u1…u5, ua, ub). May be given often
     #[arg(long, value_name = "TRAIN,TEST|NAME")]
     split: Vec<String>,
+    /// Lengths of the lists to measure, where items are ranked [default: 5,10,20]
+    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    cutoffs: Vec<usize>,
+    /// Where items are ranked: the lowest rating that counts as liked [default: every rating counts]
+    #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
+    liked_from: Option<f32>,
+    /// Fit each model so many times in each fold, with another seed each time; figures are means
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    fits: usize,
     /// Seed of the splits and of everything random in the models
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -67,27 +85,33 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let Ok(protocol @ (Protocol::Ratings | Protocol::RatingsRandom | Protocol::NewUsers)) =
-        args.protocol.parse()
-    else {
-        return Err(usage(format!(
-            "there is no protocol `{}`; there are ratings, ratings-random and new-users",
-            args.protocol
-        )));
+    let protocol = match args.protocol.parse() {
+        Ok(Protocol::Given) | Err(_) => {
+            return Err(usage(EvalError::UnknownProtocol { name: args.protocol.clone() }.to_string()));
+        }
+        Ok(protocol) => protocol,
     };
-    let folds = check_folds(args, protocol)?;
+    let splits = splits(args);
+    let folds = check_folds(args, protocol, splits.len())?;
+    check_ranking(args, protocol)?;
     let models = requests(args, global)?;
     for path in args.json.iter().chain(&args.html).chain(&args.markdown) {
         check_writable(path)?;
     }
-    let dataset = args.data.open(global)?;
-    let given = args
-        .split
+    let dataset = match (&args.data.data, splits.as_slice()) {
+        (None, [(name, spec)]) => args.data.open_split(name, spec, global)?,
+        (Some(name), [(split, spec)]) if name == split => args.data.open_split(name, spec, global)?,
+        _ => args.data.open(global)?,
+    };
+    let given = splits
         .iter()
-        .map(|spec| given_split(spec, &dataset, args, global))
+        .map(|(name, spec)| given_split(name, spec, &dataset, args, global))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let defaults = EvalOptions::default();
     let options = EvalOptions {
-        protocol: if given.is_empty() { protocol } else { Protocol::Given },
+        protocol: if given.is_empty() || protocol.ranks() { protocol } else { Protocol::Given },
+        cutoffs: if args.cutoffs.is_empty() { defaults.cutoffs } else { args.cutoffs.clone() },
+        liked_from: args.liked_from,
         folds,
         only_folds: args.only_folds.clone(),
         seed: args.seed,
@@ -121,10 +145,29 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     stopped.map_or(Ok(()), |stopped| Err(anyhow!(stopped)))
 }
 
+/// The splits asked for, or that the data set is: what each is called, and what it is.
+fn splits(args: &Args) -> Vec<(String, String)> {
+    let known = args.data.data.as_deref().and_then(find_split).filter(|_| args.split.is_empty());
+    let given = args.split.iter().map(|spec| (spec.clone(), spec.clone()));
+    known.map(|known| (known.name.to_owned(), known.files())).into_iter().chain(given).collect()
+}
+
+/// Refuses what only ranking understands, under other protocols.
+fn check_ranking(args: &Args, protocol: Protocol) -> anyhow::Result<()> {
+    let ranking = [("--cutoffs", !args.cutoffs.is_empty()), ("--liked-from", args.liked_from.is_some())];
+    match ranking.into_iter().find(|&(_, given)| given && !protocol.ranks()) {
+        Some((flag, _)) => Err(usage(format!(
+            "{flag} is about ranked lists, which protocol {protocol} does not make; say --protocol top-n"
+        ))),
+        None if args.fits == 0 => Err(usage("--fits 0 would fit nothing; 1 is the least")),
+        None => Ok(()),
+    }
+}
+
 /// The number of folds; checks before anything is read that those asked for can be there.
-fn check_folds(args: &Args, protocol: Protocol) -> anyhow::Result<usize> {
-    let split = !args.split.is_empty();
-    if split && protocol != Protocol::Ratings {
+fn check_folds(args: &Args, protocol: Protocol, splits: usize) -> anyhow::Result<usize> {
+    let split = splits > 0;
+    if split && !matches!(protocol, Protocol::Ratings | Protocol::TopN) {
         return Err(usage(format!(
             "--split brings its own training and test ratings, which is not protocol {protocol}: leave out one of the two"
         )));
@@ -143,7 +186,7 @@ fn check_folds(args: &Args, protocol: Protocol) -> anyhow::Result<usize> {
     if protocol != Protocol::RatingsRandom && folds < 2 {
         return Err(EvalError::TooFewFolds { folds }.into());
     }
-    let folds_here = if split { args.split.len() } else { folds };
+    let folds_here = if split { splits } else { folds };
     match args.only_folds.iter().find(|&&fold| fold == 0 || fold > folds_here) {
         Some(&fold) => Err(EvalError::UnknownFold { fold, folds: folds_here }.into()),
         None => Ok(folds),
@@ -170,7 +213,9 @@ fn requests(args: &Args, global: &Global) -> anyhow::Result<Vec<ModelRequest>> {
     let settings = args.settings.of_each(&targets, global)?;
     let requests = targets.iter().zip(settings);
     Ok(requests
-        .map(|(target, settings)| ModelRequest::new(*target.entry).labelled(target.label).with(settings))
+        .map(|(target, settings)| {
+            ModelRequest::new(*target.entry).labelled(target.label).with(settings).fitted(args.fits)
+        })
         .collect())
 }
 
@@ -188,12 +233,18 @@ pub(crate) fn evaluate(
     Ok(report?)
 }
 
-fn given_split(spec: &str, dataset: &Dataset, args: &Args, global: &Global) -> anyhow::Result<GivenSplit> {
-    let (train, test) =
-        foldin_data::read_split(args.data.name()?, dataset, spec, &args.data.options(global)?)
-            .with_context(|| format!("--split {spec}"))?;
+fn given_split(
+    name: &str,
+    spec: &str,
+    dataset: &Dataset,
+    args: &Args,
+    global: &Global,
+) -> anyhow::Result<GivenSplit> {
+    let data = args.data.data.as_deref().unwrap_or_default();
+    let (train, test) = foldin_data::read_split(data, dataset, spec, &args.data.options(global)?)
+        .with_context(|| format!("--split {spec}"))?;
     if test.is_empty() {
         bail!("--split {spec}: the test part is empty");
     }
-    Ok(GivenSplit { name: spec.to_owned(), train, test })
+    Ok(GivenSplit { name: name.to_owned(), train, test })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::error::EvalError;
 use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
-use crate::table::{costs, headline, in_words, metric_names, p_value};
+use crate::table::{costs, headline, in_words, lower_is_better, metric_names, p_value, shown_names};
 
 mod plots;
 
@@ -43,7 +43,7 @@ pub fn render_beside(report: &EvalReport, published: &Published) -> Result<Strin
 fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalError> {
     let title = escape(title);
     let mut body = format!("<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n{first}", escape(&headline(report)));
-    section(&mut body, "Figures", &figures(report));
+    section(&mut body, "Figures", &(figures(report) + &all_figures(report)));
     if let Some(svg) = plots::intervals(report)? {
         let caption =
             "Large dot: mean of the folds; bar: its 95 % confidence interval; small dots: the folds.";
@@ -53,9 +53,19 @@ fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalErr
         let caption = "Every column is tested on the same ratings; a user with fewer to give gives all.";
         section(
             &mut body,
-            "RMSE by ratings given",
+            &format!("{} by ratings given", plots::given_name(report)),
             &plot(&keys(report, |model| !model.metrics.0.is_empty()), &svg, caption),
         );
+    }
+    let by_length = plots::by_length(report)?;
+    if !by_length.is_empty() {
+        let caption =
+            "Dashed: 95 % confidence interval over users, or a standard deviation over fits to either side.";
+        let drawn: String = by_length.iter().map(|svg| plot("", svg, "")).collect();
+        let keys = keys(report, |model| !model.metrics.0.is_empty());
+        let content =
+            format!("{keys}<div class=\"pair\">\n{drawn}</div>\n<p class=\"quiet\">{caption}</p>\n");
+        section(&mut body, "By length of the list", &content);
     }
     section(&mut body, &format!("{} in each fold", plots::metric_name(report)), &per_fold(report));
     section(&mut body, "Cost", &cost(report));
@@ -108,11 +118,8 @@ fn key_list(items: &[(String, String)]) -> String {
 }
 
 fn figures(report: &EvalReport) -> String {
-    let names = metric_names(report);
-    let best = |name: &str| {
-        let means = report.models.iter().filter_map(|model| Some(model.metrics.get(name)?.mean));
-        means.fold(f64::INFINITY, f64::min)
-    };
+    let names = shown_names(report);
+    let best = |name: &str| best(report, name);
     let mut header = vec!["model".to_owned()];
     header.extend(names.iter().map(|name| in_words(name)));
     let against = report.models.first().map_or("", |model| model.label.as_str());
@@ -124,7 +131,8 @@ fn figures(report: &EvalReport) -> String {
         let mut row = vec![(model.label.clone(), false)];
         row.extend(names.iter().map(|name| match model.metrics.get(name) {
             Some(summary) => {
-                (with_interval(format!("{:.4}", summary.mean), summary.ci95), summary.mean <= best(name))
+                let figure = format!("{:.4}", summary.mean);
+                (with_interval(figure, summary.interval()), best(name) == Some(summary.mean))
             }
             None if model.cannot.is_some() => ("cannot".to_owned(), false),
             None => ("–".to_owned(), false),
@@ -141,12 +149,45 @@ fn figures(report: &EvalReport) -> String {
         }
         row
     });
+    let ranks = report.main_metric.starts_with("ndcg");
     let note = format!(
-        "<p class=\"quiet\">Mean over folds ± half the width of its 95 % confidence interval; lower is better. \
+        "<p class=\"quiet\">Mean over folds ± half the width of its 95 % confidence interval{}. \
          {} ratings tested in all.</p>\n",
+        if ranks {
+            " (with one fold over users); higher is better, but for gini; the best of a column is bold"
+        } else {
+            "; lower is better"
+        },
         report.test_ratings.iter().sum::<usize>(),
     );
     table(&header, rows) + &note
+}
+
+/// The best mean of a figure.
+fn best(report: &EvalReport, name: &str) -> Option<f64> {
+    let means = report.models.iter().filter_map(|model| Some(model.metrics.get(name)?.mean));
+    if lower_is_better(name) { means.reduce(f64::min) } else { means.reduce(f64::max) }
+}
+
+/// Every figure of every model, where they are too many for the first table: a line a figure, a column a model.
+fn all_figures(report: &EvalReport) -> String {
+    let names = metric_names(report);
+    if names.len() <= shown_names(report).len() {
+        return String::new();
+    }
+    let header: Vec<String> = ["figure".to_owned()]
+        .into_iter()
+        .chain(report.models.iter().map(|model| model.label.clone()))
+        .collect();
+    let rows = names.iter().map(|name| {
+        let best = best(report, name);
+        let cells = report.models.iter().map(|model| match model.metrics.get(name) {
+            Some(summary) => (format!("{:.4}", summary.mean), best == Some(summary.mean)),
+            None => ("–".to_owned(), false),
+        });
+        [(in_words(name), false)].into_iter().chain(cells).collect()
+    });
+    format!("<details>\n<summary>Every figure</summary>\n{}</details>\n", table(&header, rows))
 }
 
 fn beside(report: &EvalReport, published: &Published) -> String {
@@ -216,7 +257,7 @@ fn learning(report: &EvalReport) -> Result<String, EvalError> {
         if report.models[..at].iter().any(|other| same(&other)) {
             continue;
         }
-        if let Some(svg) = plots::learning(model)? {
+        for svg in plots::learning(model)? {
             let labels: Vec<_> =
                 report.models[at..].iter().filter(same).map(|model| escape(&model.label)).collect();
             drawn += &plot("", &svg, &labels.join("; "));
@@ -228,7 +269,7 @@ fn learning(report: &EvalReport) -> Result<String, EvalError> {
     let mut keys = vec![(plots::series_variable(0), "training (dashed)".to_owned())];
     let points =
         report.models.iter().flat_map(|model| &model.learning_curves).flat_map(|curve| &curve.epochs);
-    if points.into_iter().any(|point| point.validation_rmse.is_some()) {
+    if points.into_iter().any(|point| point.validation_rmse.or(point.validation_ndcg).is_some()) {
         keys.push((plots::series_variable(1), "validation slice of the training part".to_owned()));
     }
     let keys = key_list(&keys);

@@ -8,6 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::EvalError;
 use crate::published::Published;
 use crate::report::{CurvePoint, EvalReport, ModelReport};
+use crate::table::in_words;
 
 /// Drawn larger than shown: coordinates are whole numbers, and lines would look like stairs.
 const ZOOM: u32 = 4;
@@ -171,7 +172,7 @@ pub(super) fn intervals(report: &EvalReport) -> Result<Option<String>, EvalError
         .filter_map(|(number, model)| Some((number, model, model.metrics.get(&report.main_metric)?)))
         .collect();
     let ends = rows.iter().flat_map(|(_, _, summary)| {
-        let ci95 = summary.ci95.unwrap_or(0.0);
+        let ci95 = summary.interval().unwrap_or(0.0);
         summary.folds.iter().copied().chain([summary.mean - ci95, summary.mean + ci95])
     });
     let Some((low, high)) = range(ends) else { return Ok(None) };
@@ -203,7 +204,7 @@ pub(super) fn intervals(report: &EvalReport) -> Result<Option<String>, EvalError
             let at = |x: f64| chart.backend_coord(&(x, y));
             let (mean, pale) = (at(summary.mean), colour.mix(0.45));
             let end = area.dim_in_pixel().0 as i32;
-            if let Some(ci95) = summary.ci95 {
+            if let Some(ci95) = summary.interval() {
                 let (from, to) = (at(summary.mean - ci95), at(summary.mean + ci95));
                 area.draw(&PathElement::new([from, to], line(colour, 4)))?;
                 for (x, y) in [from, to] {
@@ -227,11 +228,22 @@ pub(super) fn intervals(report: &EvalReport) -> Result<Option<String>, EvalError
     .map(Some)
 }
 
-/// RMSE of each model by the number of ratings that new users give.
+/// What the names of the main figure by ratings given begin with; nothing in protocols without new users.
+fn given_prefix(report: &EvalReport) -> Option<&str> {
+    report.main_metric.strip_suffix("all")
+}
+
+/// The main figure without what is given.
+pub(super) fn given_name(report: &EvalReport) -> String {
+    in_words(given_prefix(report).unwrap_or_default().trim_end_matches(['@', '/']))
+}
+
+/// The main figure of each model by the number of ratings that new users give.
 pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError> {
+    let Some(prefix) = given_prefix(report) else { return Ok(None) };
     let columns: Vec<String> = crate::table::metric_names(report)
         .into_iter()
-        .filter_map(|name| Some(name.strip_prefix("rmse@")?.to_owned()))
+        .filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned()))
         .collect();
     let mut lines: Vec<Line> = Vec::new();
     for (number, model) in report.models.iter().enumerate() {
@@ -239,7 +251,7 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
             .iter()
             .enumerate()
             .filter_map(|(place, column)| {
-                Some((place as f64, model.metrics.get(&format!("rmse@{column}"))?.mean))
+                Some((place as f64, model.metrics.get(&format!("{prefix}{column}"))?.mean))
             })
             .collect();
         lines.push(Line { points, colour: series(number), width: 4, dashed: false, marked: true });
@@ -251,9 +263,10 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
         return Ok(None);
     }
     let last = (columns.len() - 1) as f64;
-    draw("RMSE by ratings given", (880, 420), |area| {
+    let figure = given_name(report);
+    draw(&format!("{figure} by ratings given"), (880, 420), |area| {
         Plot {
-            names: ("ratings given by the new user", "RMSE (mean of folds)"),
+            names: ("ratings given by the new user", &format!("{figure} (mean of folds)")),
             x: Steps::new(-0.3, last + 0.3, (0..columns.len()).map(|place| place as f64).collect()),
             x_label: &|place| columns.get(*place as usize).cloned().unwrap_or_default(),
             y,
@@ -262,6 +275,50 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
         .paint(area, lines)
     })
     .map(Some)
+}
+
+/// Precision, recall, F1 and nDCG by length of the list, a plot each; none with less than three lengths.
+pub(super) fn by_length(report: &EvalReport) -> Result<Vec<String>, EvalError> {
+    let lengths = |figure: &str| -> Vec<usize> {
+        let names = crate::table::metric_names(report).into_iter();
+        names.filter_map(|name| name.strip_prefix(figure)?.strip_prefix('@')?.parse().ok()).collect()
+    };
+    let mut out = Vec::new();
+    for figure in ["precision", "recall", "f1", "ndcg"] {
+        let lengths = lengths(figure);
+        let Some(&last) = lengths.last().filter(|_| lengths.len() >= 3) else { return Ok(Vec::new()) };
+        let mut lines = Vec::new();
+        for (number, model) in report.models.iter().enumerate() {
+            let of = |side: f64| -> Vec<(f64, f64)> {
+                let point = |&k: &usize| {
+                    let summary = model.metrics.get(&format!("{figure}@{k}"))?;
+                    let spread = summary.sd_fits.or(summary.interval()).unwrap_or(0.0);
+                    Some((k as f64, summary.mean + side * spread))
+                };
+                lengths.iter().filter_map(point).collect()
+            };
+            let line = |points, dashed| {
+                let (width, marked) = if dashed { (1, false) } else { (4, true) };
+                Line { points, colour: series(number), width, dashed, marked }
+            };
+            lines.extend([line(of(0.0), false), line(of(-1.0), true), line(of(1.0), true)]);
+        }
+        let Some(y) = range(lines.iter().flat_map(|line| line.points.iter().map(|point| point.1))) else {
+            return Ok(Vec::new());
+        };
+        let name = in_words(figure);
+        out.push(draw(&format!("{name} by length of the list"), (440, 300), |area| {
+            Plot {
+                names: ("length of the list", &name),
+                x: Steps::new(0.0, last as f64 * 1.04, lengths.iter().map(|&k| k as f64).collect()),
+                x_label: &|k| format!("{k:.0}"),
+                y,
+                y_label: &|value| format!("{value:.3}"),
+            }
+            .paint(area, lines)
+        })?);
+    }
+    Ok(out)
 }
 
 /// The main figure by what the models differ in, and the published one; `None` if it is no number.
@@ -299,15 +356,35 @@ pub(super) fn by_x(report: &EvalReport, published: &Published) -> Result<Option<
     .map(Some)
 }
 
-/// Learning curves of one model: a thin line a fold, training dashed, validation solid. `None` without any.
-pub(super) fn learning(model: &ModelReport) -> Result<Option<String>, EvalError> {
-    let of = |pick: fn(&CurvePoint) -> Option<f64>| -> Vec<Vec<(f64, f64)>> {
+/// Learning curves of one model, a plot for each unit they are in: a thin line a fold, training dashed, validation solid.
+pub(super) fn learning(model: &ModelReport) -> Result<Vec<String>, EvalError> {
+    let none: Curve = |_| None;
+    let units: [(&str, Curve, Curve); 3] = [
+        ("RMSE", |point| point.train_rmse, |point| point.validation_rmse),
+        ("training loss", |point| point.train_loss, none),
+        ("nDCG@20", none, |point| point.validation_ndcg),
+    ];
+    let drawn =
+        units.into_iter().map(|(unit, train, validation)| learning_in(model, unit, train, validation));
+    drawn.filter_map(Result::transpose).collect()
+}
+
+/// A figure of an epoch.
+type Curve = fn(&CurvePoint) -> Option<f64>;
+
+fn learning_in(
+    model: &ModelReport,
+    unit: &str,
+    train: Curve,
+    validation: Curve,
+) -> Result<Option<String>, EvalError> {
+    let of = |pick: Curve| -> Vec<Vec<(f64, f64)>> {
         let curves = model.learning_curves.iter().map(|curve| {
             curve.epochs.iter().filter_map(|point| Some((point.epoch as f64, pick(point)?))).collect()
         });
         curves.filter(|points: &Vec<_>| points.len() > 1).collect()
     };
-    let (train, validation) = (of(|point| point.train_rmse), of(|point| point.validation_rmse));
+    let (train, validation) = (of(train), of(validation));
     // The first steps may be so far off that nothing could be seen of the rest.
     let mut values: Vec<f64> = train.iter().chain(&validation).flatten().map(|&(_, value)| value).collect();
     values.sort_by(f64::total_cmp);
@@ -332,7 +409,7 @@ pub(super) fn learning(model: &ModelReport) -> Result<Option<String>, EvalError>
     let marks = (1..=last).filter(|epoch| epoch % step == 0).map(|epoch| epoch as f64).collect();
     draw(&format!("Learning curves of {}", model.label), (440, 300), |area| {
         Plot {
-            names: ("epoch", "RMSE"),
+            names: ("epoch", unit),
             x: Steps::new(1.0, last as f64, marks),
             x_label: &|epoch| format!("{epoch:.0}"),
             y,
@@ -379,8 +456,11 @@ pub(super) fn calibration(report: &EvalReport) -> Result<Option<String>, EvalErr
 /// The main figure in words.
 pub(super) fn metric_name(report: &EvalReport) -> String {
     match report.main_metric.as_str() {
-        "rmse@all" => "RMSE, all ratings given".to_owned(),
-        name => name.to_uppercase(),
+        "rmse" => "RMSE".to_owned(),
+        name => match name.strip_suffix("all") {
+            Some(name) => format!("{}, all ratings given", in_words(name.trim_end_matches(['@', '/']))),
+            None => in_words(name),
+        },
     }
 }
 
