@@ -38,6 +38,7 @@ pub fn evaluate(
     let mut outcomes: Vec<Vec<Outcome>> = requests.iter().map(|_| Vec::new()).collect();
     let (mut test_ratings, mut test_users) = (Vec::new(), Vec::new());
     let mut partial = false;
+    let mut notes = Vec::new();
     for (turn, &at) in chosen.iter().enumerate() {
         let fold = cutter.fold(at)?;
         let of_fold =
@@ -49,6 +50,7 @@ pub fn evaluate(
                 }
                 of_fold => of_fold?,
             };
+        notes.extend(fold.notes.iter().cloned());
         test_ratings.push(fold.test.values.len());
         test_users.push(fold.test.users.len());
         for (which, outcome) in of_fold {
@@ -78,6 +80,7 @@ pub fn evaluate(
         partial,
         test_ratings,
         test_users,
+        notes,
         code_version: options.code_version.clone(),
         threads: rayon::current_num_threads(),
         machine: Machine::this(),
@@ -113,7 +116,7 @@ fn run_fold(
         let fold = clicks.as_ref().filter(|_| request.entry.capabilities.implicit).unwrap_or(fold);
         let seed = |fit: usize| fit_seed(options.seed, at, fit);
         let retrained = options.protocol.tests_new_users() && retrains(request);
-        let mut outcome = if retrained || request.fits > 1 {
+        let outcome = if retrained || request.fits > 1 {
             let mut fits = Vec::with_capacity(request.fits);
             for fit in 0..request.fits {
                 fits.push(if retrained {
@@ -138,7 +141,6 @@ fn run_fold(
             }
             outcome
         };
-        outcome.notes.extend(fold.notes.iter().cloned());
         let metrics: Vec<_> =
             outcome.metrics.iter().map(|figure| (figure.name.clone(), figure.value)).collect();
         observer.job_done(&job, &metrics);

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use foldin_core::registry::Settings;
 use foldin_core::{
-    Csr, Dataset, Epoch, Features, FitContext, FitError, Interactions, ItemId, ModelEntry, ModelParts,
-    Progress, RatingScale, ScoreError, TrainingData, UserId,
+    Capabilities, Csr, Dataset, Epoch, Features, FitContext, FitError, Interactions, ItemId, ModelEntry,
+    ModelParts, Progress, RatingScale, ScoreError, TrainingData, UserId,
 };
 
 use crate::error::EvalError;
@@ -52,7 +52,7 @@ pub enum LeakError {
 
 /// Plants other values in the test ratings of a fold of `ratings` and of one of `ratings-random`, and other ratings in the place of
 /// all ratings of the new users of a fold of `new-users`; and takes those ratings and users out of the data. Proves each time
-/// that the fitted model is the same, bit for bit. Nine fits.
+/// that the fitted model is the same, bit for bit. Nine fits of a model of ratings; six more of a model of clicks, on ratings without their values.
 ///
 /// # Errors
 /// [`LeakError::TrainingPart`] or [`LeakError::Model`] if there is a leak (or a fit that does not repeat itself); otherwise
@@ -63,12 +63,24 @@ pub fn leak_check(
     data: &Dataset,
     seed: u64,
 ) -> Result<(), LeakError> {
-    for protocol in [Protocol::Ratings, Protocol::RatingsRandom, Protocol::NewUsers] {
+    let ratings =
+        [Protocol::Ratings, Protocol::RatingsRandom, Protocol::NewUsers].map(|protocol| (protocol, false));
+    // Lists are tested on the same cuts, without values.
+    let clicks = [Protocol::Ratings, Protocol::NewUsers].map(|protocol| (protocol, true));
+    let Capabilities { explicit, implicit, .. } = entry.capabilities;
+    let cuts = ratings.into_iter().filter(|_| explicit).chain(clicks.into_iter().filter(|_| implicit));
+    for (protocol, as_clicks) in cuts {
         let options = EvalOptions { protocol, seed, ..EvalOptions::default() };
         let fold = Cutter::new(data, &options)?.fold(0)?;
         let planted = plant(data, &fold.test, protocol)?;
         let other = Cutter::new(&planted, &options)?.fold(0)?;
-        let (interactions, user_features) = without(data, &fold.test, protocol);
+        let (mut interactions, user_features) = without(data, &fold.test, protocol);
+        let (fold, other) = if as_clicks {
+            interactions = interactions.as_implicit();
+            (fold.as_clicks(None), other.as_clicks(None))
+        } else {
+            (fold, other)
+        };
         let rest = TrainingData {
             interactions: &interactions,
             user_features: &user_features,
@@ -100,10 +112,10 @@ fn plant(data: &Dataset, test: &TestSet, protocol: Protocol) -> Result<Dataset, 
         .by_user()
         .triples()
         .map(|(user, item, value)| {
-            if protocol == Protocol::NewUsers && test.users.binary_search(&UserId(user)).is_ok() {
+            if protocol.tests_new_users() && test.users.binary_search(&UserId(user)).is_ok() {
                 // The same number of ratings, of other items.
                 (user, (item + 1) % n_items, flipped(scale, value))
-            } else if protocol != Protocol::NewUsers && tested(test, UserId(user), ItemId(item)) {
+            } else if !protocol.tests_new_users() && tested(test, UserId(user), ItemId(item)) {
                 (user, item, flipped(scale, value))
             } else {
                 (user, item, value)
@@ -129,7 +141,7 @@ fn tested(test: &TestSet, user: UserId, item: ItemId) -> bool {
 fn without(data: &Dataset, test: &TestSet, protocol: Protocol) -> (Interactions, Features) {
     let interactions = &data.interactions;
     let by_user = interactions.by_user();
-    if protocol == Protocol::NewUsers {
+    if protocol.tests_new_users() {
         let kept: Vec<u32> = (0..interactions.n_users() as u32)
             .filter(|&user| by_user.row_len(user as usize) > 0 && !test.users.contains(&UserId(user)))
             .collect();
@@ -175,8 +187,6 @@ impl Trace {
     ) -> Result<Self, LeakError> {
         let listener = Listener::default();
         let ctx = FitContext { progress: &listener, ..FitContext::new(seed) };
-        let interactions = training.interactions.for_model(entry.capabilities);
-        let training = &TrainingData { interactions: &interactions, ..*training };
         let model = entry.fit(settings, training, &ctx)?;
         let users = training.users();
         // Every training user with a few items spread over the catalogue.

@@ -25,6 +25,9 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
     if report.folds.len() > 1 {
         out += &section(&format!("{} in each fold", in_words(&report.main_metric)), &per_fold(report));
     }
+    for note in &report.notes {
+        let _ = writeln!(out, "- {note}");
+    }
     for model in &report.models {
         for note in model.cannot.iter().chain(&model.notes) {
             let _ = writeln!(out, "- {}: {note}", model.label);

@@ -69,6 +69,9 @@ pub struct EvalReport {
     pub test_ratings: Vec<usize>,
     /// Number of users tested in each fold.
     pub test_users: Vec<usize>,
+    /// Remarks on what was tested; left out of the JSON if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Version of the code.
     pub code_version: String,
     /// Threads of the pool that fitted and predicted.

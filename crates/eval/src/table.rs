@@ -19,6 +19,9 @@ pub fn render(report: &EvalReport) -> String {
         out += "\nShare of test ratings within predictive intervals\n";
         out += &block(calibration(report));
     }
+    for note in &report.notes {
+        out += &format!("{note}\n");
+    }
     for model in &report.models {
         for note in model.cannot.iter().chain(&model.notes) {
             out += &format!("{}: {note}\n", model.label);

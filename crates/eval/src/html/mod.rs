@@ -160,7 +160,9 @@ fn figures(report: &EvalReport) -> String {
         },
         report.test_ratings.iter().sum::<usize>(),
     );
-    table(&header, rows) + &note
+    let notes: String =
+        report.notes.iter().map(|note| format!("<p class=\"quiet\">{}</p>\n", escape(note))).collect();
+    table(&header, rows) + &note + &notes
 }
 
 /// The best mean of a figure.

@@ -1,15 +1,10 @@
-use foldin_core::ModelEntry;
 use foldin_core::registry::Settings;
 use foldin_eval::{
-    EvalOptions, GivenSplit, ModelRequest, NewUserMode, Protocol, evaluate, new_user_folds,
-    random_rating_fold, rating_folds,
+    EvalOptions, GivenSplit, NewUserMode, Protocol, evaluate, new_user_folds, random_rating_fold,
+    rating_folds,
 };
 
-use crate::toys::{ByHeart, History, ItemMean, Sure, ToyConfig, dataset, generated};
-
-fn request<F: foldin_core::ModelFamily>() -> ModelRequest {
-    ModelRequest::new(ModelEntry::of::<F>())
-}
+use crate::toys::{ByHeart, History, ItemMean, Sure, ToyConfig, dataset, generated, request};
 
 fn options(protocol: Protocol, folds: usize) -> EvalOptions {
     EvalOptions { protocol, folds, seed: 3, ..EvalOptions::default() }

@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod leak;
+mod ranking;
 mod refusals;
 mod report;
 mod toys;

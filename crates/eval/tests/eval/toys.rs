@@ -6,6 +6,7 @@ use foldin_core::{
     ItemId, LoadError, ModelConfig, ModelFamily, ModelParts, RatingScale, Recommender, ScoreError, Tensor,
     TrainingData, UserView,
 };
+use foldin_eval::ModelRequest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -243,3 +244,8 @@ toy!(
     /// The mean of the user's ratings in training; knows nobody else.
     ByHeart, "toy-by-heart", Capabilities { new_users: false, ..CAPABILITIES }
 );
+
+/// A toy with its default settings.
+pub fn request<F: ModelFamily>() -> ModelRequest {
+    ModelRequest::new(foldin_core::ModelEntry::of::<F>())
+}

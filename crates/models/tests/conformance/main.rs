@@ -120,7 +120,7 @@ fn settings(value: Value) -> Settings {
 }
 
 fn leak(subject: &Subject<'_>) {
-    // Splits are cut from ratings; a model of clicks alone sees the parts as such.
+    // Splits are cut from ratings; a model of clicks sees the parts without values.
     let subject = Subject { clicks: false, ..subject.clone() };
     let data = subject.data(planted::with_side_information(60, 30, 3, 1)).dataset();
     leak_check(subject.entry, &subject.quick, &data, 1).unwrap_or_else(|error| panic!("{error}"));
