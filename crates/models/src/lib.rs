@@ -8,7 +8,8 @@
 //! | [`mod@registry`] | [`find`]: every model by name |
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`popularity`] | the same for clicks |
-//! | [`ranking`] | what models of clicks and purchases share |
+//! | [`ranking`], [`item_weights`] | what models of clicks and purchases share, and those that weigh pairs of items |
+//! | [`ease`] | `ease`: item-to-item weights in closed form |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`svd_plus_plus`] | `svd++`: factors of what was rated at all |
@@ -58,6 +59,7 @@ pub mod autorec;
 pub mod bias;
 pub mod bias_svd;
 pub mod checks;
+pub mod ease;
 pub mod factorization;
 pub mod fold_in;
 pub mod folder;
@@ -66,10 +68,12 @@ pub mod global_mean;
 pub mod holdout;
 pub mod item_design;
 pub mod item_mean;
+pub mod item_weights;
 pub mod knn;
 pub mod lfg;
 pub mod lfg_bayes;
 pub mod linear;
+mod lists;
 pub mod llorma;
 pub mod per_user;
 pub mod popularity;

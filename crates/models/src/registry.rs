@@ -9,6 +9,7 @@ use crate::als::Als;
 use crate::autorec::{IAutoRec, UAutoRec};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
+use crate::ease::Ease;
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::item_mean::ItemMean;
@@ -38,6 +39,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Popularity>(),
             ModelEntry::of::<ItemKnn>(),
             ModelEntry::of::<UserKnn>(),
+            ModelEntry::of::<Ease>(),
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),
             ModelEntry::of::<BiasSvd>(),

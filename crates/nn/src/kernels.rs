@@ -43,6 +43,65 @@ kernel! {
     }
 }
 
+kernel! {
+    /// Adds up rows of a table: `out = Σ_r table[r]` over `rows`, in their order. `table` has as many columns as `out` has numbers.
+    ///
+    /// Columns are taken some registers at a time, whose sums stay in these while all rows are gone through.
+    ///
+    /// ```
+    /// let mut out = [0.0; 2];
+    /// foldin_nn::kernels::row_sums(&[0, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut out);
+    /// assert_eq!(out, [6.0, 8.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If a row is beyond the table.
+    pub fn row_sums(simd, rows: &[u32], table: &[f32], out: &mut [f32]) {
+        let width = out.len();
+        assert!(rows.iter().all(|&row| (row as usize + 1) * width <= table.len()), "rows of the table");
+        let wide = width - width % (8 * S::LANES);
+        let whole = width - width % S::LANES;
+        for at in (0..wide).step_by(8 * S::LANES) {
+            columns_sum::<S, 8>(simd, rows, table, width, at, out);
+        }
+        for at in (wide..whole).step_by(S::LANES) {
+            columns_sum::<S, 1>(simd, rows, table, width, at, out);
+        }
+        for at in whole..width {
+            out[at] = 0.0;
+            for &row in rows {
+                out[at] += table[row as usize * width + at];
+            }
+        }
+    }
+}
+
+/// `N` registers of [`row_sums`] from column `at` on, which the caller has seen to lie within the table and `out`.
+#[inline(always)]
+#[expect(unsafe_code, reason = "pointer loads after one check of all rows")]
+fn columns_sum<S: Simd, const N: usize>(
+    simd: S,
+    rows: &[u32],
+    table: &[f32],
+    width: usize,
+    at: usize,
+    out: &mut [f32],
+) {
+    assert!(at + N * S::LANES <= width && out.len() == width);
+    let mut sums = [simd.splat(0.0); N];
+    for &row in rows {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: every row was seen to be in the table, and the registers end within the row.
+            let x = unsafe { simd.load(table.as_ptr().add(row as usize * width + at + lane * S::LANES)) };
+            *sum = simd.add(*sum, x);
+        }
+    }
+    for (lane, &sum) in sums.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { simd.store(out.as_mut_ptr().add(at + lane * S::LANES), sum) };
+    }
+}
+
 /// [`axpy`] within a kernel.
 #[inline(always)]
 #[expect(unsafe_code, reason = "pointer loads after one check of the lengths")]
@@ -118,6 +177,19 @@ mod tests {
             axpy(a, &x, &mut out);
             for ((&got, &x), &y) in out.iter().zip(&x).zip(&y) {
                 prop_assert!((got - (a * x + y)).abs() < 1e-6);
+            }
+        }
+
+        #[test]
+        fn row_sums_have_the_bits_of_plain_sums(
+            (width, table) in (1usize..300).prop_flat_map(|width| (Just(width), numbers(9 * width))),
+            rows in proptest::collection::vec(0u32..9, 0..12),
+        ) {
+            let mut out = vec![1.0; width];
+            row_sums(&rows, &table, &mut out);
+            for (column, &got) in out.iter().enumerate() {
+                let plain = rows.iter().fold(0.0, |sum, &row| sum + table[row as usize * width + column]);
+                prop_assert_eq!(got.to_bits(), plain.to_bits());
             }
         }
 

@@ -191,6 +191,29 @@ pub fn matmul_packed(a: Matrix<'_>, b: &Packed, add: bool, c: &mut [f32]) {
     });
 }
 
+/// Rows of a square product that a task owns: enough that a strip of the right side is read often from the nearest cache.
+const SQUARE_ROWS: usize = 128;
+
+/// `C += A·B` of a square product `[n × n]` that is symmetric: elements on and below the diagonal are computed, those above it
+/// come out unspecified. Half the work of [`matmul_packed`].
+///
+/// # Panics
+/// If the shapes disagree.
+pub fn add_symmetric_product(a: Matrix<'_>, b: &Packed, c: &mut [f32]) {
+    let n = a.rows;
+    assert_eq!((a.columns, b.columns), (b.rows, n), "a square product");
+    assert_eq!(c.len(), n * n, "size of the product");
+    if n == 0 || a.columns == 0 {
+        return;
+    }
+    // The last rows are the longest: they go first, so that no thread is left with them at the end.
+    c.par_chunks_mut(SQUARE_ROWS * n).enumerate().rev().with_max_len(1).for_each(|(at, c)| {
+        let first = at * SQUARE_ROWS;
+        let width = (first + SQUARE_ROWS).min(n);
+        add_to_rows(a, first, b.panels(0..width.div_ceil(b.panel)), width, n, c);
+    });
+}
+
 /// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel` with zeros.
 ///
 /// `first` must be a multiple of `panel`, so that a panel lies within one block of a blocked axis.
@@ -228,8 +251,16 @@ kernel! {
         simd, a: Matrix<'_>, first: usize, packed: &[f32], n: usize, add: bool, c: &mut [f32],
     ) {
         match S::LANES {
-            16 => tiles::<S, 8>(simd, a, first, packed, n, add, c),
-            _ => tiles::<S, 4>(simd, a, first, packed, n, add, c),
+            16 => tiles::<S, 8>(simd, a, first, packed, n, n, add, c),
+            _ => tiles::<S, 4>(simd, a, first, packed, n, n, add, c),
+        }
+    }
+
+    /// Adds the first `n` columns of the product to rows of `stride` numbers.
+    fn add_to_rows(simd, a: Matrix<'_>, first: usize, packed: &[f32], n: usize, stride: usize, c: &mut [f32]) {
+        match S::LANES {
+            16 => tiles::<S, 8>(simd, a, first, packed, n, stride, true, c),
+            _ => tiles::<S, 4>(simd, a, first, packed, n, stride, true, c),
         }
     }
 }
@@ -303,12 +334,13 @@ fn tiles<S: Simd, const R: usize>(
     first: usize,
     packed: &[f32],
     n: usize,
+    stride: usize,
     add: bool,
     c: &mut [f32],
 ) {
     let panel = 2 * S::LANES;
     let depth = a.columns;
-    let n_rows = c.len() / n;
+    let n_rows = c.len() / stride;
     let n_tiles = n_rows.div_ceil(R);
     let mut left = vec![0.0f32; n_tiles * R * depth];
     for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
@@ -335,7 +367,7 @@ fn tiles<S: Simd, const R: usize>(
             }
             let mut line = [0.0f32; 64];
             for (row, sums) in sums.iter().enumerate().take(R.min(n_rows - tile * R)) {
-                let from = (tile * R + row) * n + at * panel;
+                let from = (tile * R + row) * stride + at * panel;
                 let c = &mut c[from..from + width];
                 // SAFETY: `line` holds at least two registers of any level, and `c` holds two where it is that wide.
                 unsafe {
@@ -396,6 +428,19 @@ mod tests {
                     let expected = if add { before[i * n + j] + sum } else { sum };
                     prop_assert!((c[i * n + j] - expected).abs() < 1e-6, "{} {} {}", i, j, expected);
                 }
+            }
+        }
+
+        #[test]
+        fn symmetric_products_equal_plain_ones(n in 0usize..300, depth in 0usize..9) {
+            let left = numbers(n * depth, 1);
+            let a = Matrix::new(&left, n, depth);
+            let mut expected = numbers(n * n, 3);
+            let mut got = expected.clone();
+            matmul(a, a.transposed(), true, &mut expected);
+            add_symmetric_product(a, &Packed::new(a.transposed()), &mut got);
+            for row in 0..n {
+                prop_assert_eq!(&got[row * n..row * n + row + 1], &expected[row * n..row * n + row + 1]);
             }
         }
 

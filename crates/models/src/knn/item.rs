@@ -14,9 +14,10 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Neighbours, Similarity};
 
-use super::{KnnConfig, Voices, Weighing, check_size, left_over, lists};
+use super::{KnnConfig, Voices, Weighing, check_size, left_over};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
+use crate::lists;
 use crate::per_user::{PerUser, recommender};
 
 /// The family of `item-knn`.

@@ -6,7 +6,6 @@
 //! neighbour that says "as the biases have it").
 
 pub mod item;
-mod lists;
 pub mod user;
 
 use foldin_core::{FitError, Interactions, ModelConfig};
@@ -15,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bias::{Baseline, BiasConfig};
+use crate::lists;
 
 /// What makes two items, or two users, alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -15,9 +15,10 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Rules, Similarity, Workspace};
 
-use super::{KnnConfig, SimilarityOf, Voices, Weighing, check_size, left_over, lists};
+use super::{KnnConfig, SimilarityOf, Voices, Weighing, check_size, left_over};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
+use crate::lists;
 use crate::per_user::{PerUser, recommender};
 
 /// The family of `user-knn`.

@@ -58,6 +58,9 @@ models! {
     user_knn: "user-knn", Personal,
         quick { "neighbours": 3, "kept": 9, "shrinkage": 5.0 },
         learning { "shrinkage": 5.0 };
+    ease: "ease", Personal, clicks true,
+        quick { "dropout": 0.2 },
+        learning {};
     svd: "svd", Personal,
         quick { "factors": 4, "epochs": 10, "learning_rate": 0.1 },
         learning { "factors": 4, "epochs": 60, "regularization": 0.03 };

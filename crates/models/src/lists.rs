@@ -3,18 +3,18 @@
 use foldin_core::{LoadError, ModelParts, Tensor};
 
 /// Whole numbers up to this are exact in `f32`.
-pub(super) const MOST: usize = 1 << 24;
+pub(crate) const MOST: usize = 1 << 24;
 
 /// One list a row: where each begins and the end, the numbers of all, and their values.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Lists {
-    pub(super) offsets: Vec<usize>,
-    pub(super) numbers: Vec<u32>,
-    pub(super) values: Vec<f32>,
+pub(crate) struct Lists {
+    pub(crate) offsets: Vec<usize>,
+    pub(crate) numbers: Vec<u32>,
+    pub(crate) values: Vec<f32>,
 }
 
 /// Adds lists whose lengths and numbers are at most [`MOST`].
-pub(super) fn to_parts(
+pub(crate) fn to_parts(
     name: &str,
     offsets: &[usize],
     numbers: &[u32],
@@ -29,7 +29,7 @@ pub(super) fn to_parts(
 }
 
 /// Takes lists back. Whether numbers and values are usable is for the caller to see.
-pub(super) fn from_parts(
+pub(crate) fn from_parts(
     name: &str,
     rows: Option<usize>,
     parts: &mut ModelParts,
