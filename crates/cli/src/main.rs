@@ -58,6 +58,8 @@ enum Command {
     Train(commands::train::Args),
     /// Measure models against each other on held-out ratings or held-out users
     Evaluate(commands::evaluate::Args),
+    /// Search for good settings of a model, by a part of the training data
+    Tune(commands::tune::Args),
     /// Recommend items to a user, known or never seen
     Recommend(commands::recommend::Args),
     /// Predict what a user would rate given items
@@ -118,6 +120,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Models(args) => commands::models::run(&args),
         Command::Train(args) => commands::train::run(&args, global),
         Command::Evaluate(args) => commands::evaluate::run(&args, global),
+        Command::Tune(args) => commands::tune::run(&args, global),
         Command::Recommend(args) => commands::recommend::run(&args, global),
         Command::Predict(args) => commands::predict::run(&args, global),
         Command::Inspect(args) => commands::inspect::run(&args),

@@ -22,7 +22,8 @@ pub(crate) struct PersonArgs {
     /// File with one person's ratings, such as CSV with the columns title (or item) and rating; --columns, --separator, --header and --skip-bad-lines hold for it too
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// One rating; the item by key or by title, which need not be exact. May be given often
+    /// One rating; the item by key or by title, which need not be exact. May be given often. To a model of clicks, TITLE alone says that
+    /// it was taken
     #[arg(long, value_name = "TITLE=RATING")]
     rate: Vec<String>,
     /// Side information, such as age=31 or occupation=writer. May be given often
@@ -204,9 +205,12 @@ fn known_user(key: &str, loaded: &LoadedModel, data: &DataArgs, global: &Global)
         bail!("{} has no user `{key}`", dataset.name);
     };
     let (items, values) = dataset.interactions.by_user().row(user as usize);
+    // A model of clicks was trained on ratings from this one up, if on any.
+    let liked_from = loaded.manifest.metrics.get("liked_from").and_then(serde_json::Value::as_f64);
+    let counts = |value: f32| liked_from.is_none_or(|least| f64::from(value) >= least);
     let mut rated = Vec::with_capacity(items.len());
     let (mut unknown, mut renamed) = (0, 0);
-    for (&item, &value) in items.iter().zip(values) {
+    for (&item, &value) in items.iter().zip(values).filter(|&(_, &value)| counts(value)) {
         match dataset.items.key(item).and_then(|key| loaded.items.get(key)) {
             Some(known) => {
                 renamed += usize::from(dataset.titles[item as usize] != loaded.titles[known as usize]);
@@ -221,7 +225,12 @@ fn known_user(key: &str, loaded: &LoadedModel, data: &DataArgs, global: &Global)
         }
     }
     let mut person = Person::from_ratings(rated, loaded)?;
-    if dataset.interactions.fingerprint() != loaded.manifest.data.fingerprint {
+    let mut learned = dataset.interactions.clone();
+    if loaded.feedback().scale().is_none() {
+        let keep: Vec<bool> = learned.by_user().values().iter().map(|&value| counts(value)).collect();
+        learned = learned.filter(&keep).as_implicit();
+    }
+    if learned.fingerprint() != loaded.manifest.data.fingerprint {
         let trained_on = &loaded.manifest.data.name;
         let titles = match renamed {
             0 => String::new(),
@@ -249,9 +258,17 @@ fn known_user(key: &str, loaded: &LoadedModel, data: &DataArgs, global: &Global)
 }
 
 fn parse_rate(text: &str, loaded: &LoadedModel) -> anyhow::Result<Rated> {
-    let (title, rating) = text.rsplit_once('=').ok_or_else(|| {
-        usage(format!("`--rate {text}` is not TITLE=RATING, such as --rate \"Toy Story (1995)=5\""))
-    })?;
+    let clicks = loaded.feedback().scale().is_none();
+    // What happened needs no number; where there is one, it is not read.
+    let (title, rating) = match text.rsplit_once('=') {
+        Some((title, rating)) => (title, rating),
+        None if clicks => (text, "1"),
+        None => {
+            return Err(usage(format!(
+                "`--rate {text}` is not TITLE=RATING, such as --rate \"Toy Story (1995)=5\""
+            )));
+        }
+    };
     let value: f32 = rating
         .trim()
         .parse()

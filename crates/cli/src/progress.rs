@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use foldin_core::{CancelFlag, Epoch, Progress};
+use foldin_eval::tune::Trial;
 use foldin_eval::{EvalObserver, Job};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -53,13 +54,16 @@ impl Progress for FitBar {
     }
 }
 
-/// The errors of an epoch, such as `train 0.8123, validation 0.9012`.
+/// The figures of an epoch, such as `RMSE: train 0.8123, validation 0.9012`, or `loss 0.512, validation nDCG@20 0.2311`.
 pub(crate) fn errors_in_words(epoch: Epoch) -> String {
-    [("train", epoch.train_rmse), ("validation", epoch.validation_rmse)]
-        .iter()
-        .filter_map(|(name, rmse)| rmse.map(|rmse| format!("{name} {rmse:.4}")))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let errors = [
+        ("RMSE: train", epoch.train_rmse),
+        (if epoch.train_rmse.is_some() { "validation" } else { "RMSE: validation" }, epoch.validation_rmse),
+        ("loss", epoch.train_loss),
+        ("validation nDCG@20", epoch.validation_ndcg),
+    ];
+    let known = errors.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value:.4}")));
+    known.collect::<Vec<_>>().join(", ")
 }
 
 /// The flag that the first Ctrl-C sets, to stop after the current epoch; a second one ends the program at once.
@@ -137,5 +141,55 @@ impl EvalObserver for EvalBars {
             self.bar.println(format!("{}, fold {}: {}", job.label, job.fold, figures.join(", ")));
         }
         self.bar.set_position(job.number as u64);
+    }
+}
+
+/// A bar over the trials of a search.
+#[derive(Debug)]
+pub(crate) struct TuneBar {
+    bar: ProgressBar,
+    metric: String,
+    now: Mutex<String>,
+}
+
+impl TuneBar {
+    /// A bar over so many trials; invisible unless `visible`.
+    pub(crate) fn new(trials: usize, metric: &str, visible: bool) -> Self {
+        let bars = EvalBars::new(visible);
+        bars.bar.set_length(trials as u64);
+        Self { bar: bars.bar, metric: metric.to_owned(), now: Mutex::default() }
+    }
+
+    /// So many trials are done, and this is the best figure.
+    pub(crate) fn at(&self, done: usize, best: Option<f64>) {
+        self.bar.set_position(done as u64);
+        let best = best.map(|best| format!("best {} {best:.4}; ", self.metric)).unwrap_or_default();
+        if let Ok(mut now) = self.now.lock() {
+            *now = best;
+        }
+    }
+
+    /// A trial begins.
+    pub(crate) fn trying(&self, trial: &Trial) {
+        let settings: Vec<String> =
+            trial.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let words = if settings.is_empty() { "the default".to_owned() } else { settings.join(" ") };
+        self.say(&format!("trying {words}"));
+    }
+
+    fn say(&self, what: &str) {
+        let best = self.now.lock().map(|now| now.clone()).unwrap_or_default();
+        self.bar.set_message(format!("{best}{what}"));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl EvalObserver for TuneBar {
+    fn epoch(&self, _: &Job, epoch: Epoch) {
+        self.say(&format!("epoch {}/{} {}", epoch.number, epoch.of, errors_in_words(epoch)));
     }
 }

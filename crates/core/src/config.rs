@@ -88,6 +88,10 @@ pub struct ConfigKey {
     pub range: String,
     /// What it does.
     pub meaning: String,
+    /// Where a [search](crate::search) over settings draws from, written as [`Space`](crate::search::Space); empty for a setting
+    /// that is not searched unless asked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub search: String,
 }
 
 /// Describes every setting of a configuration, in order of declaration.
@@ -111,6 +115,7 @@ pub fn describe<C: ModelConfig>(default: &C) -> Vec<ConfigKey> {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .replace('\n', " "),
+            search: property.get("search").and_then(Value::as_str).unwrap_or_default().to_owned(),
         })
         .collect()
 }

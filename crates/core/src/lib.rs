@@ -34,6 +34,7 @@ pub mod parallel;
 pub mod random;
 pub mod ranking;
 pub mod registry;
+pub mod search;
 pub mod topk;
 pub mod user;
 

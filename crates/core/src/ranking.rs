@@ -92,7 +92,8 @@ impl Ranked {
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
+    // An empty sum is −0; nobody wants to read that.
+    if whole > 0.0 { part / whole + 0.0 } else { 0.0 }
 }
 
 #[cfg(test)]

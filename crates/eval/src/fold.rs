@@ -169,6 +169,11 @@ impl<'a> Fold<'a> {
         out
     }
 
+    /// Users of the training part, numbered as in the data set; `None` if they are all of them.
+    pub(crate) fn train_users(&self) -> Option<&[u32]> {
+        self.giving.is_some().then_some(&self.train_users)
+    }
+
     /// What may be learned from.
     pub(crate) fn training_data(&self) -> TrainingData<'_> {
         TrainingData {

@@ -11,6 +11,7 @@
 //! | [`published`] | figures of others, to stand beside a report's |
 //! | [`leak`] | [`leak_check`]: nothing of the test part reaches a fitted model |
 //! | [`table`], [`html`] | the report on the terminal, and as a page with plots |
+//! | [`tune`] | a search over settings by a validation part of the training data |
 //! | [`machine`] | processor, peak memory |
 
 pub mod error;
@@ -29,6 +30,7 @@ mod run;
 pub mod split;
 pub mod statistics;
 pub mod table;
+pub mod tune;
 
 pub use error::EvalError;
 pub use evaluate::evaluate;

@@ -45,6 +45,12 @@ impl Protocol {
         }
     }
 
+    /// The protocol that cuts as this one tests, where the caller brings no splits.
+    #[must_use]
+    pub fn without_given(self) -> Self {
+        if self == Self::Given { Self::Ratings } else { self }
+    }
+
     /// Whether items are ranked, instead of ratings predicted.
     #[must_use]
     pub fn ranks(self) -> bool {

@@ -85,27 +85,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let protocol = match args.protocol.parse() {
-        Ok(Protocol::Given) | Err(_) => {
-            return Err(usage(EvalError::UnknownProtocol { name: args.protocol.clone() }.to_string()));
-        }
-        Ok(protocol) => protocol,
-    };
-    let splits = splits(args);
+    let protocol = protocol_of(&args.protocol)?;
+    let splits = splits_of(&args.data, &args.split);
     let folds = check_folds(args, protocol, splits.len())?;
     check_ranking(args, protocol)?;
     let models = requests(args, global)?;
     for path in args.json.iter().chain(&args.html).chain(&args.markdown) {
         check_writable(path)?;
     }
-    let dataset = match (&args.data.data, splits.as_slice()) {
-        (None, [(name, spec)]) => args.data.open_split(name, spec, global)?,
-        (Some(name), [(split, spec)]) if name == split => args.data.open_split(name, spec, global)?,
-        _ => args.data.open(global)?,
-    };
+    let dataset = open_with_splits(&args.data, &splits, global)?;
     let given = splits
         .iter()
-        .map(|(name, spec)| given_split(name, spec, &dataset, args, global))
+        .map(|(name, spec)| given_split(name, spec, &dataset, &args.data, global))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let defaults = EvalOptions::default();
     let options = EvalOptions {
@@ -145,10 +136,33 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     stopped.map_or(Ok(()), |stopped| Err(anyhow!(stopped)))
 }
 
+/// The protocol of a name, of those that can be asked for.
+pub(crate) fn protocol_of(name: &str) -> anyhow::Result<Protocol> {
+    match name.parse() {
+        Ok(Protocol::Given) | Err(_) => {
+            Err(usage(EvalError::UnknownProtocol { name: name.to_owned() }.to_string()))
+        }
+        Ok(protocol) => Ok(protocol),
+    }
+}
+
+/// Reads the data; those of a single split of two files without `--data`, or by its name, are both files together.
+pub(crate) fn open_with_splits(
+    data: &DataArgs,
+    splits: &[(String, String)],
+    global: &Global,
+) -> anyhow::Result<Dataset> {
+    match (&data.data, splits) {
+        (None, [(name, spec)]) => data.open_split(name, spec, global),
+        (Some(name), [(split, spec)]) if name == split => data.open_split(name, spec, global),
+        _ => data.open(global),
+    }
+}
+
 /// The splits asked for, or that the data set is: what each is called, and what it is.
-fn splits(args: &Args) -> Vec<(String, String)> {
-    let known = args.data.data.as_deref().and_then(find_split).filter(|_| args.split.is_empty());
-    let given = args.split.iter().map(|spec| (spec.clone(), spec.clone()));
+pub(crate) fn splits_of(data: &DataArgs, asked: &[String]) -> Vec<(String, String)> {
+    let known = data.data.as_deref().and_then(find_split).filter(|_| asked.is_empty());
+    let given = asked.iter().map(|spec| (spec.clone(), spec.clone()));
     known.map(|known| (known.name.to_owned(), known.files())).into_iter().chain(given).collect()
 }
 
@@ -233,15 +247,16 @@ pub(crate) fn evaluate(
     Ok(report?)
 }
 
-fn given_split(
+/// Reads a split of a data set.
+pub(crate) fn given_split(
     name: &str,
     spec: &str,
     dataset: &Dataset,
-    args: &Args,
+    args: &DataArgs,
     global: &Global,
 ) -> anyhow::Result<GivenSplit> {
-    let data = args.data.data.as_deref().unwrap_or_default();
-    let (train, test) = foldin_data::read_split(data, dataset, spec, &args.data.options(global)?)
+    let data = args.data.as_deref().unwrap_or_default();
+    let (train, test) = foldin_data::read_split(data, dataset, spec, &args.options(global)?)
         .with_context(|| format!("--split {spec}"))?;
     if test.is_empty() {
         bail!("--split {spec}: the test part is empty");

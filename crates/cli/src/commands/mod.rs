@@ -9,3 +9,4 @@ pub(crate) mod quickstart;
 pub(crate) mod recommend;
 pub(crate) mod reproduce;
 pub(crate) mod train;
+pub(crate) mod tune;

@@ -69,6 +69,7 @@ fn list(json: bool) -> anyhow::Result<()> {
     }
     let mut out = table([
         "model",
+        "learns from",
         "new users",
         "factors",
         "uncertainty",
@@ -84,8 +85,14 @@ fn list(json: bool) -> anyhow::Result<()> {
             user_features,
             item_features,
             keeps_histories,
-            ..
+            explicit,
+            implicit,
         } = entry.capabilities;
+        let learns = match (explicit, implicit) {
+            (true, true) => "both",
+            (false, true) => "clicks",
+            _ => "ratings",
+        };
         let yes = |can: bool| if can { "yes" } else { "–" };
         let side = match (user_features, item_features) {
             (true, true) => "users, items",
@@ -95,6 +102,7 @@ fn list(json: bool) -> anyhow::Result<()> {
         };
         out.add_row([
             entry.name,
+            learns,
             yes(new_users),
             yes(generator),
             yes(uncertainty),
@@ -105,7 +113,8 @@ fn list(json: bool) -> anyhow::Result<()> {
     }
     print(out)?;
     print(
-        "\nnew users: serves somebody who was not in training, from their history, without retraining\n\
+        "\nlearns from: ratings, or clicks: things that happened, whatever was said of them\n\
+         new users: serves somebody who was not in training, from their history, without retraining\n\
          factors: generates latent factors; a score is u·m + b_u + b_i + μ\n\
          keeps histories: a saved model holds the ratings of its training users, without their names\n\
          `foldin models show MODEL` lists a model's settings",
@@ -130,8 +139,11 @@ fn show(model: &str, toml: bool, json: bool) -> anyhow::Result<()> {
     print(format!("{}: {}\n", entry.name, entry.summary))?;
     let mut out = table(["setting", "default", "range", "meaning"]);
     for key in entry.keys() {
-        let range =
+        let mut range =
             if key.range.is_empty() { key.kind.clone() } else { format!("{}: {}", key.kind, key.range) };
+        if !key.search.is_empty() {
+            range += &format!("\nsearched: {}", key.search);
+        }
         out.add_row([key.key, key.default.to_string(), range, key.meaning]);
     }
     print(out)?;

@@ -76,6 +76,8 @@ pub(crate) struct Influence {
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     model: String,
+    /// Whether the model predicts ratings; if not, `predicted` is a score that orders items and means nothing else.
+    rates: bool,
     source: &'static str,
     ratings_used: usize,
     /// The ratings as they were understood.
@@ -129,6 +131,7 @@ pub(crate) fn recommend(
         .collect();
     Ok(Answer {
         model: loaded.model.name().to_owned(),
+        rates: feedback.scale().is_some(),
         source: "generated",
         ratings_used: person.items.len(),
         history: person.understood(loaded),
@@ -189,7 +192,7 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     let mut out = table([]);
     let uncertain = answer.items.iter().any(|item| item.standard_deviation.is_some());
     let explained = answer.items.iter().any(|item| !item.because.is_empty());
-    let mut header = vec!["", "title", "predicted"];
+    let mut header = vec!["", "title", if answer.rates { "predicted" } else { "score" }];
     if uncertain {
         header.push("±");
     }
@@ -198,7 +201,8 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     }
     out.set_header(header);
     for item in &answer.items {
-        let mut row = vec![item.rank.to_string(), item.title.clone(), format!("{:.2}", item.predicted)];
+        let digits = if answer.rates { 2 } else { 4 };
+        let mut row = vec![item.rank.to_string(), item.title.clone(), format!("{:.digits$}", item.predicted)];
         if uncertain {
             row.push(item.standard_deviation.map(|sd| format!("{sd:.2}")).unwrap_or_default());
         }
@@ -207,7 +211,9 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
                 .because
                 .iter()
                 .map(|influence| {
-                    format!("{:+.3}  {} = {}", influence.effect, influence.title, influence.rating)
+                    let rating =
+                        if answer.rates { format!(" = {}", influence.rating) } else { String::new() };
+                    format!("{:+.3}  {}{rating}", influence.effect, influence.title)
                 })
                 .collect();
             row.push(lines.join("\n"));
@@ -221,9 +227,11 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     }
     print(out)?;
     print(format!(
-        "{}: factors generated from {} rating{}, all items scored and the best chosen in {}",
+        "{}: {} generated from {} {}{}, all items scored and the best chosen in {}",
         answer.model,
+        if answer.rates { "factors" } else { "scores" },
         answer.ratings_used,
+        if answer.rates { "rating" } else { "interaction" },
         if answer.ratings_used == 1 { "" } else { "s" },
         seconds_in_words(answer.seconds)
     ))

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::bail;
-use foldin_core::{Dataset, FitContext, FitError, Recommender};
+use foldin_core::{Dataset, FitContext, FitError, Interactions, ModelEntry, Recommender};
 use foldin_models::folder::{SaveOptions, SavedContext};
 use serde_json::json;
 
 use crate::checkpoint::{FolderCheckpoint, Run};
-use crate::common::{Global, check_folder, print, seconds_in_words};
+use crate::common::{Global, check_folder, print, seconds_in_words, usage};
 use crate::data_args::DataArgs;
 use crate::models::find;
 use crate::progress::{FitBar, cancel_on_ctrl_c, errors_in_words};
@@ -18,6 +18,7 @@ use crate::settings::{SettingsArgs, Target, resolve};
 const EXAMPLES: &str = "\
 Examples:
   foldin train --data ml-100k --model lfg-bayes --out model
+  foldin train --data ml-1m --model popularity --liked-from 4 --out model
   foldin train --data ratings.csv --model lfg --set epochs=20 --set widths=[256] --out model
   foldin train --data ml-1m --model lfg --out model --resume      go on after Ctrl-C";
 
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Folder to write the model to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// For a model that learns from clicks, on data with ratings: the lowest rating that counts as a click [default: every rating does]
+    #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
+    liked_from: Option<f32>,
     /// Replace the model folder if it is there already
     #[arg(long)]
     overwrite: bool,
@@ -63,7 +67,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         );
     }
     check_folder(&args.out)?;
-    let dataset = args.data.open(global)?;
+    let mut dataset = args.data.open(global)?;
+    dataset.interactions = as_learned(&dataset, entry, args.liked_from, global)?;
     let run = Run {
         model: entry.name.to_owned(),
         config: config.clone(),
@@ -98,18 +103,21 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             "seed": args.seed,
             "train_rmse": last.and_then(|epoch| epoch.train_rmse),
             "validation_rmse": last.and_then(|epoch| epoch.validation_rmse),
+            "validation_ndcg": last.and_then(|epoch| epoch.validation_ndcg),
+            "liked_from": args.liked_from,
         }),
         args.overwrite,
     )?;
     checkpoint.discard()?;
     print(format!(
-        "{} trained on {} ({} ratings of {} users) in {}{}; written to {}",
+        "{} trained on {} ({} {} of {} users) in {}{}; written to {}",
         entry.name,
         dataset.name,
         dataset.interactions.len(),
+        if dataset.interactions.feedback().scale().is_some() { "ratings" } else { "interactions" },
         dataset.interactions.n_users(),
         seconds_in_words(seconds),
-        errors.map(|errors| format!(" (RMSE: {errors})")).unwrap_or_default(),
+        errors.map(|errors| format!(" ({errors})")).unwrap_or_default(),
         args.out.display()
     ))?;
     if model.capabilities().keeps_histories {
@@ -123,6 +131,36 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         global.remark(format!("note: {note}"));
     }
     Ok(())
+}
+
+/// The interactions as the model learns from them: ratings lose their values for a model of clicks, and those below `liked_from` go.
+fn as_learned(
+    dataset: &Dataset,
+    entry: &ModelEntry,
+    liked_from: Option<f32>,
+    global: &Global,
+) -> anyhow::Result<Interactions> {
+    let ratings = &dataset.interactions;
+    let clicks = ratings.feedback().scale().is_some() && !entry.capabilities.explicit;
+    match (liked_from, clicks) {
+        (Some(least), false) => Err(usage(format!(
+            "--liked-from {least} makes clicks of ratings, but {} learns from {}; leave it out",
+            entry.name,
+            if entry.capabilities.explicit { "ratings" } else { "the clicks that the data are" }
+        ))),
+        (None, false) => Ok(ratings.clone()),
+        (Some(least), true) => {
+            let keep: Vec<bool> = ratings.by_user().values().iter().map(|&value| value >= least).collect();
+            Ok(ratings.filter(&keep).as_implicit())
+        }
+        (None, true) => {
+            global.remark(format!(
+                "note: {} learns from clicks: every rating counts as one, whatever it says; --liked-from leaves low ones out",
+                entry.name
+            ));
+            Ok(ratings.as_implicit())
+        }
+    }
 }
 
 /// Writes a model trained on a data set to a folder.

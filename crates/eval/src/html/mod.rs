@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::error::EvalError;
+use serde_json::Value;
+
 use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
 use crate::table::{costs, headline, in_words, lower_is_better, metric_names, p_value, shown_names};
+use crate::tune::Trial;
 
 mod plots;
 
@@ -37,6 +40,49 @@ pub fn render_beside(report: &EvalReport, published: &Published) -> Result<Strin
     }
     section(&mut first, "Published and measured", &beside(report, published));
     page(report, &published.title, &first)
+}
+
+/// Draws a search over settings as a page: the figure trial by trial, and by each setting that was searched. `spaces` are settings with
+/// their spaces in words.
+///
+/// # Errors
+/// [`EvalError::Plot`] if the drawing library fails.
+pub fn render_search(
+    title: &str,
+    metric: &str,
+    spaces: &[(String, String)],
+    trials: &[Trial],
+) -> Result<String, EvalError> {
+    let metric = in_words(metric);
+    let mut body = format!("<h1>{}</h1>\n", escape(title));
+    if let Some(svg) = plots::by_trial(&metric, trials)? {
+        section(&mut body, "Trial by trial", &plot("", &svg, "The first trial has the default settings."));
+    }
+    let mut drawn = String::new();
+    for (key, space) in spaces {
+        if let Some(svg) = plots::by_setting(key, &metric, trials)? {
+            drawn += &plot("", &svg, &escape(&format!("{key}: {space}")));
+        }
+    }
+    if !drawn.is_empty() {
+        section(&mut body, "By setting", &format!("<div class=\"pair\">\n{drawn}</div>\n"));
+    }
+    let keys = spaces.iter().map(|(key, _)| key.clone());
+    let header: Vec<String> =
+        ["trial".to_owned(), metric, "fit".to_owned()].into_iter().chain(keys).collect();
+    let rows = trials.iter().map(|trial| {
+        let figure = trial.value.map_or_else(
+            || trial.problem.clone().unwrap_or_else(|| "failed".to_owned()),
+            |value| format!("{value:.4}"),
+        );
+        let cells = [trial.number.to_string(), figure, crate::table::duration(trial.seconds)];
+        let settings = spaces
+            .iter()
+            .map(|(key, _)| trial.settings.get(key).map_or("default".to_owned(), Value::to_string));
+        cells.into_iter().chain(settings).map(|cell| (cell, false)).collect()
+    });
+    section(&mut body, "Trials", &table(&header, rows));
+    Ok(document(&escape(title), &body))
 }
 
 /// The page: a title, what comes first, and all that a report holds.
@@ -81,11 +127,16 @@ fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalErr
     }
     section(&mut body, "Models", &models(report));
     section(&mut body, "Provenance", &provenance(report));
-    Ok(format!(
+    Ok(document(&title, &body))
+}
+
+/// A whole document around a body.
+fn document(title: &str, body: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    ))
+    )
 }
 
 /// A heading and what belongs under it; nothing if nothing does.

@@ -9,6 +9,7 @@ use crate::error::EvalError;
 use crate::published::Published;
 use crate::report::{CurvePoint, EvalReport, ModelReport};
 use crate::table::in_words;
+use crate::tune::Trial;
 
 /// Drawn larger than shown: coordinates are whole numbers, and lines would look like stairs.
 const ZOOM: u32 = 4;
@@ -352,6 +353,65 @@ pub(super) fn by_x(report: &EvalReport, published: &Published) -> Result<Option<
             y_label: &|value| format!("{value:.3}"),
         }
         .paint(area, lines)
+    })
+    .map(Some)
+}
+
+/// The figure of each trial of a search.
+pub(super) fn by_trial(metric: &str, trials: &[Trial]) -> Result<Option<String>, EvalError> {
+    let points: Vec<(f64, f64)> =
+        trials.iter().filter_map(|trial| Some((trial.number as f64, trial.value?))).collect();
+    scatter(("trial", metric), points, (880, 360), None)
+}
+
+/// The figure of each trial by the place of a setting in its space, which is named at both ends and in the middle.
+pub(super) fn by_setting(key: &str, metric: &str, trials: &[Trial]) -> Result<Option<String>, EvalError> {
+    let placed = || trials.iter().filter_map(|trial| Some((*trial.places.get(key)?, trial)));
+    let points = placed().filter_map(|(place, trial)| Some((place, trial.value?))).collect();
+    // The value of the trial that is nearest to a mark names it.
+    let name = |mark: f64| {
+        let near = placed().min_by(|a, b| (a.0 - mark).abs().total_cmp(&(b.0 - mark).abs()));
+        near.and_then(|(_, trial)| trial.settings.get(key)).map(ToString::to_string).unwrap_or_default()
+    };
+    scatter((key, metric), points, (440, 300), Some(&name))
+}
+
+/// Points without a line. Outliers that would flatten all others are left out.
+fn scatter(
+    names: (&str, &str),
+    points: Vec<(f64, f64)>,
+    size: (u32, u32),
+    mark_name: Option<&dyn Fn(f64) -> String>,
+) -> Result<Option<String>, EvalError> {
+    let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();
+    values.sort_by(f64::total_cmp);
+    let (Some(&quarter), Some(&three)) = (values.get(values.len() / 4), values.get(values.len() * 3 / 4))
+    else {
+        return Ok(None);
+    };
+    let reach = 6.0 * (three - quarter).max(1e-6);
+    let near = |value: f64| value >= quarter - reach && value <= three + reach;
+    let points: Vec<(f64, f64)> = points.into_iter().filter(|&(_, value)| near(value)).collect();
+    let Some(y) = range(points.iter().map(|point| point.1)) else { return Ok(None) };
+    let Some((low, high)) = range(points.iter().map(|point| point.0)) else { return Ok(None) };
+    let marks: Vec<f64> = (0..=4).map(|at| low + (high - low) * f64::from(at) / 4.0).collect();
+    let label = |x: &f64| mark_name.map_or_else(|| format!("{x:.0}"), |name| shortened(&name(*x), 9));
+    draw(&format!("{} by {}", names.1, names.0), size, |area| {
+        let dots = points.iter().map(|&point| Line {
+            points: vec![point],
+            colour: series(0),
+            width: 2,
+            dashed: false,
+            marked: true,
+        });
+        Plot {
+            names,
+            x: Steps::new(low, high, marks),
+            x_label: &label,
+            y,
+            y_label: &|value| format!("{value:.3}"),
+        }
+        .paint(area, dots.collect())
     })
     .map(Some)
 }
