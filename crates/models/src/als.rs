@@ -35,19 +35,24 @@ const REGULARIZATION: f32 = 0.12;
 pub struct AlsConfig {
     /// Number of factors.
     #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("search" = "log-integers:4:128"))]
     pub factors: usize,
     /// Times that users and then items are solved for, at most.
     #[schemars(range(min = 1, max = 10000))]
+    #[schemars(extend("search" = "integers:5:30"))]
     pub iterations: usize,
     /// λ: shrinkage of factors with each rating of a user or item, as in the paper. The more ratings there are, the less is needed:
     /// `auto` is 0.12 for 100,000 ratings times `(100000 / n)^0.2`, with n between 10,000 and 100 million.
     #[schemars(range(max = 100.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.02:0.5"))]
     pub regularization: Auto<f32>,
     /// c: shrinkage of factors whatever the number of ratings; 0 in the paper. It is what keeps a user of few ratings in bounds.
     #[schemars(range(min = 0.0, max = 1000.0))]
+    #[schemars(extend("search" = "log:0.1:20"))]
     pub ridge: f32,
     /// λ_b: shrinkage of biases with each rating; without effect on a model without biases.
     #[schemars(range(max = 100.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.001:0.1"))]
     pub bias_regularization: f32,
     /// c_b: shrinkage of biases whatever the number of ratings; without effect on a model without biases.
     #[schemars(range(min = 0.0, max = 1000.0))]

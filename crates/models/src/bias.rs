@@ -21,9 +21,11 @@ use crate::linear::{BASELINE, Family, LinearFactors, UserFactors, explicit_ratin
 pub struct BiasConfig {
     /// Ridge on each user's bias.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:1:50"))]
     pub user_damping: f32,
     /// Ridge on each item's bias.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:1:50"))]
     pub item_damping: f32,
     /// Times that users and then items are fitted.
     #[schemars(range(min = 1, max = 1000))]

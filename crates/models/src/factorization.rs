@@ -35,6 +35,7 @@ pub enum Start {
 pub struct FactorizationConfig {
     /// Number of factors.
     #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("search" = "log-integers:8:128"))]
     pub factors: usize,
     /// Where the descent begins.
     pub start: Start,
@@ -46,6 +47,7 @@ pub struct FactorizationConfig {
     pub epochs: usize,
     /// Step of the first epoch.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.002:0.1"))]
     pub learning_rate: f32,
     /// Factor on the step from one epoch to the next.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
@@ -53,9 +55,11 @@ pub struct FactorizationConfig {
     /// Shrinkage of factors with each rating. The more ratings there are, the less is needed: `auto` is the model's value for
     /// 100,000 ratings times `(100000 / n)^0.2`, with n between 10,000 and 100 million.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("search" = "log:0.01:0.3"))]
     pub regularization: Auto<f32>,
     /// Shrinkage of biases with each rating; without effect on a model without biases.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("search" = "log:0.001:0.1"))]
     pub bias_regularization: f32,
     /// Ridge on the factors of a user who is folded in, for a factor of average variance among the training users; the
     /// ridge on each factor is inversely proportional to its variance.

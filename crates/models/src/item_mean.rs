@@ -18,6 +18,7 @@ use crate::linear::{BASELINE, Family, LinearFactors, explicit_ratings};
 pub struct ItemMeanConfig {
     /// Imagined ratings of the global mean that each item gets.
     #[schemars(range(min = 0.0))]
+    #[schemars(extend("search" = "log:0.3:30"))]
     pub damping: f32,
 }
 

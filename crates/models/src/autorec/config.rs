@@ -39,6 +39,7 @@ pub enum Unseen {
 pub struct AutoRecConfig {
     /// Widths of the hidden layers, at least one, each of 1 to 16384 units; the paper's are 500, and 500, 250, 500 in its deep form.
     #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:[200]:[500]:[800]"))]
     pub hidden: Vec<usize>,
     /// Activation g of the hidden layers; the paper's is `sigmoid`. `foldin models show` names all.
     pub hidden_activation: Activation,
@@ -53,6 +54,7 @@ pub struct AutoRecConfig {
     /// Weight λ of `½λ(‖W‖² + ‖V‖²)` beside `½Σe²`, on ratings moved to a scale of 1 to 5. The authors' program has 200 in these units for MovieLens 1M.
     /// Automatic: 50, or 100 from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 100_000.0))]
+    #[schemars(extend("search" = "log:10:300"))]
     pub regularization: Auto<f32>,
     /// Whether ratings are read less the mean of all, so that a missing one, 0, says nothing, or as they are, as in the paper.
     pub centred: bool,
@@ -62,15 +64,18 @@ pub struct AutoRecConfig {
     pub input_dropout: f32,
     /// The same weight for the weights between hidden layers, of which there are far fewer for each rating.
     #[schemars(range(min = 0.0, max = 100_000.0))]
+    #[schemars(extend("search" = "log:1:50"))]
     pub dense_regularization: f32,
     /// Share of hidden units dropped in training, which the error reported of the training ratings feels. Not in the paper.
     #[schemars(range(min = 0.0, max = 0.95))]
+    #[schemars(extend("search" = "uniform:0:0.6"))]
     pub dropout: f32,
     /// How the network learns; the paper's is `rprop`, which on MovieLens 1M wants about 150 epochs, a regularization of 150
     /// and no dropout.
     pub optimiser: Learning,
     /// Step of Adam; RProp finds its own.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0003:0.005"))]
     pub learning_rate: f64,
     /// Adam's step is multiplied by this after each epoch.
     #[schemars(range(min = 0.01, max = 1.0))]
@@ -81,6 +86,7 @@ pub struct AutoRecConfig {
     /// Passes over the training ratings, at most. Automatic: 20 (45 in
     /// `u-autorec`), or 35 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(extend("search" = "integers:10:80"))]
     pub epochs: Auto<usize>,
     /// Passes of greedy layer-wise pre-training before, for each pair of layers from the outside in, always by RProp and without
     /// dropout; 0 for none. There must then be an odd number of layers, and their widths the same read backwards, such as

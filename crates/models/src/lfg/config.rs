@@ -42,9 +42,11 @@ pub enum ItemInit {
 pub struct LfgConfig {
     /// Number of factors k; the paper's is 50.
     #[schemars(range(min = 1, max = 512))]
+    #[schemars(extend("search" = "log-integers:16:128"))]
     pub factors: usize,
     /// Widths of the hidden layers, at least one layer, each of 1 to 16384 units. The paper does not say.
     #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:[512,128]:[1024,512]:[256,64]"))]
     pub widths: Vec<usize>,
     /// Share of a user's ratings hidden from the input in each epoch, drawn afresh; the paper's is 0.1. The loss is on all ratings,
     /// hidden ones included, which the paper leaves open.
@@ -84,10 +86,12 @@ pub struct LfgConfig {
     /// Share of hidden units dropped in training. Not in the paper. Automatic: 0.4 (0.3 with `item_features`), or 0.5 (0.3 with
     /// `item_features`) from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 0.95))]
+    #[schemars(extend("search" = "uniform:0:0.6"))]
     pub dropout: Auto<f32>,
     /// Step of Adam. The paper names no optimiser. Automatic: 3e-4 (5e-4 with `item_features`), or 5e-4 from 300,000
     /// training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0003:0.01"))]
     pub learning_rate: Auto<f64>,
     /// The learning rate is multiplied by this after each epoch. Automatic: 1, or 0.96 from 300,000 training ratings on.
     #[schemars(range(min = 0.01, max = 1.0))]
@@ -98,10 +102,12 @@ pub struct LfgConfig {
     pub bias_learning_rate_multiplier: Auto<f32>,
     /// Coupled L2 decay of the generator's weights. Not in the paper. Automatic: 2e-3, or 3e-4 from 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.00001:0.01"))]
     pub weight_decay: Auto<f32>,
     /// Coupled L2 decay of the items' factors. Not in the paper. Automatic: 1e-3 (2e-3 with `item_features`), or 1e-4 from
     /// 300,000 training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0001:0.1"))]
     pub item_weight_decay: Auto<f32>,
     /// Users of a batch. The paper does not say. Automatic: 32, or 64 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 65536))]
@@ -109,6 +115,7 @@ pub struct LfgConfig {
     /// Passes over the training ratings, at most. The paper does not say. Automatic: 40 (30 with `item_features`), or 40 from
     /// 300,000 training ratings on.
     #[schemars(range(min = 1, max = 10000))]
+    #[schemars(extend("search" = "integers:10:80"))]
     pub epochs: Auto<usize>,
     /// Share of each user's training ratings that is held out to choose the best epoch; 0 trains on all for all epochs.
     #[schemars(range(min = 0.0, max = 0.5))]

@@ -13,9 +13,11 @@ const MANY_RATINGS: usize = 300_000;
 pub struct LfgBayesConfig {
     /// Number of factors k. Automatic: 20, or 50 from 300,000 training ratings on.
     #[schemars(range(min = 1, max = 256))]
+    #[schemars(extend("search" = "log-integers:8:96"))]
     pub factors: Auto<usize>,
     /// Rounds of updating all users and then all items.
     #[schemars(range(min = 1, max = 1000))]
+    #[schemars(extend("search" = "integers:10:60"))]
     pub iterations: usize,
     /// Standard deviation of the items' first random factors, in standard deviations of the ratings.
     #[schemars(range(min = 0.001, max = 1.0))]
@@ -29,9 +31,11 @@ pub struct LfgBayesConfig {
     pub item_side: bool,
     /// Number of co-occurrence features in the prior of items. Automatic: 30, or 50 from 300,000 training ratings on.
     #[schemars(range(min = 0, max = 512))]
+    #[schemars(extend("search" = "integers:0:60"))]
     pub cooccurrence_features: Auto<usize>,
     /// Number of features in the prior of users that say what they rated, whatever the ratings; 0 leaves them out.
     #[schemars(range(min = 0, max = 512))]
+    #[schemars(extend("search" = "integers:0:40"))]
     pub user_implicit_features: usize,
     /// Random parts of each training user's history that the priors of users with few ratings are fitted on, for each of 0, 1,
     /// 2, 4, 8, … ratings; 0 gives every user the prior of whole histories.

@@ -23,15 +23,19 @@ pub struct LlormaConfig {
     pub anchors: usize,
     /// Number of factors of each local model. Alone, each would do best with fewer; their mean evens out what one has too many.
     #[schemars(range(min = 1, max = 256))]
+    #[schemars(extend("search" = "integers:5:25"))]
     pub factors: usize,
     /// Distance from the anchor, in right angles (0 to 2), from which on a user has no weight; above 2 nobody is without.
     #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "uniform:0.5:1.2"))]
     pub user_bandwidth: f32,
     /// Distance from the anchor, in right angles (0 to 2), from which on an item has no weight; above 2 none is without.
     #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "uniform:0.5:1.2"))]
     pub item_bandwidth: f32,
     /// Ridge λ on the local factors of a user or item, for ratings in quarters of their scale; a rating at the anchor weighs 1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.1:10"))]
     pub regularization: f32,
     /// Ridge on the local bias of a user or item, which comes on top of a bias that is the same for all anchors.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -47,6 +51,7 @@ pub struct LlormaConfig {
     pub global_factors: usize,
     /// Weight of the global model in every prediction, for each anchor there is; an anchor right at the user and the item weighs 1. 0 is the authors' way.
     #[schemars(range(min = 0.0, max = 1000.0))]
+    #[schemars(extend("search" = "log:0.01:3"))]
     pub global_weight: f32,
     /// What is predicted where no anchor reaches, if `global_weight` is 0; without effect otherwise.
     pub fallback: Fallback,

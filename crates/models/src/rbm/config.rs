@@ -33,6 +33,7 @@ pub enum Form {
 pub struct RbmConfig {
     /// Number of hidden units; the paper's is 100, the code of AutoRec's authors has 500.
     #[schemars(range(min = 1, max = 16384))]
+    #[schemars(extend("search" = "log-integers:50:500"))]
     pub hidden_units: usize,
     /// Whether hidden units also see which visible units are rated (the paper's conditional form). Only ratings of the training
     /// part or of a given history count as rated, never the pairs to be predicted, which the paper counts too.
@@ -43,6 +44,7 @@ pub struct RbmConfig {
     /// Steps T of the chain in the last epoch. The paper's figure 3 goes to 9, the code of AutoRec's authors to 3; 3 gained nothing
     /// on the validation slice and takes more than twice the time.
     #[schemars(range(min = 1, max = 1000))]
+    #[schemars(extend("search" = "integers:1:9"))]
     pub last_steps: usize,
     /// What is drawn at random in the chain; the paper draws, the code of AutoRec's authors does not.
     pub chain: Chain,
@@ -50,12 +52,14 @@ pub struct RbmConfig {
     pub prediction: Form,
     /// Passes over the ratings, at most; the paper's are 40 to 50.
     #[schemars(range(min = 1, max = 10000))]
+    #[schemars(extend("search" = "log-integers:20:150"))]
     pub epochs: usize,
     /// Cases of a batch: users, or items in `i-rbm`. The paper's is 1000.
     #[schemars(range(min = 1, max = 65536))]
     pub batch_size: usize,
     /// Step of weights and biases in the first epoch; see `count_exponent` for what it multiplies.
     #[schemars(range(max = 10.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.001:0.05"))]
     pub learning_rate: f32,
     /// Factor on the step from one epoch to the next.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
@@ -73,6 +77,7 @@ pub struct RbmConfig {
     /// Shrinkage of the weights of a visible unit with each batch that has it, in learning rates; biases are not shrunk. The
     /// paper's is 0.001 in a scaling of its own.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0001:0.05"))]
     pub weight_decay: f32,
     /// Standard deviation of the first weights; the paper's is 0.01.
     #[schemars(range(min = 0.0, max = 1.0))]

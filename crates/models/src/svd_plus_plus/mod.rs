@@ -35,6 +35,7 @@ const REGULARIZATION: f32 = 0.095;
 pub struct SvdPlusPlusConfig {
     /// Number of factors.
     #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("search" = "log-integers:8:128"))]
     pub factors: usize,
     /// Where the descent begins; `y` begins at 0.
     pub start: Start,
@@ -43,9 +44,11 @@ pub struct SvdPlusPlusConfig {
     pub start_scale: f32,
     /// Passes over the ratings, at most.
     #[schemars(range(min = 0, max = 10000))]
+    #[schemars(extend("search" = "integers:15:80"))]
     pub epochs: usize,
     /// Step of the first epoch.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.002:0.1"))]
     pub learning_rate: f32,
     /// Factor on the step from one epoch to the next.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
@@ -53,12 +56,14 @@ pub struct SvdPlusPlusConfig {
     /// λ: shrinkage of the factors of user and item with each rating. The more ratings there are, the less is needed: `auto` is 0.095
     /// for 100,000 ratings times `(100000 / n)^0.2`, with n between 10,000 and 100 million.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("search" = "log:0.01:0.3"))]
     pub regularization: Auto<f32>,
     /// λ_b: shrinkage of biases with each rating.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub bias_regularization: f32,
     /// λ_y: shrinkage of an item's `y` with each user who rated it.
     #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(extend("search" = "log:0.001:0.3"))]
     pub implied_regularization: f32,
     /// Users of a batch: they start from the same parameters, and their changes are added up. The more, the more threads help; with
     /// hundreds, popular items take too long steps.
@@ -74,6 +79,7 @@ pub struct SvdPlusPlusConfig {
     /// Rated items from which on half of what the sum of their `y` says is believed of a user who is folded in, instead of its mean
     /// among the training users; 0 believes all of it.
     #[schemars(range(min = 0.0, max = 1000.0))]
+    #[schemars(extend("search" = "log:1:100"))]
     pub implied_damping: f32,
     /// Share of each user's ratings held out to stop early; 0 runs all epochs on all ratings.
     #[schemars(range(min = 0.0, max = 0.5))]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use foldin_core::registry::Settings;
+use foldin_core::search::Space;
 use foldin_core::{ConfigError, FitContext, ModelParts, Tensor, UserView};
 use serde_json::Value;
 
@@ -27,6 +28,23 @@ pub(super) fn settings_are_documented(case: &Case<'_>) -> Outcome {
         ensure(key.meaning.len() >= 12, || format!("`{name}` is not explained: {:?}", key.meaning))?;
         ensure(resolved.get(name) == Some(&key.default), || {
             format!("the default of `{name}` is not what is used")
+        })?;
+        if !key.search.is_empty() {
+            searched(case, name, &key.search)?;
+        }
+    }
+    Ok(())
+}
+
+/// A space of a setting must be readable, and every value of it usable.
+fn searched(case: &Case<'_>, name: &str, space: &str) -> Outcome {
+    let space: Space = space.parse().map_err(|reason| format!("the space of `{name}`: {reason}"))?;
+    for place in 0..=8 {
+        let value = space.at(f64::from(place) / 8.0);
+        let settings = Settings::from_iter([(name.to_owned(), value.clone())]);
+        let resolved = case.subject.entry.resolve(&settings);
+        ensure(resolved.is_ok(), || {
+            format!("a search of `{name}` in {space} would try {value}, which is refused: {resolved:?}")
         })?;
     }
     Ok(())
