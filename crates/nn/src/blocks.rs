@@ -1,8 +1,10 @@
 //! Products of sparse matrices with tall dense ones, a block of columns at a time.
 //!
-//! A dense matrix `[n × width]` is kept here as blocks of [`BLOCK`] columns, each `[n × BLOCK]` row-major ([`Blocks`]). A block of
-//! a table of some thousand rows stays in the cache next to the core, so that gathering its rows in the order of a sparse
-//! matrix costs arithmetic and not memory. Two products are all that an autoencoder over ratings needs:
+//! A dense matrix `[n × width]` is kept here as blocks of [`BLOCK`] columns, each `[n × BLOCK]` row-major ([`Blocks`]). A table that
+//! rows are gathered from is read in half precision (IEEE binary16, to nearest; numbers beyond ±65504 count as that), rounded a
+//! block at a time as its turn comes: a block of a table of some thousand rows then stays in the cache next to the core, and
+//! gathering its rows in the order of a sparse matrix costs arithmetic and not memory. Sums are of `f32`. Two products are all
+//! that an autoencoder over ratings needs:
 //!
 //! * [`sums`]: `out = A·T` for sparse `A`: `2·entries·width` operations, each entry reading one row of `T`;
 //! * [`dots`]: `e_rc = X_r·T_c` at the entries of a sparse pattern and nowhere else, as many operations.
@@ -31,10 +33,10 @@ use crate::kernel;
 use crate::simd::Simd;
 
 /// Columns of a block.
-pub const BLOCK: usize = 32;
+pub const BLOCK: usize = 64;
 
-/// Registers of a part of a block: with AVX-512 two are a whole block.
-const REGISTERS: usize = 2;
+/// Registers of a part of a block: with AVX-512 four are a whole block.
+const REGISTERS: usize = 4;
 
 /// Entries of a sparse matrix that one task works on, about.
 const ENTRIES_AT_ONCE: usize = 16_384;
@@ -155,6 +157,15 @@ impl<'a> View<'a> {
     }
 }
 
+/// Numbers that one task rounds.
+const ROUNDED_AT_ONCE: usize = 16_384;
+
+/// A block in half precision.
+fn round(block: &[f32], out: &mut [u16]) {
+    let tasks = block.par_chunks(ROUNDED_AT_ONCE).zip(out.par_chunks_mut(ROUNDED_AT_ONCE));
+    tasks.for_each(|(block, out)| round_part(block, out));
+}
+
 /// Ranges of rows of about [`ENTRIES_AT_ONCE`] entries.
 fn ranges(pattern: &Csr) -> Vec<std::ops::Range<usize>> {
     let (offsets, mut first, mut out) = (pattern.offsets(), 0, Vec::new());
@@ -181,6 +192,7 @@ pub fn sums(pattern: &Csr, values: &[f32], table: View<'_>, out: &mut Blocks) {
     }
     let ranges = ranges(pattern);
     // One block after the other: what all threads gather from then fits the cache that they share.
+    let mut halves = Aligned::zeros(table.n * BLOCK);
     for (block, mut rest) in out.data.chunks_exact_mut(pattern.n_rows() * BLOCK).enumerate() {
         let mut tasks = Vec::with_capacity(ranges.len());
         for range in &ranges {
@@ -188,14 +200,15 @@ pub fn sums(pattern: &Csr, values: &[f32], table: View<'_>, out: &mut Blocks) {
             tasks.push((range, own));
             rest = after;
         }
+        round(table.block(block), &mut halves);
         tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
             let offsets = &pattern.offsets()[range.start..=range.end];
-            sum_rows(offsets, pattern.columns(), values, table.block(block), out);
+            sum_rows(offsets, pattern.columns(), values, &halves, out);
         });
     }
 }
 
-/// `out[e] = rows[r]·table[c]` for the entries `e = (r, c)` of `pattern`.
+/// `out[e] = rows[r]·table[c]` for the entries `e = (r, c)` of `pattern`. Only the table is rounded.
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -205,6 +218,7 @@ pub fn dots(pattern: &Csr, rows: View<'_>, table: View<'_>, out: &mut [f32]) {
     assert_eq!(table.n, pattern.n_cols(), "a row a column");
     out.fill(0.0);
     let ranges = ranges(pattern);
+    let mut halves = Aligned::zeros(table.n * BLOCK);
     for block in 0..rows.width.div_ceil(BLOCK) {
         let (mut tasks, mut rest) = (Vec::with_capacity(ranges.len()), &mut *out);
         for range in &ranges {
@@ -213,17 +227,23 @@ pub fn dots(pattern: &Csr, rows: View<'_>, table: View<'_>, out: &mut [f32]) {
             tasks.push((range, own));
             rest = after;
         }
+        round(table.block(block), &mut halves);
         tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
             let offsets = &pattern.offsets()[range.start..=range.end];
             let rows = &rows.block(block)[range.start * BLOCK..range.end * BLOCK];
-            add_dots(offsets, pattern.columns(), rows, table.block(block), out);
+            add_dots(offsets, pattern.columns(), rows, &halves, out);
         });
     }
 }
 
 kernel! {
+    /// Rounds numbers to half precision.
+    fn round_part(simd, from: &[f32], out: &mut [u16]) {
+        round_numbers(simd, from, out);
+    }
+
     /// The sums of some rows of one block; `offsets` are theirs.
-    fn sum_rows(simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[f32], out: &mut [f32]) {
+    fn sum_rows(simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[u16], out: &mut [f32]) {
         for (range, out) in offsets.windows(2).zip(out.chunks_exact_mut(BLOCK)) {
             sum_row(simd, &columns[range[0]..range[1]], &values[range[0]..range[1]], table, out);
         }
@@ -231,7 +251,7 @@ kernel! {
 
     /// Adds the inner products of one block for some rows; `offsets` are theirs, `rows` begins with the first of them and `out`
     /// with its first entry.
-    fn add_dots(simd, offsets: &[usize], columns: &[u32], rows: &[f32], table: &[f32], out: &mut [f32]) {
+    fn add_dots(simd, offsets: &[usize], columns: &[u32], rows: &[f32], table: &[u16], out: &mut [f32]) {
         let first = offsets[0];
         for (range, row) in offsets.windows(2).zip(rows.chunks_exact(BLOCK)) {
             add_dots_of_row(simd, &columns[range[0]..range[1]], row, table, &mut out[range[0] - first..range[1] - first]);
@@ -240,8 +260,18 @@ kernel! {
 }
 
 #[inline(always)]
+#[expect(unsafe_code, reason = "pointer loads after one check of the lengths")]
+fn round_numbers<S: Simd>(simd: S, from: &[f32], out: &mut [u16]) {
+    assert!(from.len() == out.len() && from.len().is_multiple_of(BLOCK));
+    for at in (0..from.len()).step_by(S::LANES) {
+        // SAFETY: both hold a multiple of BLOCK numbers, which is a multiple of LANES.
+        unsafe { simd.store_half(out.as_mut_ptr().add(at), simd.load(from.as_ptr().add(at))) };
+    }
+}
+
+#[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out: &mut [f32]) {
+fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], out: &mut [f32]) {
     assert!(out.len() == BLOCK && columns.len() == values.len());
     let mut part = 0;
     while part < BLOCK {
@@ -251,7 +281,7 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out
             let value = simd.splat(value);
             for i in 0..REGISTERS {
                 // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
-                let weights = unsafe { simd.load(row.add(part + i * S::LANES)) };
+                let weights = unsafe { simd.load_half(row.add(part + i * S::LANES)) };
                 sum[i] = simd.mul_add(value, weights, sum[i]);
             }
         }
@@ -265,7 +295,7 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[f32], out
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[f32], out: &mut [f32]) {
+fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[u16], out: &mut [f32]) {
     assert!(row.len() == BLOCK && columns.len() == out.len());
     let mut part = 0;
     while part < BLOCK {
@@ -274,22 +304,44 @@ fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[f32]
             // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
             *own = unsafe { simd.load(row.as_ptr().add(part + i * S::LANES)) };
         }
-        for (&column, out) in columns.iter().zip(out.iter_mut()) {
-            let other = table[column as usize * BLOCK..][..BLOCK].as_ptr();
-            // SAFETY: as above, for `other`.
-            let product = unsafe {
-                let first = simd.mul(own[0], simd.load(other.add(part)));
-                simd.mul_add(own[1], simd.load(other.add(part + S::LANES)), first)
-            };
-            *out += simd.sum(product);
+        let (mut fours, mut outs) = (columns.chunks_exact(4), out.chunks_exact_mut(4));
+        for (four, out) in fours.by_ref().zip(outs.by_ref()) {
+            let products = [
+                lanes_of_dot(simd, own, four[0], table, part),
+                lanes_of_dot(simd, own, four[1], table, part),
+                lanes_of_dot(simd, own, four[2], table, part),
+                lanes_of_dot(simd, own, four[3], table, part),
+            ];
+            for (out, dot) in out.iter_mut().zip(simd.sum_of_each(products)) {
+                *out += dot;
+            }
+        }
+        for (&column, out) in fours.remainder().iter().zip(outs.into_remainder()) {
+            *out += simd.sum(lanes_of_dot(simd, own, column, table, part));
         }
         part += REGISTERS * S::LANES;
+    }
+}
+
+/// The products of part of a row with the `column`-th of `table`, summed over registers.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of training")]
+fn lanes_of_dot<S: Simd>(simd: S, own: [S::V; REGISTERS], column: u32, table: &[u16], part: usize) -> S::V {
+    let other = table[column as usize * BLOCK..][..BLOCK].as_ptr();
+    // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `other` holds.
+    unsafe {
+        let mut sum = simd.mul(own[0], simd.load_half(other.add(part)));
+        for (i, &own) in own.iter().enumerate().skip(1) {
+            sum = simd.mul_add(own, simd.load_half(other.add(part + i * S::LANES)), sum);
+        }
+        sum
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::{f32_to_half, half_to_f32};
     use proptest::prelude::*;
 
     fn matrix() -> impl Strategy<Value = (Csr, usize)> {
@@ -313,6 +365,11 @@ mod tests {
         (0..n * width).map(|at| ((at * 7 + salt) % 23) as f32 / 11.0 - 1.0).collect()
     }
 
+    /// A number of a table as it is read.
+    fn rounded(x: f32) -> f64 {
+        f64::from(half_to_f32(f32_to_half(x)))
+    }
+
     proptest! {
         #[test]
         fn products_equal_their_naive_twins((csr, width) in matrix()) {
@@ -326,10 +383,10 @@ mod tests {
             let mut exact = vec![0.0f64; csr.n_rows() * width];
             for (at, (row, column, value)) in csr.triples().enumerate() {
                 let (own, other) = (&left[row as usize * width..][..width], &right[column as usize * width..][..width]);
-                let dot: f64 = own.iter().zip(other).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+                let dot: f64 = own.iter().zip(other).map(|(&x, &y)| f64::from(x) * rounded(y)).sum();
                 prop_assert!((f64::from(e[at]) - dot).abs() < 1e-4);
                 for (sum, &x) in exact[row as usize * width..][..width].iter_mut().zip(other) {
-                    *sum += f64::from(value) * f64::from(x);
+                    *sum += f64::from(value) * rounded(x);
                 }
             }
             for (got, want) in out.view().to_rows().iter().zip(&exact) {
