@@ -277,8 +277,8 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], out
     while part < BLOCK {
         let mut sum = [simd.splat(0.0); REGISTERS];
         for (&column, &value) in columns.iter().zip(values) {
-            let row = table[column as usize * BLOCK..][..BLOCK].as_ptr();
             let value = simd.splat(value);
+            let row = table[column as usize * BLOCK..][..BLOCK].as_ptr();
             for i in 0..REGISTERS {
                 // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
                 let weights = unsafe { simd.load_half(row.add(part + i * S::LANES)) };
