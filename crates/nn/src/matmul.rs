@@ -232,9 +232,12 @@ fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f
         for group in 0..from.columns.div_ceil(fold) {
             let at = start + group * from.columns_at.fold_stride;
             let n = fold.min(from.columns - group * fold);
-            let out = out[group * fold * panel + row..].iter_mut().step_by(panel).take(n);
-            for (out, &x) in out.zip(from.data[at..].iter().step_by(from.columns_at.stride)) {
-                *out = x;
+            let out = out[group * fold * panel..].chunks_exact_mut(panel).take(n);
+            if from.columns_at.stride == 1 {
+                out.zip(&from.data[at..at + n]).for_each(|(out, &x)| out[row] = x);
+            } else {
+                let numbers = from.data[at..].iter().step_by(from.columns_at.stride);
+                out.zip(numbers).for_each(|(out, &x)| out[row] = x);
             }
         }
     }

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use foldin_core::{LoadError, ModelParts, Tensor, UserView};
+use foldin_nn::activation::Activation;
 use foldin_nn::aligned::Aligned;
-use foldin_nn::half_rows::{add_weighted_rows, sum_valued_rows};
+use foldin_nn::half_rows::{add_weighted_rows, sum_valued_lists, sum_valued_rows};
 use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
+use foldin_nn::plan::RowLists;
 use foldin_nn::simd::{f32_to_half, half_to_f32};
 use foldin_nn::sparse_layer::{BLOCK, NORM_EPSILON, TABLE_BLOCK};
 use rayon::prelude::*;
@@ -17,10 +19,6 @@ use super::network::{Network, Shape};
 
 /// Users that a task generates at a time: no fewer, since a task has its cost, and no more than stay in the cache.
 const USERS_AT_ONCE: std::ops::RangeInclusive<usize> = 32..=256;
-
-/// Columns of the first layer that are summed for all users of a task, before the next ones: of some thousands of items they
-/// stay in the second-level cache, and many users rated the same items.
-const COLUMNS_AT_ONCE: usize = 64;
 
 /// A dense layer.
 #[derive(Clone, Debug)]
@@ -45,9 +43,9 @@ pub(super) struct Frozen {
     n_side: usize,
     /// Units of the sparse layer.
     width: usize,
-    /// `[n_items × 2 · padded]`, half precision: weights of the values, then of the indicators.
+    /// Blocks of columns, each `[n_items × 2 × BLOCK]`, half precision: weights of the values, then of the indicators.
     items: Aligned<u16>,
-    /// `[n_side × padded]`, half precision.
+    /// Blocks of columns, each `[n_side × BLOCK]`, half precision.
     side: Aligned<u16>,
     /// `[padded]`.
     bias: Vec<f32>,
@@ -76,18 +74,14 @@ impl Frozen {
         let mut items = Aligned::zeros(n_items * 2 * padded);
         let mut side = Aligned::zeros(shape.n_side * padded);
         for (at, row) in table.chunks_exact(TABLE_BLOCK).enumerate() {
-            let (first, row_number) = (at / n_inputs * BLOCK, at % n_inputs);
-            let out = match row_number.checked_sub(n_items) {
-                None => &mut items[row_number * 2 * padded..(row_number + 1) * 2 * padded],
-                Some(column) => &mut side[column * padded..(column + 1) * padded],
+            let (block, row_number) = (at / n_inputs, at % n_inputs);
+            let (row, out) = match row_number.checked_sub(n_items) {
+                None => (row, &mut items[(block * n_items + row_number) * TABLE_BLOCK..][..TABLE_BLOCK]),
+                Some(column) => {
+                    (&row[..BLOCK], &mut side[(block * shape.n_side + column) * BLOCK..][..BLOCK])
+                }
             };
-            let halves = |from: &[f32], out: &mut [u16]| {
-                out.iter_mut().zip(from).for_each(|(out, &w)| *out = f32_to_half(w));
-            };
-            halves(&row[..BLOCK], &mut out[first..first + BLOCK]);
-            if row_number < n_items {
-                halves(&row[BLOCK..], &mut out[padded + first..padded + first + BLOCK]);
-            }
+            out.iter_mut().zip(row).for_each(|(out, &w)| *out = f32_to_half(w));
         }
         let dense = network.dense.averaged(correction);
         let layout = shape.layout();
@@ -157,42 +151,33 @@ impl Frozen {
     }
 
     fn generate_some(&self, users: &[UserView<'_>], out: &mut [f32]) {
-        let padded = self.bias.len();
-        let mut x = vec![0.0; users.len() * padded];
         let histories: Vec<History> =
             users.iter().map(|user| History::new(user, |value| (value - self.mean) / self.unit)).collect();
-        let columns = if users.len() == 1 { padded } else { COLUMNS_AT_ONCE };
-        for first in (0..padded).step_by(columns) {
-            for (history, x) in histories.iter().zip(x.chunks_exact_mut(padded)) {
-                let x = &mut x[first..(first + columns).min(padded)];
-                sum_valued_rows(&history.items, &history.values, &self.items, padded, first, x);
-            }
-        }
-        for (user, x) in users.iter().zip(x.chunks_exact_mut(padded)) {
-            self.finish_first_layer(user, x);
-        }
-        let (mut stride, mut inputs) = (padded, self.width);
+        let first = self.first_layer(users, &histories);
+        let (mut x, mut inputs) = (Vec::new(), self.width);
         for (number, layer) in self.layers.iter().enumerate() {
             let outputs = layer.bias.len();
             let mut next = vec![0.0; users.len() * outputs];
+            let x_or_first = if number == 0 { &*first } else { &x };
             if let [_] = users {
-                layer.packed.row_times(&x[..inputs], &mut next);
+                layer.packed.row_times(&x_or_first[..inputs], &mut next);
             } else {
-                let rows = Matrix::new(&x, users.len(), stride).first_columns(inputs);
+                let rows = match number {
+                    0 => Matrix::blocked(x_or_first, users.len(), inputs, BLOCK),
+                    _ => Matrix::new(x_or_first, users.len(), inputs),
+                };
                 matmul_packed(rows, &layer.packed, false, &mut next);
             }
-            let last = number + 1 == self.layers.len();
             for next in next.chunks_exact_mut(outputs) {
-                for (next, &bias) in next.iter_mut().zip(&layer.bias) {
-                    let sum = *next + bias;
-                    *next = match (last, self.output) {
-                        (true, OutputActivation::Tanh) => sum.tanh(),
-                        (true, OutputActivation::Identity) => sum,
-                        (false, _) => self.leaky(sum),
-                    };
-                }
+                next.iter_mut().zip(&layer.bias).for_each(|(next, &bias)| *next += bias);
             }
-            (x, stride, inputs) = (next, outputs, outputs);
+            if number + 1 < self.layers.len() {
+                next.iter_mut().for_each(|next| *next = self.leaky(*next));
+            } else if self.output == OutputActivation::Tanh {
+                Activation::Tanh.forward(&[], outputs, &next, out);
+                return;
+            }
+            (x, inputs) = (next, outputs);
         }
         out.copy_from_slice(&x);
     }
@@ -201,25 +186,65 @@ impl Frozen {
         if x > 0.0 { x } else { self.slope * x }
     }
 
-    fn finish_first_layer(&self, user: &UserView<'_>, z: &mut [f32]) {
-        let scale = input_scale(user.items.len(), self.input_exponent);
-        for (z, &bias) in z.iter_mut().zip(&self.bias) {
-            *z = scale * *z + bias;
+    /// Outputs of the first layer, in blocks of columns `[users.len() × BLOCK]`: of one user, a plain row.
+    fn first_layer(&self, users: &[UserView<'_>], histories: &[History<'_>]) -> Aligned<f32> {
+        let padded = self.bias.len();
+        let mut z = Aligned::zeros(users.len() * padded);
+        if let [History { items, values }] = histories {
+            sum_valued_rows(items, values, &self.items, padded, 0, &mut z);
+        } else {
+            // One block of columns for all users before the next one: of some thousands of items it stays in the second-level
+            // cache. Users who rated the same items share their weights, too, if there are enough of them for that.
+            let lists = (users.len() >= *USERS_AT_ONCE.start()).then(|| {
+                RowLists::group(&mut vec![0; self.n_items], |add| {
+                    for (user, history) in (0u32..).zip(histories) {
+                        history
+                            .items
+                            .iter()
+                            .zip(&history.values)
+                            .for_each(|(&item, &value)| add(item, (user, value)));
+                    }
+                })
+            });
+            for (block, z) in z.chunks_exact_mut(users.len() * BLOCK).enumerate() {
+                if let Some(lists) = &lists {
+                    let size = self.n_items * TABLE_BLOCK;
+                    sum_valued_lists(lists, &self.items[block * size..(block + 1) * size], z);
+                } else {
+                    for (History { items, values }, z) in histories.iter().zip(z.chunks_exact_mut(BLOCK)) {
+                        sum_valued_rows(items, values, &self.items, padded, block * BLOCK, z);
+                    }
+                }
+            }
         }
-        if self.n_side > 0 {
-            add_weighted_rows(user.features.columns, user.features.values, &self.side, z);
+        for (block, z) in z.chunks_exact_mut(users.len() * BLOCK).enumerate() {
+            let bias = &self.bias[block * BLOCK..(block + 1) * BLOCK];
+            let side = &self.side[block * self.n_side * BLOCK..(block + 1) * self.n_side * BLOCK];
+            for (user, z) in users.iter().zip(z.chunks_exact_mut(BLOCK)) {
+                let scale = input_scale(user.items.len(), self.input_exponent);
+                z.iter_mut().zip(bias).for_each(|(z, &bias)| *z = scale * *z + bias);
+                if self.n_side > 0 {
+                    add_weighted_rows(user.features.columns, user.features.values, side, z);
+                }
+                z.iter_mut().for_each(|z| *z = self.leaky(*z));
+            }
         }
-        z.iter_mut().for_each(|z| *z = self.leaky(*z));
+        z
     }
 
     /// Puts everything into a model folder's parts.
     pub(super) fn save(&self, parts: &mut ModelParts) {
         let padded = self.bias.len();
         let rows = |table: &[u16]| -> Vec<f32> {
-            table
-                .chunks_exact(padded)
-                .flat_map(|row| row[..self.width].iter().map(|&half| half_to_f32(half)))
-                .collect()
+            let n = table.len() / padded.max(1);
+            let mut out = vec![0.0; n * self.width];
+            for (row, out) in out.chunks_exact_mut(self.width).enumerate() {
+                for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+                    let from = &table[start_of(n, row, block)..];
+                    out.iter_mut().zip(from).for_each(|(out, &half)| *out = half_to_f32(half));
+                }
+            }
+            out
         };
         let mut put = |name: String, shape: Vec<usize>, data: Vec<f32>| {
             parts.tensors.insert(name, Tensor::new(shape, data));
@@ -249,9 +274,13 @@ impl Frozen {
         let side = parts.take("input_side", &[None, Some(width)])?;
         let padded = width.next_multiple_of(BLOCK);
         let halves = |data: &[f32]| -> Aligned<u16> {
-            let mut out = Aligned::zeros(data.len() / width.max(1) * padded);
-            for (out, row) in out.chunks_exact_mut(padded).zip(data.chunks_exact(width)) {
-                out.iter_mut().zip(row).for_each(|(out, &w)| *out = f32_to_half(w));
+            let n = data.len() / width.max(1);
+            let mut out = Aligned::zeros(n * padded);
+            for (row, from) in data.chunks_exact(width.max(1)).enumerate() {
+                for (block, from) in from.chunks(BLOCK).enumerate() {
+                    let out = &mut out[start_of(n, row, block)..];
+                    out.iter_mut().zip(from).for_each(|(out, &w)| *out = f32_to_half(w));
+                }
             }
             out
         };
@@ -288,6 +317,11 @@ impl Frozen {
             unit: parts.get("unit")?,
         })
     }
+}
+
+/// Where a block of a row begins in a table of `n` rows in blocks of columns.
+fn start_of(n: usize, row: usize, block: usize) -> usize {
+    (block * n + row) * BLOCK
 }
 
 /// A history in ascending order of items, whatever order it came in: sums then have the same bits.

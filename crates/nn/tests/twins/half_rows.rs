@@ -1,5 +1,5 @@
 use foldin_core::random::Random;
-use foldin_nn::half_rows::{add_weighted_rows, sum_valued_rows};
+use foldin_nn::half_rows::{BLOCK, add_weighted_rows, sum_valued_rows};
 use foldin_nn::simd::{f32_to_half, half_to_f32};
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ proptest! {
     fn weighted_sums_of_any_list_of_rows(
         blocks in 1usize..9, n_rows in 1usize..7, n_rated in 0usize..40, seed: u64,
     ) {
-        let (width, mut random) = (64 * blocks, Random::new(seed));
+        let (width, mut random) = (BLOCK * blocks, Random::new(seed));
         let table: Vec<u16> =
             numbers(n_rows * 2 * width, &mut random).into_iter().map(f32_to_half).collect();
         // In any order, and more than once.
@@ -18,8 +18,11 @@ proptest! {
         let values = numbers(n_rated, &mut random);
         let weight = |row: u32, columns: usize, column: usize| wide(half_to_f32(table[row as usize * columns + column]));
 
+        // The same numbers, one block of columns after the other.
+        let starts = (0..blocks).flat_map(|block| (0..2 * n_rows).map(move |row| row * width + block * BLOCK));
+        let blocked: Vec<u16> = starts.flat_map(|from| table[from..from + BLOCK].to_vec()).collect();
         let mut sums = vec![9.0; width];
-        sum_valued_rows(&rows, &values, &table, width, 0, &mut sums);
+        sum_valued_rows(&rows, &values, &blocked, width, 0, &mut sums);
         let before = numbers(2 * width, &mut random);
         let mut single = before.clone();
         add_weighted_rows(&rows, &values, &table, &mut single);
