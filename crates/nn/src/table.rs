@@ -41,6 +41,18 @@ impl Table {
         Self { n_rows, block, w, m: vec![0.0; n], v: vec![0.0; n], average: vec![0.0; n_average] }
     }
 
+    /// A copy that will not learn any more: without moments.
+    #[must_use]
+    pub fn without_moments(&self) -> Self {
+        let (w, average) = (self.w.clone(), self.average.clone());
+        Self { n_rows: self.n_rows, block: self.block, w, m: Vec::new(), v: Vec::new(), average }
+    }
+
+    /// Frees the moments of a table that will not learn any more.
+    pub fn forget_moments(&mut self) {
+        (self.m, self.v) = (Vec::new(), Vec::new());
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {

@@ -159,6 +159,25 @@ impl Network {
         }
     }
 
+    /// A copy to make a model of: without what the optimiser remembers, two thirds of it all.
+    pub(super) fn without_moments(&self) -> Self {
+        Self {
+            inputs: self.inputs.without_moments(),
+            dense: self.dense.without_moments(),
+            items: self.items.without_moments(),
+            features: self.features.without_moments(),
+            running_mean: self.running_mean.clone(),
+            running_variance: self.running_variance.clone(),
+        }
+    }
+
+    /// Frees what the optimiser remembers.
+    pub(super) fn forget_moments(&mut self) {
+        for table in [&mut self.inputs, &mut self.dense, &mut self.items, &mut self.features] {
+            table.forget_moments();
+        }
+    }
+
     /// Everything under its name, for a checkpoint.
     pub(super) fn save(&self, state: &mut TrainState) {
         for (name, table) in self.tables() {

@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             }
             let validation_rmse = self.validate(&trainer, done * per_epoch, done)?;
             if validation_rmse.is_some_and(|rmse| stopping.improved(done, rmse)) {
-                best = Some(trainer.network.clone());
+                best = Some(trainer.network.without_moments());
             }
             let epoch = Epoch {
                 number: done,
@@ -150,11 +150,15 @@ impl<'a> Run<'a> {
             };
             ctx.epoch_done(epoch, || self.state(&trainer, best.as_ref(), &stopping, done))?;
         }
-        let (network, epochs) = match &best {
-            Some(best) => (best, stopping.best_epoch),
-            None => (&trainer.network, done),
+        let epochs = if best.is_some() { stopping.best_epoch } else { done };
+        let correction = trainer.rules.steps.average_correction(epochs * per_epoch);
+        // The moments go before the model comes: together they would be the most memory that a fit takes.
+        let mut network = match best {
+            Some(best) => best,
+            None => trainer.network,
         };
-        Ok(self.model(network, trainer.rules.steps.average_correction(epochs * per_epoch)))
+        network.forget_moments();
+        Ok(self.model(&network, correction))
     }
 
     /// The fitted model of a network; `correction` is that of averaged weights.
@@ -241,7 +245,7 @@ impl<'a> Run<'a> {
             state.tensors = tensors
                 .filter_map(|(name, tensor)| name.strip_prefix("best.").map(|name| (name.to_owned(), tensor)))
                 .collect();
-            let mut network = trainer.network.clone();
+            let mut network = trainer.network.without_moments();
             network.restore(state)?;
             *best = Some(network);
         }
