@@ -137,6 +137,9 @@ impl Frozen {
     /// Factors and then the bias of each user, `[users.len() × (k + 1)]`. Histories were checked by the caller.
     pub(super) fn generate(&self, users: &[UserView<'_>]) -> Vec<f32> {
         let width = self.k() + 1;
+        if users.is_empty() {
+            return Vec::new();
+        }
         let mut out = vec![0.0; users.len() * width];
         let share = users.len().div_ceil(rayon::current_num_threads());
         let at_once = share.clamp(*USERS_AT_ONCE.start(), *USERS_AT_ONCE.end());
