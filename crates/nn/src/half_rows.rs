@@ -185,7 +185,7 @@ mod tests {
             sum_valued_rows(&ascending, &of_them, &blocks, width, 64, &mut part);
             // A user without rows, and one with these.
             let lists = RowLists::group(&mut [0; 5], |add| {
-                pairs.iter().for_each(|&(row, value)| add(row, (1, value)))
+                pairs.iter().for_each(|&(row, value)| add(row, (1, value)));
             });
             let mut many = vec![7.0; 2 * BLOCK];
             sum_valued_lists(&lists, &blocks[5 * 2 * BLOCK..], &mut many);
