@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item_weights::DenseWeights;
 use crate::per_user::recommender;
-use crate::ranking::{CLICKS, implicit_interactions};
+use crate::ranking::{CLICKS, implicit_interactions, mean_users_of_an_item};
 
 /// Settings of `ease`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,11 +105,7 @@ impl EaseConfig {
     /// λ for these data.
     #[must_use]
     pub fn regularization_for(&self, clicks: &Interactions) -> f32 {
-        self.regularization.or_else(|| {
-            let by_item = clicks.by_item();
-            let taken = (0..clicks.n_items()).filter(|&item| by_item.row_len(item) > 0).count();
-            40.0 * (clicks.len() as f32 / taken.max(1) as f32).sqrt()
-        })
+        self.regularization.or_else(|| 40.0 * mean_users_of_an_item(clicks).sqrt())
     }
 }
 

@@ -98,6 +98,11 @@ impl<F: ModelFamily + Sync> PerUser for DenseWeights<F> {
 pub(crate) struct ItemWeights(Csr);
 
 impl ItemWeights {
+    /// Takes a square matrix as it is, a row for each item of a history.
+    pub(crate) fn new(weights: Csr) -> Self {
+        Self(weights)
+    }
+
     /// Of the neighbours of each item of a history: what these get from it.
     pub(crate) fn of_history(near: &Neighbours) -> Self {
         let n = near.n_rows();

@@ -9,7 +9,9 @@
 //! | [`global_mean`], [`item_mean`], [`bias`] | models without factors |
 //! | [`popularity`] | the same for clicks |
 //! | [`ranking`], [`item_weights`] | what models of clicks and purchases share, and those that weigh pairs of items |
-//! | [`ease`] | `ease`: item-to-item weights in closed form |
+//! | [`ease`], [`slim`] | item-to-item weights in closed form, and sparse ones by elastic net |
+//! | [`mod@rp3beta`] | `rp3beta`: random walks of three steps |
+//! | [`pure_svd`] | `pure-svd`: histories projected onto singular vectors |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`svd_plus_plus`] | `svd++`: factors of what was rated at all |
@@ -77,11 +79,14 @@ mod lists;
 pub mod llorma;
 pub mod per_user;
 pub mod popularity;
+pub mod pure_svd;
 pub mod ranking;
 pub mod rbm;
 pub mod registry;
 mod resume;
+pub mod rp3beta;
 pub mod sgd;
+pub mod slim;
 pub mod svd;
 pub mod svd_plus_plus;
 

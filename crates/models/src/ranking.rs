@@ -36,6 +36,14 @@ pub fn implicit_interactions<'a>(
     Ok(interactions)
 }
 
+/// Mean number of users of an item, over the items that anybody took: what shrinkage of weights between items goes by.
+#[must_use]
+pub fn mean_users_of_an_item(clicks: &Interactions) -> f32 {
+    let by_item = clicks.by_item();
+    let taken = (0..clicks.n_items()).filter(|&item| by_item.row_len(item) > 0).count();
+    clicks.len() as f32 / taken.max(1) as f32
+}
+
 /// Mean nDCG@[`PLACES`] over the users who have validation interactions: all items are ranked but those that the user has in
 /// the training part. `score` writes the scores of all items for a batch of training users, `[users × n_items]`. `None`
 /// without validation interactions. O(users · items) time on the current Rayon pool, memory for 64 users a thread; the same

@@ -19,7 +19,10 @@ use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
 use crate::llorma::Llorma;
 use crate::popularity::Popularity;
+use crate::pure_svd::PureSvd;
 use crate::rbm::{ItemRbm, UserRbm};
+use crate::rp3beta::Rp3Beta;
+use crate::slim::Slim;
 use crate::svd::Svd;
 use crate::svd_plus_plus::SvdPlusPlus;
 
@@ -39,6 +42,9 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Popularity>(),
             ModelEntry::of::<ItemKnn>(),
             ModelEntry::of::<UserKnn>(),
+            ModelEntry::of::<Rp3Beta>(),
+            ModelEntry::of::<PureSvd>(),
+            ModelEntry::of::<Slim>(),
             ModelEntry::of::<Ease>(),
             ModelEntry::of::<Svd>(),
             ModelEntry::of::<FunkSvd>(),

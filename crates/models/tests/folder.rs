@@ -39,6 +39,7 @@ fn settings(name: &str) -> Settings {
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-autorec" | "i-autorec" => serde_json::json!({"hidden": [3, 2], "epochs": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),
+        "pure-svd" => serde_json::json!({"factors": 3}),
         _ => serde_json::json!({}),
     }) else {
         unreachable!("each arm is an object")

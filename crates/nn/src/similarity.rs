@@ -204,7 +204,7 @@ fn square(values: &[f32]) -> f64 {
 }
 
 /// Sorts by similarity, and leaves no more than `keep`.
-fn keep_nearest(near: &mut Vec<(u32, f32)>, keep: usize) {
+pub(crate) fn keep_nearest(near: &mut Vec<(u32, f32)>, keep: usize) {
     let order = |a: &(u32, f32), b: &(u32, f32)| -> Ordering { b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)) };
     if keep == 0 {
         near.clear();
@@ -293,13 +293,13 @@ impl Neighbours {
         &self.similarities
     }
 
-    fn push(&mut self, near: &[(u32, f32)]) {
+    pub(crate) fn push(&mut self, near: &[(u32, f32)]) {
         self.rows.extend(near.iter().map(|&(row, _)| row));
         self.similarities.extend(near.iter().map(|&(_, similarity)| similarity));
         self.offsets.push(self.rows.len());
     }
 
-    fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) {
         let before = self.rows.len();
         self.offsets.extend(other.offsets[1..].iter().map(|offset| before + offset));
         self.rows.extend_from_slice(&other.rows);

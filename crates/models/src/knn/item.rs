@@ -14,6 +14,7 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Neighbours, Similarity};
 
+use super::clicks::ItemClicks;
 use super::{KnnConfig, Voices, Weighing, check_size, left_over};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
@@ -26,7 +27,16 @@ pub struct ItemKnn;
 
 /// A fitted `item-knn`.
 #[derive(Clone, Debug)]
-pub struct ItemKnnModel {
+pub enum ItemKnnModel {
+    /// Of ratings.
+    Ratings(ItemRatings),
+    /// Of clicks.
+    Clicks(ItemClicks),
+}
+
+/// An `item-knn` of ratings.
+#[derive(Clone, Debug)]
+pub struct ItemRatings {
     baseline: Baseline,
     neighbours: Neighbours,
     /// What each neighbour weighs, as [`Neighbours::similarities`] stand.
@@ -35,7 +45,7 @@ pub struct ItemKnnModel {
     feedback: Feedback,
 }
 
-impl ItemKnnModel {
+impl ItemRatings {
     fn new(baseline: Baseline, neighbours: Neighbours, weighing: Weighing, feedback: Feedback) -> Self {
         let weights =
             neighbours.similarities().iter().map(|&similarity| weighing.weight(similarity)).collect();
@@ -50,7 +60,7 @@ impl ModelFamily for ItemKnn {
     type Model = ItemKnnModel;
 
     fn capabilities() -> Capabilities {
-        BASELINE
+        Capabilities { implicit: true, ..BASELINE }
     }
 
     fn fit(
@@ -58,6 +68,9 @@ impl ModelFamily for ItemKnn {
         data: &TrainingData<'_>,
         ctx: &FitContext<'_>,
     ) -> Result<ItemKnnModel, FitError> {
+        if data.interactions.feedback() == Feedback::Implicit {
+            return ItemClicks::fit(config, data, ctx).map(ItemKnnModel::Clicks);
+        }
         let ratings = explicit_ratings(Self::NAME, data)?;
         check_size(Self::NAME, ratings)?;
         ctx.progress.stage("biases");
@@ -69,20 +82,33 @@ impl ModelFamily for ItemKnn {
         let neighbours =
             Similarity::new(&rows, config.rules()).all_pairs(&rows, || ctx.cancel.is_cancelled());
         let neighbours = neighbours.ok_or(FitError::Cancelled { epochs: 0 })?;
-        Ok(ItemKnnModel::new(baseline, neighbours, config.weighing(), ratings.feedback()))
+        let model = ItemRatings::new(baseline, neighbours, config.weighing(), ratings.feedback());
+        Ok(ItemKnnModel::Ratings(model))
     }
 
     fn load(mut parts: ModelParts) -> Result<ItemKnnModel, LoadError> {
+        if parts.get::<Feedback>("feedback")? == Feedback::Implicit {
+            return ItemClicks::load(parts).map(ItemKnnModel::Clicks);
+        }
         let baseline = Baseline::from_parts(&mut parts)?;
         let lists = lists::from_parts("neighbour", Some(baseline.items.len()), &mut parts)?;
         let neighbours = Neighbours::new(lists.offsets, lists.numbers, lists.values)
             .map_err(|_| LoadError::Meta { key: "neighbour_numbers".to_owned() })?;
         let (weighing, feedback) = (parts.get("weighing")?, parts.get("feedback")?);
-        Ok(ItemKnnModel::new(baseline, neighbours, weighing, feedback))
+        Ok(ItemKnnModel::Ratings(ItemRatings::new(baseline, neighbours, weighing, feedback)))
     }
 }
 
 /// What is made of a user.
+#[derive(Debug)]
+pub enum State {
+    /// Of their ratings.
+    Rated(Rated),
+    /// Of their clicks: the scores of all items.
+    Scores(Vec<f32>),
+}
+
+/// What is made of a user who rated items.
 #[derive(Debug)]
 pub struct Rated {
     /// `μ + b_u`.
@@ -93,19 +119,12 @@ pub struct Rated {
     left_over: Vec<f32>,
 }
 
-impl PerUser for ItemKnnModel {
-    type Family = ItemKnn;
-    type State = Rated;
-
+impl ItemRatings {
     fn catalogue(&self) -> usize {
         self.baseline.items.len()
     }
 
-    fn feedback(&self) -> &Feedback {
-        &self.feedback
-    }
-
-    fn state(&self, user: &UserView<'_>) -> Result<Rated, ScoreError> {
+    fn state(&self, user: &UserView<'_>) -> Rated {
         let base = self.baseline.of_user(user.items, user.values);
         let mut state =
             Rated { base, rated: vec![0; self.catalogue()], left_over: vec![0.0; self.catalogue()] };
@@ -113,7 +132,7 @@ impl PerUser for ItemKnnModel {
             state.rated[item as usize] = 1;
             state.left_over[item as usize] = left;
         }
-        Ok(state)
+        state
     }
 
     fn value(&self, state: &Rated, item: usize) -> f32 {
@@ -145,6 +164,48 @@ impl PerUser for ItemKnnModel {
         parts.set("weighing", self.weighing);
         parts.set("feedback", self.feedback);
         parts
+    }
+}
+
+impl PerUser for ItemKnnModel {
+    type Family = ItemKnn;
+    type State = State;
+
+    fn catalogue(&self) -> usize {
+        match self {
+            Self::Ratings(model) => model.catalogue(),
+            Self::Clicks(model) => model.n_items(),
+        }
+    }
+
+    fn feedback(&self) -> &Feedback {
+        match self {
+            Self::Ratings(model) => &model.feedback,
+            Self::Clicks(_) => &Feedback::Implicit,
+        }
+    }
+
+    fn state(&self, user: &UserView<'_>) -> Result<State, ScoreError> {
+        Ok(match self {
+            Self::Ratings(model) => State::Rated(model.state(user)),
+            Self::Clicks(model) => State::Scores(model.scores(user)),
+        })
+    }
+
+    fn value(&self, state: &State, item: usize) -> f32 {
+        match (self, state) {
+            (Self::Ratings(model), State::Rated(rated)) => model.value(rated, item),
+            (_, State::Scores(scores)) => scores[item],
+            // The state of another model; nothing makes one.
+            (Self::Clicks(_), State::Rated(_)) => 0.0,
+        }
+    }
+
+    fn to_parts(&self) -> ModelParts {
+        match self {
+            Self::Ratings(model) => model.to_parts(),
+            Self::Clicks(model) => model.to_parts(),
+        }
     }
 }
 

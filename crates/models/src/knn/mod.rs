@@ -4,11 +4,16 @@
 //! at most `k` most similar neighbours that say something about the pair, `s_n > 0` is how similar each is and `e_n` what the
 //! biases leave over of the rating it contributes (Koren 2010, "Factor in the neighbors", equation 3; the damping δ is ours: a
 //! neighbour that says "as the biases have it").
+//!
+//! Of clicks they make a ranking instead, `s_ui = Σ_{n ∈ S} s_n` over the nearest neighbours that took what is asked about ([`clicks`]), and
+//! are then governed by the settings that begin with `click_` and by no other.
 
+pub mod clicks;
 pub mod item;
 pub mod user;
 
 use foldin_core::{FitError, Interactions, ModelConfig};
+use foldin_nn::overlap::{self, Ratio};
 use foldin_nn::similarity::{Measure, Rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +66,38 @@ pub struct KnnConfig {
     /// Ridge on each item's bias.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub item_damping: f32,
+    /// Of clicks: what a similarity compares the common users (or items) of two items (or users) to. `product` is the product of powers
+    /// of how many each has: a cosine if both exponents are 0.5, an asymmetric one if they add up to 1. `tversky` is what both have in
+    /// common and what each has for itself, times the two numbers: Jaccard's index if both are 1, Dice's if both are 0.5.
+    pub click_similarity: ClickSimilarity,
+    /// Of clicks: neighbours kept of each item, or heard for each user, the most similar ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub click_neighbours: usize,
+    /// Of clicks: a common user (or item) of `n` clicks weighs `n^(−a)`; 0 counts all alike, 0.5 is the two-exponent similarity's.
+    #[schemars(range(min = 0.0, max = 4.0))]
+    pub click_common_exponent: f32,
+    /// Of clicks: what the size of the item that is scored, or of the history of the user who asks, counts for.
+    #[schemars(range(min = 0.0, max = 4.0))]
+    pub click_own_exponent: f32,
+    /// Of clicks: what the size of the neighbour counts for.
+    #[schemars(range(min = 0.0, max = 4.0))]
+    pub click_other_exponent: f32,
+    /// Of clicks: added to what is divided by, as few may agree by chance.
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub click_shrinkage: f32,
+    /// Of clicks: similarities are raised to this power before they are added up; above 1 the nearest count for more.
+    #[schemars(range(min = 0.1, max = 10.0))]
+    pub click_power: f32,
+}
+
+/// What a similarity of clicks compares to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClickSimilarity {
+    /// `C / (n_x^b · n_y^c + λ)`.
+    Product,
+    /// `C / (C + b·(s_x − C) + c·(s_y − C) + λ)`.
+    Tversky,
 }
 
 /// The defaults of `item-knn`, chosen on parts of the training ratings of MovieLens 100K and 1M.
@@ -77,6 +114,13 @@ impl Default for KnnConfig {
             damping: 0.01,
             user_damping,
             item_damping,
+            click_similarity: ClickSimilarity::Product,
+            click_neighbours: 300,
+            click_common_exponent: 0.5,
+            click_own_exponent: 0.5,
+            click_other_exponent: 0.5,
+            click_shrinkage: 0.0,
+            click_power: 1.0,
         }
     }
 }
@@ -109,6 +153,20 @@ impl KnnConfig {
             shrinkage: self.shrinkage,
             min_overlap: self.min_overlap,
             keep: self.kept,
+        }
+    }
+
+    fn click_rules(&self) -> overlap::Rules {
+        let (own, other) = (f64::from(self.click_own_exponent), f64::from(self.click_other_exponent));
+        let ratio = match self.click_similarity {
+            ClickSimilarity::Product => Ratio::Product { own, other },
+            ClickSimilarity::Tversky => Ratio::Tversky { own, other },
+        };
+        overlap::Rules {
+            ratio,
+            column_exponent: f64::from(self.click_common_exponent),
+            shrinkage: f64::from(self.click_shrinkage),
+            keep: self.click_neighbours,
         }
     }
 
@@ -187,7 +245,7 @@ impl Voices {
 }
 
 /// Refuses a catalogue whose numbers could not be written down again: tensors hold `f32`, which are whole up to [`lists::MOST`].
-fn check_size(model: &'static str, ratings: &Interactions) -> Result<(), FitError> {
+pub(crate) fn check_size(model: &'static str, ratings: &Interactions) -> Result<(), FitError> {
     let n = ratings.n_items();
     if n > lists::MOST {
         return Err(FitError::TooMuchData { model, most: "16,777,216 items", have: n.to_string() });

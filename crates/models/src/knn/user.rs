@@ -15,6 +15,7 @@ use foldin_core::{
 };
 use foldin_nn::similarity::{Rules, Similarity, Workspace};
 
+use super::clicks::UserClicks;
 use super::{KnnConfig, SimilarityOf, Voices, Weighing, check_size, left_over};
 use crate::bias::Baseline;
 use crate::linear::{BASELINE, explicit_ratings};
@@ -27,7 +28,16 @@ pub struct UserKnn;
 
 /// A fitted `user-knn`.
 #[derive(Clone, Debug)]
-pub struct UserKnnModel {
+pub enum UserKnnModel {
+    /// Of ratings.
+    Ratings(Box<UserRatings>),
+    /// Of clicks.
+    Clicks(Box<UserClicks>),
+}
+
+/// A `user-knn` of ratings.
+#[derive(Clone, Debug)]
+pub struct UserRatings {
     baseline: Baseline,
     /// The training users' ratings.
     histories: Csr,
@@ -48,7 +58,7 @@ struct Settings {
     feedback: Feedback,
 }
 
-impl UserKnnModel {
+impl UserRatings {
     fn new(baseline: Baseline, histories: Csr, settings: Settings, fitted: bool) -> Self {
         let left_over = histories.map_rows(|items, values| left_over(&baseline, items, values));
         let compared =
@@ -66,11 +76,18 @@ impl ModelFamily for UserKnn {
 
     /// Chosen on parts of the training ratings of MovieLens 100K and 1M.
     fn default_config() -> KnnConfig {
-        KnnConfig { neighbours: 60, kept: 1000, exponent: 1.0, damping: 0.1, ..KnnConfig::default() }
+        KnnConfig {
+            neighbours: 60,
+            kept: 1000,
+            exponent: 1.0,
+            damping: 0.1,
+            click_neighbours: 200,
+            ..KnnConfig::default()
+        }
     }
 
     fn capabilities() -> Capabilities {
-        Capabilities { keeps_histories: true, ..BASELINE }
+        Capabilities { keeps_histories: true, implicit: true, ..BASELINE }
     }
 
     fn fit(
@@ -78,6 +95,9 @@ impl ModelFamily for UserKnn {
         data: &TrainingData<'_>,
         ctx: &FitContext<'_>,
     ) -> Result<UserKnnModel, FitError> {
+        if data.interactions.feedback() == Feedback::Implicit {
+            return UserClicks::fit(config, data).map(|model| UserKnnModel::Clicks(Box::new(model)));
+        }
         let ratings = explicit_ratings(Self::NAME, data)?;
         check_size(Self::NAME, ratings)?;
         ctx.progress.stage("biases");
@@ -87,10 +107,14 @@ impl ModelFamily for UserKnn {
             weighing: config.weighing(),
             feedback: ratings.feedback(),
         };
-        Ok(UserKnnModel::new(config.baseline(ratings), ratings.by_user().clone(), settings, true))
+        let model = UserRatings::new(config.baseline(ratings), ratings.by_user().clone(), settings, true);
+        Ok(UserKnnModel::Ratings(Box::new(model)))
     }
 
     fn load(mut parts: ModelParts) -> Result<UserKnnModel, LoadError> {
+        if parts.get::<Feedback>("feedback")? == Feedback::Implicit {
+            return UserClicks::load(parts).map(|model| UserKnnModel::Clicks(Box::new(model)));
+        }
         let baseline = Baseline::from_parts(&mut parts)?;
         let unusable = || LoadError::Meta { key: "history_numbers".to_owned() };
         let lists = lists::from_parts("history", None, &mut parts)?;
@@ -108,24 +132,13 @@ impl ModelFamily for UserKnn {
         };
         let (weighing, feedback) = (parts.get("weighing")?, parts.get("feedback")?);
         let settings = Settings { similarity, rules, weighing, feedback };
-        Ok(UserKnnModel::new(baseline, histories, settings, false))
+        let model = UserRatings::new(baseline, histories, settings, false);
+        Ok(UserKnnModel::Ratings(Box::new(model)))
     }
 }
 
-impl PerUser for UserKnnModel {
-    type Family = UserKnn;
-    /// The scores of all items: neighbours are heard on all they rated at once.
-    type State = Vec<f32>;
-
-    fn catalogue(&self) -> usize {
-        self.baseline.items.len()
-    }
-
-    fn feedback(&self) -> &Feedback {
-        &self.settings.feedback
-    }
-
-    fn state(&self, user: &UserView<'_>) -> Result<Vec<f32>, ScoreError> {
+impl UserRatings {
+    fn scores(&self, user: &UserView<'_>) -> Vec<f32> {
         let (baseline, weighing) = (&self.baseline, &self.settings.weighing);
         // In ascending order, so that the order in which a history comes decides nothing.
         let mut history: Vec<(u32, f32)> =
@@ -144,15 +157,7 @@ impl PerUser for UserKnnModel {
             }
         }
         let base = baseline.of_user(&items, &values);
-        Ok(voices
-            .iter()
-            .zip(&baseline.items)
-            .map(|(voices, bias)| base + bias + voices.mean(weighing))
-            .collect())
-    }
-
-    fn value(&self, state: &Vec<f32>, item: usize) -> f32 {
-        state[item]
+        voices.iter().zip(&baseline.items).map(|(voices, bias)| base + bias + voices.mean(weighing)).collect()
     }
 
     fn to_parts(&self) -> ModelParts {
@@ -168,6 +173,48 @@ impl PerUser for UserKnnModel {
         parts.set("weighing", weighing);
         parts.set("feedback", feedback);
         parts
+    }
+}
+
+impl PerUser for UserKnnModel {
+    type Family = UserKnn;
+    /// The scores of all items: neighbours are heard on all they rated or took at once.
+    type State = Vec<f32>;
+
+    fn catalogue(&self) -> usize {
+        match self {
+            Self::Ratings(model) => model.baseline.items.len(),
+            Self::Clicks(model) => model.n_items(),
+        }
+    }
+
+    fn feedback(&self) -> &Feedback {
+        match self {
+            Self::Ratings(model) => &model.settings.feedback,
+            Self::Clicks(_) => &Feedback::Implicit,
+        }
+    }
+
+    fn state(&self, user: &UserView<'_>) -> Result<Vec<f32>, ScoreError> {
+        Ok(match self {
+            Self::Ratings(model) => model.scores(user),
+            Self::Clicks(model) => model.scores(user),
+        })
+    }
+
+    fn value(&self, state: &Vec<f32>, item: usize) -> f32 {
+        state[item]
+    }
+
+    fn values(&self, state: &Vec<f32>, out: &mut [f32]) {
+        out.copy_from_slice(state);
+    }
+
+    fn to_parts(&self) -> ModelParts {
+        match self {
+            Self::Ratings(model) => model.to_parts(),
+            Self::Clicks(model) => model.to_parts(),
+        }
     }
 }
 

@@ -58,6 +58,24 @@ models! {
     user_knn: "user-knn", Personal,
         quick { "neighbours": 3, "kept": 9, "shrinkage": 5.0 },
         learning { "shrinkage": 5.0 };
+    item_knn_clicks: "item-knn", Personal, clicks true,
+        quick { "neighbours": 3, "kept": 4, "click_neighbours": 5, "click_shrinkage": 1.0, "click_power": 1.5 },
+        learning { "click_neighbours": 12 };
+    user_knn_clicks: "user-knn", Personal, clicks true,
+        quick {
+            "neighbours": 3, "kept": 9, "click_neighbours": 9, "click_similarity": "tversky",
+            "click_own_exponent": 1.0, "click_other_exponent": 1.0,
+        },
+        learning { "click_neighbours": 20 };
+    rp3beta: "rp3beta", Personal, clicks true,
+        quick { "neighbours": 5 },
+        learning {};
+    pure_svd: "pure-svd", Personal, clicks true,
+        quick { "factors": 4 },
+        learning { "factors": 3 };
+    slim: "slim", Personal, clicks true,
+        quick { "passes": 5, "l2": 4.0 },
+        learning {};
     ease: "ease", Personal, clicks true,
         quick { "dropout": 0.2 },
         learning {};
