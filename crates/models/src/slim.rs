@@ -34,10 +34,10 @@ use crate::resume;
 #[serde(deny_unknown_fields)]
 pub struct SlimConfig {
     /// l1: what two items must have in common, in users, beyond what other weights explain, before one gets a weight for the other.
-    /// `auto` is 0.5 times the square root of the mean number of users of an item, over items that anybody took.
+    /// `auto` is 0.1 times the square root of the mean number of users of an item, over items that anybody took.
     #[schemars(range(min = 0.0, max = 1e9))]
     pub l1: Auto<f32>,
-    /// l2: shrinkage of the weights, in users who took both items of a pair. `auto` is 20 times that square root.
+    /// l2: shrinkage of the weights, in users who took both items of a pair. `auto` is 30 times that square root.
     #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0))]
     pub l2: Auto<f32>,
     /// Each user weighs `n^(−e)` for `n` items taken; 0 is the paper.
@@ -54,6 +54,7 @@ pub struct SlimConfig {
     pub max_items: usize,
 }
 
+/// Chosen on parts of the training clicks of MovieLens 100K, 1M and Ciao.
 impl Default for SlimConfig {
     fn default() -> Self {
         Self {
@@ -140,8 +141,8 @@ impl SlimConfig {
     fn net(&self, clicks: &Interactions) -> ElasticNet {
         let scale = mean_users_of_an_item(clicks).sqrt();
         ElasticNet {
-            l1: self.l1.or_else(|| 0.5 * scale),
-            l2: self.l2.or_else(|| 20.0 * scale),
+            l1: self.l1.or_else(|| 0.1 * scale),
+            l2: self.l2.or_else(|| 30.0 * scale),
             passes: self.passes,
             tolerance: self.tolerance,
         }

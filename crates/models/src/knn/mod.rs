@@ -100,7 +100,7 @@ pub enum ClickSimilarity {
     Tversky,
 }
 
-/// The defaults of `item-knn`, chosen on parts of the training ratings of MovieLens 100K and 1M.
+/// The defaults of `item-knn`, chosen on parts of the training ratings, and clicks, of MovieLens 100K and 1M.
 impl Default for KnnConfig {
     fn default() -> Self {
         let BiasConfig { user_damping, item_damping, .. } = BiasConfig::default();
@@ -117,8 +117,8 @@ impl Default for KnnConfig {
             click_similarity: ClickSimilarity::Product,
             click_neighbours: 300,
             click_common_exponent: 0.5,
-            click_own_exponent: 0.5,
-            click_other_exponent: 0.5,
+            click_own_exponent: 0.6,
+            click_other_exponent: 0.6,
             click_shrinkage: 0.0,
             click_power: 1.0,
         }
