@@ -93,3 +93,59 @@ fn fewer_kept_than_used_is_refused() {
     let error = entry.resolve(&settings(json!({"neighbours": 10, "kept": 9}))).unwrap_err();
     assert!(error.to_string().contains("no less than `neighbours`"), "{error}");
 }
+
+/// Of users who took items 0 and 1, all three, item 2, and none.
+fn fit_clicks(model: &str, settings: &serde_json::Value) -> Box<dyn Recommender> {
+    let cells = [(0, 0, 1.0), (0, 1, 1.0), (1, 0, 1.0), (1, 1, 1.0), (1, 2, 1.0), (2, 2, 1.0)];
+    let csr = Csr::from_triples(4, 3, &cells).unwrap();
+    let clicks = Interactions::new(csr, None, Feedback::Implicit).unwrap();
+    let (users, items) = (Features::none(4), Features::none(3));
+    let data = TrainingData { interactions: &clicks, user_features: &users, item_features: &items };
+    let mut all = json!({
+        "click_common_exponent": 0.0, "click_own_exponent": 0.5, "click_other_exponent": 0.5, "click_power": 1.0,
+    });
+    all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    find(model).unwrap().fit(all.as_object().unwrap(), &data, &FitContext::new(1)).unwrap()
+}
+
+#[track_caller]
+fn scores(model: &dyn Recommender, user: UserView<'_>, want: [f64; 3]) {
+    let mut out = [0.0; 3];
+    model.score(&[user], &mut out).unwrap();
+    assert!(
+        out.iter().zip(want).all(|(&got, want)| (f64::from(got) - want).abs() < 1e-6),
+        "{out:?} {want:?}"
+    );
+}
+
+#[test]
+fn similar_items_of_clicks_are_added_up() {
+    let with = |settings: serde_json::Value| fit_clicks("item-knn", &settings);
+    let (first, second) = (UserView::new(&[0], &[1.0]), UserView::new(&[1], &[1.0]));
+    // Every item has two users: 2 of them in common with item 1, and 1 with item 2.
+    scores(&*with(json!({})), first, [0.0, 1.0, 0.5]);
+    scores(&*with(json!({})), UserView::new(&[1, 0], &[1.0, 1.0]), [1.0, 1.0, 1.0]);
+    scores(&*with(json!({"click_shrinkage": 2.0, "click_power": 2.0})), first, [0.0, 0.25, 0.0625]);
+    // Item 2 is as near to 0 as to 1, and keeps the first of them.
+    scores(&*with(json!({"click_neighbours": 1})), first, [0.0, 1.0, 0.5]);
+    scores(&*with(json!({"click_neighbours": 1})), second, [1.0, 0.0, 0.0]);
+    // Users of two and three items.
+    let common = 1.0 / 2.0 + 1.0 / 3.0;
+    scores(&*with(json!({"click_common_exponent": 1.0})), first, [0.0, common / 2.0, 1.0 / 6.0]);
+    let jaccard =
+        json!({"click_similarity": "tversky", "click_own_exponent": 1.0, "click_other_exponent": 1.0});
+    scores(&*with(jaccard), first, [0.0, 1.0, 1.0 / 3.0]);
+}
+
+#[test]
+fn similar_users_of_clicks_are_added_up() {
+    let with = |settings: serde_json::Value| fit_clicks("user-knn", &settings);
+    let stranger = UserView::new(&[1, 0], &[1.0, 1.0]);
+    let other = 2.0 / 6f64.sqrt();
+    scores(&*with(json!({})), stranger, [1.0 + other, 1.0 + other, other]);
+    scores(&*with(json!({"click_power": 2.0})), stranger, [1.0 + 2.0 / 3.0, 1.0 + 2.0 / 3.0, 2.0 / 3.0]);
+    scores(&*with(json!({"click_neighbours": 1})), stranger, [1.0, 1.0, 0.0]);
+    // Nobody is their own neighbour.
+    let known = UserView { trained_as: Some(UserId(0)), ..stranger };
+    scores(&*with(json!({})), known, [other, other, other]);
+}
