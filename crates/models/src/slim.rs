@@ -2,7 +2,7 @@
 //!
 //! For each item `i` on its own, `w = argmin ½ Σ_u ω_u (x_ui − x_u·w)² + ½ l2 |w|² + l1 Σ_j w_j` with `w ≥ 0` and `w_i = 0`, over the binary
 //! histories `x_u`; a user is scored by `x_u W`, so that somebody new is served like anybody else (Ning, Karypis 2011, "SLIM: sparse linear
-//! methods for top-n recommender systems", equation 2). Solved by coordinate descent on the Gram matrix ([`foldin_nn::elastic_net`]).
+//! methods for top-n recommender systems", equation 2). Of each item no more than `neighbours` weights are kept. Solved by coordinate descent on the Gram matrix ([`foldin_nn::elastic_net`]).
 //!
 //! We depart in weighing users by `ω_u`, as in [`ease`](crate::ease); `user_exponent = 0` is the paper.
 //!
@@ -43,6 +43,9 @@ pub struct SlimConfig {
     /// Each user weighs `n^(−e)` for `n` items taken; 0 is the paper.
     #[schemars(range(min = 0.0, max = 2.0))]
     pub user_exponent: f32,
+    /// Weights kept of each item, the largest ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub neighbours: usize,
     /// Times that all weights of an item are gone through, at most.
     #[schemars(range(min = 1, max = 100_000))]
     pub passes: usize,
@@ -61,6 +64,7 @@ impl Default for SlimConfig {
             l1: Auto::Auto,
             l2: Auto::Auto,
             user_exponent: 0.5,
+            neighbours: 1000,
             passes: 100,
             tolerance: 1e-3,
             max_items: 30_000,
@@ -116,7 +120,8 @@ impl ModelFamily for Slim {
             let first = number * part;
             let columns = chunked(part.min(n - first), 4, |range| {
                 let mut work = Workspace::new(n);
-                range.map(|at| explain(&gram, first + at, &net, &mut work)).collect::<Vec<_>>()
+                let weights = range.map(|at| explain(&gram, first + at, &net, &mut work));
+                weights.map(|weights| largest(weights, config.neighbours)).collect::<Vec<_>>()
             });
             for column in columns.into_iter().flatten() {
                 solved.numbers.extend(column.iter().map(|&(item, _)| item));
@@ -149,6 +154,16 @@ impl SlimConfig {
     }
 }
 
+/// The `keep` largest weights, of equal ones those of the first items; by number of item again.
+fn largest(mut weights: Vec<(u32, f32)>, keep: usize) -> Vec<(u32, f32)> {
+    if weights.len() > keep {
+        weights.sort_by(|one, other| other.1.total_cmp(&one.1));
+        weights.truncate(keep);
+        weights.sort_unstable_by_key(|&(item, _)| item);
+    }
+    weights
+}
+
 /// Between two parts: the weights of the items that are done.
 fn state(epochs: usize, clicks: &Interactions, solved: &Lists) -> TrainState {
     let mut parts = ModelParts::default();
@@ -168,4 +183,16 @@ fn resumed(saved: TrainState, clicks: &Interactions, part: usize) -> Result<List
         return Err(unfit("it belongs to another number of items"));
     }
     Ok(lists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_weights_are_kept_in_order_of_items() {
+        let weights = vec![(1, 0.5), (4, 0.1), (6, 0.7), (9, 0.5)];
+        assert_eq!(largest(weights.clone(), 2), [(1, 0.5), (6, 0.7)]);
+        assert_eq!(largest(weights.clone(), 4), weights);
+    }
 }

@@ -74,7 +74,7 @@ models! {
         quick { "factors": 4 },
         learning { "factors": 3 };
     slim: "slim", Personal, clicks true,
-        quick { "passes": 3, "l1": 0.0, "l2": 2000.0 },
+        quick { "passes": 3, "l1": 0.0, "l2": 2000.0, "neighbours": 3 },
         learning {};
     ease: "ease", Personal, clicks true,
         quick { "dropout": 0.2 },
