@@ -44,6 +44,13 @@ pub struct EaseConfig {
     /// p: share of the items of a history that weights must do without; it shrinks those of popular items. 0 is the paper of 2019.
     #[schemars(range(min = 0.0, max = 0.95))]
     #[schemars(extend("search" = "uniform:0:0.6"))]
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0, "search" = "log:20:2000"))]
+    pub regularization: Auto<f32>,
+    /// e: each user weighs `n^(−e)` for `n` items taken; 0 is the paper, 1 gives everybody's items together one voice.
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
+    pub user_exponent: f32,
+    /// p: share of the items of a history that weights must do without; it shrinks those of popular items. 0 is the paper of 2019.
+    #[schemars(range(min = 0.0, max = 0.95), extend("search" = "uniform:0:0.7"))]
     pub dropout: f32,
     /// Items that a catalogue may have at most, since there is a weight for each pair: 30,000 take 3.6 GB, and twice that while
     /// the model is saved.

@@ -28,7 +28,7 @@ use crate::ranking::{CLICKS, implicit_interactions};
 #[serde(deny_unknown_fields)]
 pub struct PureSvdConfig {
     /// Number of factors: directions that are kept.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 1024), extend("search" = "log-integers:8:128"))]
     pub factors: usize,
 }
 

@@ -27,13 +27,13 @@ use crate::ranking::{CLICKS, implicit_interactions};
 #[serde(deny_unknown_fields)]
 pub struct Rp3BetaConfig {
     /// α: the probability of each step is raised to this power; 1 is a plain walk.
-    #[schemars(range(min = 0.0, max = 4.0))]
+    #[schemars(range(min = 0.0, max = 4.0), extend("search" = "uniform:0.4:1.4"))]
     pub alpha: f32,
     /// β: an item taken by `n` users is held back by `n^β`; 0 leaves the walk as it is.
-    #[schemars(range(min = 0.0, max = 4.0))]
+    #[schemars(range(min = 0.0, max = 4.0), extend("search" = "uniform:0.1:0.9"))]
     pub beta: f32,
     /// Items kept to which an item of a history can lead.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("search" = "log-integers:50:1000"))]
     pub neighbours: usize,
 }
 

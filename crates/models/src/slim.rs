@@ -35,13 +35,13 @@ use crate::resume;
 pub struct SlimConfig {
     /// l1: what two items must have in common, in users, beyond what other weights explain, before one gets a weight for the other.
     /// `auto` is 0.1 times the square root of the mean number of users of an item, over items that anybody took.
-    #[schemars(range(min = 0.0, max = 1e9))]
+    #[schemars(range(min = 0.0, max = 1e9), extend("search" = "log:0.1:10"))]
     pub l1: Auto<f32>,
     /// l2: shrinkage of the weights, in users who took both items of a pair. `auto` is 30 times that square root.
-    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0, "search" = "log:10:1000"))]
     pub l2: Auto<f32>,
     /// Each user weighs `n^(−e)` for `n` items taken; 0 is the paper.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub user_exponent: f32,
     /// Weights kept of each item, the largest ones.
     #[schemars(range(min = 1, max = 1_000_000))]
