@@ -112,8 +112,8 @@ mod tests {
         let config = Rp3BetaConfig { alpha: 0.7, beta: 0.4, neighbours: 9 };
         let model = Rp3Beta::fit(&config, &data, &FitContext::new(1)).unwrap();
 
-        let of_user = |user: usize| taken[user].iter().sum::<i32>() as f64;
-        let of_item = |item: usize| taken.iter().map(|row| row[item]).sum::<i32>() as f64;
+        let of_user = |user: usize| f64::from(taken[user].iter().sum::<i32>());
+        let of_item = |item: usize| f64::from(taken.iter().map(|row| row[item]).sum::<i32>());
         let user_to_item =
             |user: usize, item: usize| (f64::from(taken[user][item]) / of_user(user)).powf(alpha);
         let item_to_user =

@@ -77,10 +77,11 @@ kernel! {
                 let old = weights[column];
                 let row = &gram[column * n..(column + 1) * n];
                 let new = ((left[column] + row[column] * old - net.l1) / (row[column] + net.l2)).max(0.0);
-                if new != old {
-                    axpy_in(simd, old - new, row, left);
+                let step = old - new;
+                if step.abs() > 0.0 {
+                    axpy_in(simd, step, row, left);
                     weights[column] = new;
-                    change = change.max((new - old).abs());
+                    change = change.max(step.abs());
                 }
                 largest = largest.max(new);
             }
