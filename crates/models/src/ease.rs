@@ -34,16 +34,6 @@ use crate::ranking::{CLICKS, implicit_interactions, mean_users_of_an_item};
 pub struct EaseConfig {
     /// λ: shrinkage of the weights, in users who took both items of a pair. The more often items are taken, the more is needed:
     /// `auto` is 40 times the square root of the mean number of users of an item, over items that anybody took.
-    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0))]
-    #[schemars(extend("search" = "log:20:3000"))]
-    pub regularization: Auto<f32>,
-    /// e: each user weighs `n^(−e)` for `n` items taken; 0 is the paper, 1 gives everybody's items together one voice.
-    #[schemars(range(min = 0.0, max = 2.0))]
-    #[schemars(extend("search" = "uniform:0:1"))]
-    pub user_exponent: f32,
-    /// p: share of the items of a history that weights must do without; it shrinks those of popular items. 0 is the paper of 2019.
-    #[schemars(range(min = 0.0, max = 0.95))]
-    #[schemars(extend("search" = "uniform:0:0.6"))]
     #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0, "search" = "log:20:2000"))]
     pub regularization: Auto<f32>,
     /// e: each user weighs `n^(−e)` for `n` items taken; 0 is the paper, 1 gives everybody's items together one voice.
