@@ -223,7 +223,7 @@ mod tests {
             with(few).unwrap_err().to_string(),
             "ease can hold as many items as `max_items` says, but the training data have 3 items"
         );
-        let tiny = EaseConfig { regularization: Auto::Value(1e-9), ..EaseConfig::default() };
+        let tiny = EaseConfig { regularization: Auto::Value(1e-9), dropout: 0.0, ..EaseConfig::default() };
         assert!(with(tiny).unwrap_err().to_string().contains("too little for these data"));
         assert!(with(EaseConfig::default()).is_ok());
     }
