@@ -170,6 +170,8 @@ pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "bias-svd",
     "svd++",
     "als",
+    "bpr",
+    "implicit-als",
     "llorma",
     "u-rbm",
     "i-rbm",
@@ -177,7 +179,8 @@ pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "i-autorec",
     "lfg",
     "lfg-plus",
-    "lfg-bayes"
+    "lfg-bayes",
+    "lfg-rank"
 );
 
 /// The manifest with the checksum that a file of this content has.

@@ -12,11 +12,16 @@
 //! | [`ease`], [`slim`] | item-to-item weights in closed form, and sparse ones by elastic net |
 //! | [`mod@rp3beta`] | `rp3beta`: random walks of three steps |
 //! | [`pure_svd`] | `pure-svd`: histories projected onto singular vectors |
+//! | [`ease`] | `ease`: item-to-item weights in closed form |
+//! | [`bpr`] | `bpr`: factors of clicks from pairs of items |
+//! | [`implicit_als`] | `implicit-als`: factors of clicks by least squares over all cells |
+//! | [`lfg_rank`] | `lfg-rank`: factors and pairs together |
 //! | [`knn`] | `item-knn`, `user-knn`: neighbours by similarity |
 //! | [`svd`], [`funk_svd`], [`bias_svd`] | factors by gradient descent; [`factorization`] holds what they share |
 //! | [`svd_plus_plus`] | `svd++`: factors of what was rated at all |
 //! | [`als`] | factors by alternating least squares |
 //! | [`linear`], [`fold_in`] | the fitted form of every linear factor model, and how it takes a new user |
+//! | [`click_fold_in`] | the same for clicks |
 //! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
@@ -60,7 +65,9 @@ pub mod als;
 pub mod autorec;
 pub mod bias;
 pub mod bias_svd;
+pub mod bpr;
 pub mod checks;
+pub mod click_fold_in;
 pub mod ease;
 pub mod factorization;
 pub mod fold_in;
@@ -68,12 +75,14 @@ pub mod folder;
 pub mod funk_svd;
 pub mod global_mean;
 pub mod holdout;
+pub mod implicit_als;
 pub mod item_design;
 pub mod item_mean;
 pub mod item_weights;
 pub mod knn;
 pub mod lfg;
 pub mod lfg_bayes;
+pub mod lfg_rank;
 pub mod linear;
 mod lists;
 pub mod llorma;

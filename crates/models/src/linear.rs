@@ -14,6 +14,7 @@ use foldin_nn::kernels::{dot, dot_in};
 use rayon::prelude::*;
 
 use crate::checks::{check_len, check_pairs};
+use crate::click_fold_in::ClickFoldIn;
 use crate::fold_in::FoldIn;
 
 /// What the models of one family share.
@@ -67,6 +68,50 @@ pub fn explicit_ratings<'a>(
     Ok(ratings)
 }
 
+/// How a user gets factors from a history.
+#[derive(Clone, Debug)]
+pub enum NewUsers {
+    /// From ratings.
+    Ratings(FoldIn),
+    /// From clicks.
+    Clicks(ClickFoldIn),
+}
+
+impl From<FoldIn> for NewUsers {
+    fn from(fold_in: FoldIn) -> Self {
+        Self::Ratings(fold_in)
+    }
+}
+
+impl From<ClickFoldIn> for NewUsers {
+    fn from(fold_in: ClickFoldIn) -> Self {
+        Self::Clicks(fold_in)
+    }
+}
+
+impl NewUsers {
+    fn generate(&self, items: &ItemFactors, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
+        match self {
+            Self::Ratings(fold_in) => fold_in.generate(items, users),
+            Self::Clicks(fold_in) => fold_in.generate(items, users),
+        }
+    }
+
+    fn to_parts(&self, parts: &mut ModelParts) {
+        match self {
+            Self::Ratings(fold_in) => fold_in.to_parts(parts),
+            Self::Clicks(fold_in) => fold_in.to_parts(parts),
+        }
+    }
+
+    fn from_parts(parts: &mut ModelParts, items: &ItemFactors) -> Result<Self, LoadError> {
+        Ok(match ClickFoldIn::from_parts(parts, items)? {
+            Some(of_clicks) => Self::Clicks(of_clicks),
+            None => Self::Ratings(FoldIn::from_parts(parts, items.k, items.bias.len())?),
+        })
+    }
+}
+
 /// A fitted linear factor model.
 #[derive(Clone, Debug)]
 pub struct LinearFactors {
@@ -74,7 +119,7 @@ pub struct LinearFactors {
     items: ItemFactors,
     feedback: Feedback,
     /// How a user gets factors; without it, everybody has none and no bias.
-    fold_in: Option<FoldIn>,
+    fold_in: Option<NewUsers>,
     users: Option<UserFactors>,
     notes: Vec<String>,
 }
@@ -88,8 +133,8 @@ impl LinearFactors {
 
     /// Folds users in by `fold_in`, but for the training users, whose factors are `users`.
     #[must_use]
-    pub fn with_users(self, fold_in: FoldIn, users: Option<UserFactors>) -> Self {
-        Self { fold_in: Some(fold_in), users, ..self }
+    pub fn with_users(self, fold_in: impl Into<NewUsers>, users: Option<UserFactors>) -> Self {
+        Self { fold_in: Some(fold_in.into()), users, ..self }
     }
 
     /// Forgets the factors of the training users, who are then folded in like everybody else.
@@ -120,7 +165,7 @@ impl LinearFactors {
 
     /// How new users are folded in, if users differ at all.
     #[must_use]
-    pub fn fold_in(&self) -> Option<&FoldIn> {
+    pub fn fold_in(&self) -> Option<&NewUsers> {
         self.fold_in.as_ref()
     }
 
@@ -132,11 +177,8 @@ impl LinearFactors {
         let bias = parts.take("item_bias", &[None])?.data;
         let m = parts.take("item_factors", &[Some(bias.len()), None])?;
         let items = ItemFactors { k: m.shape[1], m: m.data, bias, mean: parts.get("mean")? };
-        let fold_in = if parts.get("folds_in")? {
-            Some(FoldIn::from_parts(&mut parts, items.k, items.bias.len())?)
-        } else {
-            None
-        };
+        let fold_in =
+            if parts.get("folds_in")? { Some(NewUsers::from_parts(&mut parts, &items)?) } else { None };
         let notes = parts.get("notes")?;
         Ok(Self { family, items, feedback: parts.get("feedback")?, fold_in, users: None, notes })
     }

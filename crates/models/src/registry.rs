@@ -9,14 +9,17 @@ use crate::als::Als;
 use crate::autorec::{IAutoRec, UAutoRec};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
+use crate::bpr::Bpr;
 use crate::ease::Ease;
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
+use crate::implicit_als::ImplicitAls;
 use crate::item_mean::ItemMean;
 use crate::knn::item::ItemKnn;
 use crate::knn::user::UserKnn;
 use crate::lfg::{Lfg, LfgPlus};
 use crate::lfg_bayes::LfgBayes;
+use crate::lfg_rank::LfgRank;
 use crate::llorma::Llorma;
 use crate::popularity::Popularity;
 use crate::pure_svd::PureSvd;
@@ -51,6 +54,8 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<BiasSvd>(),
             ModelEntry::of::<SvdPlusPlus>(),
             ModelEntry::of::<Als>(),
+            ModelEntry::of::<Bpr>(),
+            ModelEntry::of::<ImplicitAls>(),
             ModelEntry::of::<Llorma>(),
             ModelEntry::of::<UserRbm>(),
             ModelEntry::of::<ItemRbm>(),
@@ -59,6 +64,7 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),
+            ModelEntry::of::<LfgRank>(),
         ]
     });
     &ENTRIES

@@ -35,7 +35,11 @@ fn settings(name: &str) -> Settings {
         "lfg" | "lfg-plus" => serde_json::json!({"widths": [8, 4], "factors": 3, "epochs": 3}),
         "llorma" => serde_json::json!({"anchors": 5, "factors": 2, "global_factors": 3}),
         "svd++" => serde_json::json!({"factors": 3, "epochs": 5}),
-        "als" => serde_json::json!({"factors": 3, "iterations": 5}),
+        "als" | "implicit-als" => serde_json::json!({"factors": 3, "iterations": 5}),
+        "bpr" => serde_json::json!({"factors": 3, "epochs": 5}),
+        "lfg-rank" => serde_json::json!({
+            "factors": 3, "iterations": 5, "members": 2, "ease_share": 0.25, "similarity_share": 0.25
+        }),
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-autorec" | "i-autorec" => serde_json::json!({"hidden": [3, 2], "epochs": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),

@@ -103,6 +103,12 @@ models! {
     als: "als", Personal,
         quick { "factors": 4, "iterations": 3 },
         learning { "factors": 4 };
+    bpr: "bpr", Personal, clicks true,
+        quick { "factors": 4, "epochs": 3 },
+        learning { "factors": 4, "epochs": 60 };
+    implicit_als: "implicit-als", Personal, clicks true,
+        quick { "factors": 4, "iterations": 3 },
+        learning { "factors": 4 };
     lfg: "lfg", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
         learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };
@@ -115,6 +121,9 @@ models! {
     lfg_bayes: "lfg-bayes", Personal,
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };
+    lfg_rank: "lfg-rank", Personal, clicks true,
+        quick { "factors": 4, "iterations": 2, "members": 2 },
+        learning { "factors": 4 };
     u_rbm: "u-rbm", Personal, step 2.5,
         quick { "hidden_units": 9, "epochs": 3, "batch_size": 16, "chain": "sampled" },
         learning {

@@ -1,0 +1,353 @@
+//! Folding a user into a linear factor model of clicks: one ridge regression on the items of the history.
+//!
+//! Two objectives, by how the items were learned ([`ClickRule`]); `H` is the history, of `n` items, and `N` the number of all items.
+//!
+//! * **Pointwise**, of implicit ALS: `Σ_{i∈H} w (1 − x·m_i)² + α₀ Σ_j (x·m_j)² + λ (n + α₀ N)^ν |x|²` with `w = a n^−e`.
+//! * **Pairwise**, of BPR: every clicked item should beat the average other one by 2, which is where a parabola that touches
+//!   `−ln σ` at 0 has its minimum: `Σ_{i∈H} mean_j (2 − (s_i − s_j))² + 4 n λ |x|²` with `s_i = b_i + x·m_i` over all items `j`. As cross
+//!   terms vanish, that is `Σ_{i∈H} (2 − s̃_i)² + n/N Σ_j s̃_j² + …` with scores `s̃` about their mean over the items.
+//!
+//! The sums over all items are one [`Gram`] for everybody, so a user costs O(n·k² / 2 + k³ / 6), as with ratings; deterministic. Of
+//! somebody without history a regression says nothing, and gets the mean of the training users instead.
+
+use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
+use foldin_nn::aligned::Aligned;
+use foldin_nn::conjugate::{Conjugate, Over};
+use foldin_nn::linalg::NotPositiveDefinite;
+use foldin_nn::ridge::{Gram, Ridge};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What is minimised for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClickRule {
+    /// Clicked items towards 1, all of them towards 0.
+    Pointwise(Pointwise),
+    /// Clicked items above all others.
+    Pairwise {
+        /// λ; positive.
+        regularization: f32,
+    },
+}
+
+/// Weights of implicit ALS.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pointwise {
+    /// α₀: weight of every cell of the matrix, clicked or not; positive.
+    pub unobserved: f32,
+    /// λ; positive.
+    pub regularization: f32,
+    /// ν.
+    pub frequency_exponent: f32,
+    /// e.
+    pub activity_exponent: f32,
+    /// a: the mean of `n^e` among the training users, which makes their weights 1 on average, about.
+    pub activity: f32,
+}
+
+impl Pointwise {
+    /// λ (n + α₀ N)^ν of somebody (or something) with `n` clicks out of `of`.
+    pub(crate) fn ridge(&self, n: usize, of: usize) -> f32 {
+        let frequency = n as f64 + f64::from(self.unobserved) * of as f64;
+        (f64::from(self.regularization) * frequency.powf(f64::from(self.frequency_exponent))) as f32
+    }
+
+    /// w of a user of `n` clicks.
+    pub(crate) fn weight(&self, n: usize) -> f32 {
+        self.activity * (n.max(1) as f32).powf(-self.activity_exponent)
+    }
+}
+
+/// One side of the matrix, as the regressions of the other side need it: rows and targets, and their sum over everybody.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    k: usize,
+    /// `[n × k]`.
+    rows: Aligned<f32>,
+    /// `[n]`.
+    targets: Vec<f32>,
+    gram: Gram,
+    /// All of the sum's elements, once somebody improves instead of solving.
+    square: Vec<f32>,
+}
+
+/// Room for the regressions of one thread.
+pub(crate) struct Room {
+    ridge: Ridge,
+    lambda: Vec<f32>,
+    prior: Vec<f32>,
+    conjugate: Conjugate,
+}
+
+impl Room {
+    pub(crate) fn new(k: usize) -> Self {
+        Self { ridge: Ridge::new(k), lambda: vec![0.0; k], prior: vec![0.0; k], conjugate: Conjugate::new(k) }
+    }
+}
+
+impl Given {
+    /// Targets of 1, each row counting by its weight; what is said of all cells is not weighted.
+    pub(crate) fn pointwise(factors: &[f32], k: usize, weight: impl Fn(usize) -> f32) -> Self {
+        let n = factors.len() / k;
+        let targets: Vec<f32> = (0..n).map(|row| weight(row).sqrt()).collect();
+        let mut rows = Aligned::zeros(n * k);
+        for ((out, row), root) in rows.chunks_exact_mut(k).zip(factors.chunks_exact(k)).zip(&targets) {
+            out.iter_mut().zip(row).for_each(|(out, x)| *out = root * x);
+        }
+        let gram = Gram::new(k, n, |at, row| {
+            row[..k].copy_from_slice(&factors[at * k..(at + 1) * k]);
+            row[k] = 0.0;
+        });
+        Self { k, rows, targets, gram, square: Vec::new() }
+    }
+
+    /// Scores about their mean, 2 for what was clicked and 0 for the rest.
+    fn pairwise(items: &ItemFactors) -> Self {
+        let (k, n) = (items.k, items.bias.len());
+        let mean = |values: &mut dyn Iterator<Item = f32>| -> f32 {
+            (values.map(f64::from).sum::<f64>() / n.max(1) as f64) as f32
+        };
+        let centre: Vec<f32> =
+            (0..k).map(|at| mean(&mut items.m.iter().skip(at).step_by(k).copied())).collect();
+        let bias = mean(&mut items.bias.iter().copied());
+        let mut rows = Aligned::zeros(n * k);
+        for (at, out) in rows.iter_mut().enumerate() {
+            *out = items.m[at] - centre[at % k];
+        }
+        let targets: Vec<f32> = items.bias.iter().map(|of_item| 2.0 - (of_item - bias)).collect();
+        let gram = Gram::new(k, n, |at, row| {
+            row[..k].copy_from_slice(&rows[at * k..(at + 1) * k]);
+            row[k] = targets[at] - 2.0;
+        });
+        Self { k, rows, targets, gram, square: Vec::new() }
+    }
+
+    /// Ready for [`Given::improve`].
+    pub(crate) fn with_square(self) -> Self {
+        Self { square: self.gram.square(), ..self }
+    }
+
+    /// As [`Given::solve`], but `x` is only improved, by some steps of conjugate gradients; by how much it then explains the targets.
+    pub(crate) fn improve(
+        &self,
+        room: &mut Room,
+        columns: &[u32],
+        all: f32,
+        lambda: f32,
+        steps: usize,
+        x: &mut [f32],
+    ) -> f64 {
+        let over = Over { gram: &self.square, factor: all, lambda };
+        let left = room.conjugate.improve(over, &self.rows, &self.targets, columns, steps, x);
+        let target = |column: &u32| f64::from(self.targets[*column as usize]).powi(2);
+        columns.iter().map(target).sum::<f64>() - left
+    }
+
+    /// The regression on the rows of `columns`, with `all` times the sum over everybody, shrunk by `lambda`.
+    pub(crate) fn solve<'a>(
+        &self,
+        room: &'a mut Room,
+        columns: &[u32],
+        all: f32,
+        lambda: f32,
+    ) -> Result<(&'a [f32], f64), NotPositiveDefinite> {
+        let k = self.k;
+        room.lambda.fill(lambda);
+        room.ridge.solve_over(&self.gram, all, columns.len(), &room.lambda, &room.prior, |t, row| {
+            let from = columns[t] as usize;
+            row[..k].copy_from_slice(&self.rows[from * k..(from + 1) * k]);
+            row[k] = self.targets[from];
+        })?;
+        Ok((room.ridge.solution(), room.ridge.explained()))
+    }
+}
+
+/// What a fold-in of clicks needs beside the items' factors.
+#[derive(Clone, Debug)]
+pub struct ClickFoldIn {
+    rule: ClickRule,
+    /// Factors of somebody without history.
+    nobody: Vec<f32>,
+    given: Given,
+}
+
+/// Name of the rule in a model folder.
+const RULE: &str = "click_fold_in";
+
+impl ClickFoldIn {
+    /// Folds into these items by a rule; somebody without history gets the factors of `nobody`.
+    #[must_use]
+    pub fn new(rule: ClickRule, items: &ItemFactors, nobody: Vec<f32>) -> Self {
+        let given = match rule {
+            ClickRule::Pointwise(_) => Given::pointwise(&items.m, items.k, |_| 1.0),
+            ClickRule::Pairwise { .. } => Given::pairwise(items),
+        };
+        Self { rule, nobody, given }
+    }
+
+    /// Generates the factors of each user. Users run in parallel.
+    ///
+    /// # Errors
+    /// [`ScoreError`] for a history that the items cannot be scored with, or numbers too large to solve for.
+    pub fn generate(&self, items: &ItemFactors, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
+        let k = items.k;
+        let mut u = vec![0.0; users.len() * k];
+        u.par_chunks_exact_mut(k).zip(users).try_for_each_init(
+            || Room::new(k),
+            |room, (out, user)| self.one(items.bias.len(), user, room, out),
+        )?;
+        Ok(Factors { k, u, bias: vec![0.0; users.len()], covariance: None })
+    }
+
+    fn one(
+        &self,
+        n_items: usize,
+        user: &UserView<'_>,
+        room: &mut Room,
+        out: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        user.check(n_items)?;
+        let n = user.items.len();
+        if n == 0 {
+            out.copy_from_slice(&self.nobody);
+            return Ok(());
+        }
+        let (all, lambda) = match self.rule {
+            ClickRule::Pointwise(weights) => {
+                let weight = weights.weight(n);
+                (weights.unobserved / weight, weights.ridge(n, n_items) / weight)
+            }
+            ClickRule::Pairwise { regularization } => {
+                (n as f32 / n_items as f32, 4.0 * n as f32 * regularization)
+            }
+        };
+        let solved = self.given.solve(room, user.items, all, lambda).ok();
+        let (x, _) = solved
+            .filter(|(x, _)| x.iter().all(|x| x.is_finite()))
+            .ok_or(ScoreError::NotFinite { what: "the solution of a user's fold-in" })?;
+        out.copy_from_slice(x);
+        Ok(())
+    }
+
+    /// Adds what a model folder keeps.
+    pub fn to_parts(&self, parts: &mut ModelParts) {
+        parts.set(RULE, self.rule);
+        let tensor = Tensor::new([self.nobody.len()], self.nobody.clone());
+        parts.tensors.insert("fold_in_nobody".to_owned(), tensor);
+    }
+
+    /// Takes back what [`ClickFoldIn::to_parts`] added, for a model of these items; `None` if nothing was.
+    ///
+    /// # Errors
+    /// [`LoadError`] for missing or misshapen parts, or a rule that is none.
+    pub fn from_parts(parts: &mut ModelParts, items: &ItemFactors) -> Result<Option<Self>, LoadError> {
+        if !parts.meta.contains_key(RULE) {
+            return Ok(None);
+        }
+        let rule: ClickRule = parts.get(RULE)?;
+        let positive = |x: f32| x > 0.0 && x.is_finite();
+        let usable = match rule {
+            ClickRule::Pointwise(Pointwise { unobserved, regularization, activity, .. }) => {
+                positive(unobserved) && positive(regularization) && positive(activity)
+            }
+            ClickRule::Pairwise { regularization } => positive(regularization),
+        };
+        if !usable || items.k == 0 {
+            return Err(LoadError::Meta { key: RULE.to_owned() });
+        }
+        let nobody = parts.take("fold_in_nobody", &[Some(items.k)])?.data;
+        Ok(Some(Self::new(rule, items, nobody)))
+    }
+}
+
+/// The mean of the rows of `[n × k]`, in `f64`.
+pub(crate) fn mean_of_rows(rows: &[f32], k: usize) -> Vec<f32> {
+    let n = (rows.len() / k).max(1) as f64;
+    let mut sum = vec![0.0f64; k];
+    for row in rows.chunks_exact(k) {
+        sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+    sum.into_iter().map(|sum| (sum / n) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foldin_core::random::Random;
+
+    fn items(n: usize, k: usize) -> ItemFactors {
+        let mut random = Random::new(1);
+        let mut draw = |n: usize| (0..n).map(|_| random.normal() as f32 * 0.3).collect::<Vec<f32>>();
+        ItemFactors { k, m: draw(n * k), bias: draw(n), mean: 0.0 }
+    }
+
+    /// The objective as it stands in the header, in `f64`.
+    fn objective(rule: ClickRule, items: &ItemFactors, history: &[u32], x: &[f64]) -> f64 {
+        let n_items = items.bias.len();
+        let dot =
+            |item: usize| -> f64 { items.row(item).iter().zip(x).map(|(&m, x)| f64::from(m) * x).sum() };
+        let norm: f64 = x.iter().map(|x| x * x).sum();
+        let n = history.len();
+        match rule {
+            ClickRule::Pointwise(weights) => {
+                let clicked: f64 = history.iter().map(|&item| (1.0 - dot(item as usize)).powi(2)).sum();
+                let all: f64 = (0..n_items).map(|item| dot(item).powi(2)).sum();
+                let frequency = n as f64 + f64::from(weights.unobserved) * n_items as f64;
+                let ridge =
+                    f64::from(weights.regularization) * frequency.powf(f64::from(weights.frequency_exponent));
+                let weight =
+                    f64::from(weights.activity) * (n as f64).powf(-f64::from(weights.activity_exponent));
+                weight * clicked + f64::from(weights.unobserved) * all + ridge * norm
+            }
+            ClickRule::Pairwise { regularization } => {
+                let score = |item: usize| f64::from(items.bias[item]) + dot(item);
+                let pairs: f64 = history
+                    .iter()
+                    .flat_map(|&i| (0..n_items).map(move |j| (i as usize, j)))
+                    .map(|(i, j)| (2.0 - score(i) + score(j)).powi(2))
+                    .sum();
+                pairs / n_items as f64 + 4.0 * n as f64 * f64::from(regularization) * norm
+            }
+        }
+    }
+
+    #[test]
+    fn is_the_minimum_of_its_objective() {
+        let (n, k) = (40, 12);
+        let items = items(n, k);
+        let mut random = Random::new(2);
+        let history: Vec<u32> = (0..n as u32).filter(|_| random.chance(0.4)).collect();
+        let values = vec![1.0; history.len()];
+        let pointwise = Pointwise {
+            unobserved: 0.3,
+            regularization: 0.02,
+            frequency_exponent: 0.8,
+            activity_exponent: 0.25,
+            activity: 2.5,
+        };
+        for rule in [ClickRule::Pointwise(pointwise), ClickRule::Pairwise { regularization: 0.01 }] {
+            let fold_in = ClickFoldIn::new(rule, &items, vec![0.0; k]);
+            let factors = fold_in.generate(&items, &[UserView::new(&history, &values)]).unwrap();
+            let x: Vec<f64> = factors.u.iter().map(|&x| f64::from(x)).collect();
+            for at in 0..k {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up[at] += 1e-4;
+                down[at] -= 1e-4;
+                let slope = (objective(rule, &items, &history, &up)
+                    - objective(rule, &items, &history, &down))
+                    / 2e-4;
+                // The curvature is below some hundred and x is right to 1e-6.
+                assert!(slope.abs() < 1e-3, "{rule:?}, column {at}: {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn somebody_without_history_is_the_mean() {
+        let items = items(5, 2);
+        let fold_in = ClickFoldIn::new(ClickRule::Pairwise { regularization: 0.1 }, &items, vec![0.25, -1.0]);
+        assert_eq!(fold_in.generate(&items, &[UserView::default()]).unwrap().u, [0.25, -1.0]);
+        assert_eq!(mean_of_rows(&[1.0, 2.0, 3.0, 6.0], 2), [2.0, 4.0]);
+    }
+}
