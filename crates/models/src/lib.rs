@@ -12,7 +12,6 @@
 //! | [`ease`], [`slim`] | item-to-item weights in closed form, and sparse ones by elastic net |
 //! | [`mod@rp3beta`] | `rp3beta`: random walks of three steps |
 //! | [`pure_svd`] | `pure-svd`: histories projected onto singular vectors |
-//! | [`ease`] | `ease`: item-to-item weights in closed form |
 //! | [`bpr`] | `bpr`: factors of clicks from pairs of items |
 //! | [`implicit_als`] | `implicit-als`: factors of clicks by least squares over all cells |
 //! | [`lfg_rank`] | `lfg-rank`: factors and pairs together |
