@@ -26,6 +26,8 @@
 //! | [`folder`] | a model on disk |
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`autorec`] | `i-autorec`, `u-autorec` |
+//! | [`mod@cfgan`] | `u-cfgan`, `i-cfgan`, `cfgan-aaf`: purchases from a generator that deceives a discriminator |
+//! | [`user_network`] | what networks over histories of clicks serve with |
 //! | [`llorma`] | `llorma`: local low-rank models around anchors |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
 //! | [`lfg_bayes`] | `lfg-bayes` |
@@ -65,6 +67,7 @@ pub mod autorec;
 pub mod bias;
 pub mod bias_svd;
 pub mod bpr;
+pub mod cfgan;
 pub mod checks;
 pub mod click_fold_in;
 pub mod ease;
@@ -86,6 +89,7 @@ pub mod linear;
 mod lists;
 pub mod llorma;
 pub mod per_user;
+mod perceptron;
 pub mod popularity;
 pub mod pure_svd;
 pub mod ranking;
@@ -97,5 +101,6 @@ pub mod sgd;
 pub mod slim;
 pub mod svd;
 pub mod svd_plus_plus;
+pub mod user_network;
 
 pub use registry::{UnknownModel, find, registry};

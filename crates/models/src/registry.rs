@@ -11,6 +11,7 @@ use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::bpr::Bpr;
 use crate::ease::Ease;
+use crate::cfgan::{CfganAaf, ICfgan, UCfgan};
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::implicit_als::ImplicitAls;
@@ -61,6 +62,9 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<ItemRbm>(),
             ModelEntry::of::<UAutoRec>(),
             ModelEntry::of::<IAutoRec>(),
+            ModelEntry::of::<UCfgan>(),
+            ModelEntry::of::<ICfgan>(),
+            ModelEntry::of::<CfganAaf>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
             ModelEntry::of::<LfgBayes>(),

@@ -85,6 +85,22 @@ impl Blocks {
         self.width
     }
 
+    /// Adds a matrix given row-major.
+    ///
+    /// # Panics
+    /// If `rows` is not `[n × width]`.
+    pub fn add_rows(&mut self, rows: &[f32]) {
+        let (n, width) = (self.n, self.width);
+        assert_eq!(rows.len(), n * width, "{n} × {width}");
+        self.data.par_chunks_mut((n * BLOCK).max(1)).enumerate().for_each(|(block, out)| {
+            let columns = block * BLOCK..((block + 1) * BLOCK).min(width);
+            for (row, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+                let row = &rows[row * width..][columns.clone()];
+                out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
+            }
+        });
+    }
+
     /// One element.
     ///
     /// # Panics
@@ -376,6 +392,9 @@ mod tests {
             let (left, right) = (rows(csr.n_rows(), width, 1), rows(csr.n_cols(), width, 5));
             let (blocks, table) = (Blocks::from_rows(csr.n_rows(), width, &left), Blocks::from_rows(csr.n_cols(), width, &right));
             prop_assert_eq!(&table.view().to_rows(), &right);
+            let mut twice = table.clone();
+            twice.add_rows(&right);
+            prop_assert_eq!(twice.view().to_rows(), right.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
             let mut out = Blocks::zeros(csr.n_rows(), width);
             sums(&csr, csr.values(), table.view(), &mut out);
             let mut e = vec![0.0; csr.n_entries()];

@@ -1,0 +1,279 @@
+//! The layers of a network behind its first sums: bias, activation, and dense layers with the same, forward and backward.
+//!
+//! The sums of the first layer come from outside, as every network here reads its input sparsely: `x₁ = f₁(z₁ + b₁)`,
+//! `x_l = f_l(x_{l−1}·W_l + b_l)`. Activations may be trained. Work is cut by rows of a batch, sums over rows are merged in
+//! fixed order: the same bits at any number of threads.
+
+use foldin_core::{FitError, Tensor, TrainState};
+use foldin_nn::activation::{Activation, Sharing};
+use foldin_nn::matmul::{Matrix, matmul};
+use foldin_nn::optimiser::{Optimiser, Trained};
+use rayon::prelude::*;
+
+/// Rows that one task activates.
+const ROWS_AT_ONCE: usize = 32;
+
+/// Columns that one task sums.
+const COLUMNS_AT_ONCE: usize = 256;
+
+/// A layer without the weights that lead to it.
+#[derive(Clone, Debug, PartialEq)]
+struct Units {
+    activation: Activation,
+    bias: Trained,
+    /// Of the activation, if it has any.
+    parameters: Trained,
+}
+
+/// The layers, the first without weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layers {
+    widths: Vec<usize>,
+    units: Vec<Units>,
+    /// `[from × to]`, row-major, one fewer than layers.
+    weights: Vec<Trained>,
+}
+
+/// What the forward pass leaves for the backward one.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// Of each layer the sums with bias, `[rows × width]`.
+    z: Vec<Vec<f32>>,
+    /// Of each layer the outputs.
+    x: Vec<Vec<f32>>,
+}
+
+impl Passed {
+    /// Outputs of the last layer.
+    pub(crate) fn last(&self) -> &[f32] {
+        self.x.last().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A parameter with its name, and whether weight decay applies to it: activations have none.
+pub(crate) type Named<'a> = (String, bool, &'a mut Trained);
+
+impl Layers {
+    /// Layers of these widths and activations; `draw` gives the weights between two widths, or `(0, width)` the biases of a layer.
+    pub(crate) fn new(
+        layers: &[(usize, Activation)],
+        sharing: Sharing,
+        optimiser: &Optimiser,
+        mut draw: impl FnMut(usize, usize) -> Vec<f32>,
+    ) -> Self {
+        let mut from = None;
+        let (mut units, mut weights) = (Vec::new(), Vec::new());
+        for &(width, activation) in layers {
+            if let Some(from) = from.replace(width) {
+                weights.push(Trained::new(&draw(from, width), optimiser));
+            }
+            units.push(Units {
+                activation,
+                bias: Trained::new(&draw(0, width), optimiser),
+                parameters: Trained::new(&activation.initial(sharing, width), optimiser),
+            });
+        }
+        Self { widths: layers.iter().map(|layer| layer.0).collect(), units, weights }
+    }
+
+    pub(crate) fn first_width(&self) -> usize {
+        self.widths[0]
+    }
+
+    pub(crate) fn last_width(&self) -> usize {
+        self.widths[self.widths.len() - 1]
+    }
+
+    /// Forward from the first sums, without bias, `[rows × first width]`.
+    pub(crate) fn forward(&self, first: Vec<f32>) -> Passed {
+        let rows = first.len() / self.first_width();
+        let mut passed = Passed { z: Vec::new(), x: Vec::new() };
+        let mut sums = first;
+        for (at, (units, &width)) in self.units.iter().zip(&self.widths).enumerate() {
+            if at > 0 {
+                sums = vec![0.0; rows * width];
+                let from = self.widths[at - 1];
+                let x = Matrix::new(&passed.x[at - 1], rows, from);
+                matmul(x, Matrix::new(&self.weights[at - 1].w, from, width), false, &mut sums);
+            }
+            let mut x = vec![0.0; rows * width];
+            sums.par_chunks_mut(ROWS_AT_ONCE * width).zip(x.par_chunks_mut(ROWS_AT_ONCE * width)).for_each(
+                |(z, x)| {
+                    for z in z.chunks_exact_mut(width) {
+                        z.iter_mut().zip(&*units.bias.w).for_each(|(z, bias)| *z += bias);
+                    }
+                    units.activation.forward(&units.parameters.w, width, z, x);
+                },
+            );
+            passed.z.push(std::mem::take(&mut sums));
+            passed.x.push(x);
+        }
+        passed
+    }
+
+    /// Backward from the gradient of the last outputs to that of the first sums. `gradients`, if wanted, get those of all parameters
+    /// in the order of [`Layers::parameters`].
+    pub(crate) fn backward(
+        &self,
+        passed: &Passed,
+        last: Vec<f32>,
+        mut gradients: Option<&mut Vec<Vec<f32>>>,
+    ) -> Vec<f32> {
+        let rows = last.len() / self.last_width();
+        let mut gradient = last;
+        let mut found = Vec::new();
+        for at in (0..self.units.len()).rev() {
+            let (units, width) = (&self.units[at], self.widths[at]);
+            let of_parameters = self.through_activation(at, &passed.z[at], &mut gradient);
+            if gradients.is_some() {
+                found.push(of_parameters);
+                found.push(column_sums(&gradient, units.bias.w.len()));
+            }
+            if at > 0 {
+                let from = self.widths[at - 1];
+                let dz = Matrix::new(&gradient, rows, width);
+                if gradients.is_some() {
+                    let mut of_weights = vec![0.0; from * width];
+                    matmul(
+                        Matrix::new(&passed.x[at - 1], rows, from).transposed(),
+                        dz,
+                        false,
+                        &mut of_weights,
+                    );
+                    found.push(of_weights);
+                }
+                let mut before = vec![0.0; rows * from];
+                let weights = Matrix::new(&self.weights[at - 1].w, from, width);
+                matmul(dz, weights.transposed(), false, &mut before);
+                gradient = before;
+            }
+        }
+        if let Some(gradients) = &mut gradients {
+            gradients.extend(found.into_iter().rev());
+        }
+        gradient
+    }
+
+    /// Turns the gradient of outputs into that of sums, and gives that of the activation's parameters.
+    fn through_activation(&self, at: usize, z: &[f32], gradient: &mut [f32]) -> Vec<f32> {
+        let (units, width) = (&self.units[at], self.widths[at]);
+        let n = units.parameters.w.len();
+        let parts: Vec<Vec<f32>> = gradient
+            .par_chunks_mut(ROWS_AT_ONCE * width)
+            .zip(z.par_chunks(ROWS_AT_ONCE * width))
+            .map(|(gradient, z)| {
+                let mut own = vec![0.0; n];
+                units.activation.backward(&units.parameters.w, width, z, gradient, &mut own);
+                own
+            })
+            .collect();
+        let mut sum = vec![0.0; n];
+        for part in parts {
+            sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
+        sum
+    }
+
+    /// All parameters: of each layer the weights that lead to it (not of the first), the bias, the parameters of the activation.
+    pub(crate) fn parameters(&mut self) -> Vec<Named<'_>> {
+        let mut weights = self.weights.iter_mut();
+        let mut out = Vec::new();
+        for (at, units) in self.units.iter_mut().enumerate() {
+            if at > 0 {
+                out.extend(weights.next().map(|weights| (format!("weights_{at}"), true, weights)));
+            }
+            out.push((format!("bias_{at}"), true, &mut units.bias));
+            out.push((format!("activation_{at}"), false, &mut units.parameters));
+        }
+        out
+    }
+
+    /// Puts the parameters of activations back into their ranges, after a step.
+    pub(crate) fn constrain(&mut self) {
+        for units in &mut self.units {
+            units.activation.constrain(&mut units.parameters.w);
+        }
+    }
+
+    /// The layers as they serve: weights (none for the first, whose are elsewhere), bias, activation and its parameters.
+    pub(crate) fn serving(&self) -> Vec<Layer> {
+        (self.units.iter().enumerate())
+            .map(|(at, units)| Layer {
+                weights: if at > 0 { self.weights[at - 1].w.to_vec() } else { Vec::new() },
+                bias: units.bias.w.to_vec(),
+                activation: units.activation,
+                parameters: units.parameters.w.to_vec(),
+            })
+            .collect()
+    }
+}
+
+/// A layer as it serves.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layer {
+    /// `[from × to]`, row-major.
+    pub(crate) weights: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) activation: Activation,
+    pub(crate) parameters: Vec<f32>,
+}
+
+/// Sums of the columns of `x` `[n × width]`, each from the first row to the last.
+pub(crate) fn column_sums(x: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0.0f32; width];
+    sums.par_chunks_mut(COLUMNS_AT_ONCE).enumerate().for_each(|(at, sums)| {
+        let columns = at * COLUMNS_AT_ONCE..at * COLUMNS_AT_ONCE + sums.len();
+        for row in x.chunks_exact(width) {
+            sums.iter_mut().zip(&row[columns.clone()]).for_each(|(sum, x)| *sum += x);
+        }
+    });
+    sums
+}
+
+/// One step of all parameters, with L2 decay on those that have it.
+pub(crate) fn step(
+    parameters: Vec<Named<'_>>,
+    gradients: &[&[f32]],
+    optimiser: &Optimiser,
+    at: usize,
+    decay: f32,
+) {
+    for ((_, decays, trained), gradient) in parameters.into_iter().zip(gradients) {
+        if !gradient.is_empty() {
+            trained.update(optimiser, at, if decays { decay } else { 0.0 }, gradient);
+        }
+    }
+}
+
+/// Everything under its name, for a checkpoint.
+pub(crate) fn save(parameters: Vec<Named<'_>>, prefix: &str, state: &mut TrainState) {
+    for (name, _, Trained { w, first, second }) in parameters {
+        for (part, data) in [("w", &**w), ("first", &**first), ("second", &**second)] {
+            state.tensors.insert(format!("{prefix}{name}.{part}"), Tensor::new([data.len()], data.to_vec()));
+        }
+    }
+}
+
+/// Puts a checkpoint in the place of the start.
+///
+/// # Errors
+/// [`FitError::Checkpoint`] if it is of another shape.
+pub(crate) fn restore(
+    parameters: Vec<Named<'_>>,
+    prefix: &str,
+    state: &mut TrainState,
+) -> Result<(), FitError> {
+    for (name, _, Trained { w, first, second }) in parameters {
+        for (part, out) in [("w", w), ("first", first), ("second", second)] {
+            let name = format!("{prefix}{name}.{part}");
+            match state.tensors.remove(&name) {
+                Some(tensor) if tensor.data.len() == out.len() => out.copy_from_slice(&tensor.data),
+                _ => {
+                    let reason = format!("its `{name}` does not fit these settings and data");
+                    return Err(FitError::Checkpoint { reason });
+                }
+            }
+        }
+    }
+    Ok(())
+}
