@@ -1,8 +1,9 @@
 //! Dense products of matrices, for the layers behind the sparse one.
 //!
 //! `C = A·B` with `A` and `B` given by strides, so that a transpose costs nothing extra. Both are packed into panels that the
-//! inner kernel reads from end to end. An element of `C` is one sum in order of the inner dimension, and tasks own rows of `C`,
-//! so the result has the same bits at any number of threads.
+//! inner kernel reads from end to end, a stretch of the inner dimension at a time, so that what it reads again stays in the cache
+//! next to the core. An element of `C` is one sum in order of the inner dimension, and tasks own rows of `C`, so the result has
+//! the same bits at any number of threads.
 
 use rayon::prelude::*;
 
@@ -86,8 +87,11 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Rows of `C` that a task owns. Many small tasks would pack more than they multiply.
-const ROWS_AT_ONCE: usize = 32;
+/// Rows of `C` that a task owns at most: the more, the less often the right-hand matrix is read.
+const ROWS_AT_ONCE: usize = 64;
+
+/// Elements of the inner dimension that are multiplied before the next: a panel of as many rows is 32 KiB with AVX-512.
+const DEPTH_AT_ONCE: usize = 256;
 
 /// A right-hand matrix laid out for the inner kernel, to be used many times.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,15 +107,26 @@ impl Packed {
     /// Packs a matrix.
     #[must_use]
     pub fn new(b: Matrix<'_>) -> Self {
+        let mut packed = Self::default();
+        packed.fill(b);
+        packed
+    }
+
+    /// Packs a matrix in the place of the one before, whose memory is used again if it was as large.
+    pub fn fill(&mut self, b: Matrix<'_>) {
         let panel = panel_width();
-        let mut data = Aligned::zeros(b.columns.div_ceil(panel) * panel * b.rows);
-        if !data.is_empty() {
-            data.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
+        let size = b.columns.div_ceil(panel) * panel * b.rows;
+        // What pads the last panel was zero before and is never written.
+        if self.data.len() != size || (self.rows, self.columns, self.panel) != (b.rows, b.columns, panel) {
+            self.data = Aligned::zeros(size);
+            (self.rows, self.columns, self.panel) = (b.rows, b.columns, panel);
+        }
+        if size > 0 {
+            self.data.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
                 let first = at * panel;
                 pack(b.transposed(), first, panel.min(b.columns - first), panel, out);
             });
         }
-        Self { data, rows: b.rows, columns: b.columns, panel }
     }
 
     /// Number of rows: the inner dimension of a product.
@@ -180,8 +195,8 @@ pub fn matmul_packed(a: Matrix<'_>, b: &Packed, add: bool, c: &mut [f32]) {
         }
         return;
     }
-    // At least two tasks where there is work for two, but no pieces too small to be worth their packing.
-    let rows = ROWS_AT_ONCE.min(a.rows.div_ceil(2).next_multiple_of(8));
+    // A task for each thread where there is work for all.
+    let rows = ROWS_AT_ONCE.min(a.rows.div_ceil(rayon::current_num_threads().max(2)).next_multiple_of(8));
     if a.rows <= rows {
         multiply_rows(a, 0, &b.data, b.columns, add, c);
         return;
@@ -215,14 +230,31 @@ pub fn add_symmetric_product(a: Matrix<'_>, b: &Packed, c: &mut [f32]) {
 }
 
 /// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel` with zeros.
+/// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel` with whatever stood there.
 ///
 /// `first` must be a multiple of `panel`, so that a panel lies within one block of a blocked axis.
 fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f32]) {
+    // Of known size, a copy is a few instructions and no call.
+    match panel {
+        4 => pack_as::<4>(from, first, width, out),
+        8 => pack_as::<8>(from, first, width, out),
+        16 => pack_as::<16>(from, first, width, out),
+        _ => pack_as::<32>(from, first, width, out),
+    }
+}
+
+fn pack_as<const P: usize>(from: Matrix<'_>, first: usize, width: usize, out: &mut [f32]) {
+    /// Columns whose part of the panel stays in the cache while rows are laid into it one after the other.
+    const COLUMNS: usize = 16;
+    let out = &mut out.as_chunks_mut::<P>().0[..from.columns];
     if from.rows_at.stride == 1 {
         let first = from.rows_at.at(first);
-        for (column, out) in out.chunks_exact_mut(panel).enumerate().take(from.columns) {
-            let at = first + from.columns_at.at(column);
-            out[..width].copy_from_slice(&from.data[at..at + width]);
+        for (column, out) in out.iter_mut().enumerate() {
+            let line = &from.data[first + from.columns_at.at(column)..];
+            match line.first_chunk::<P>() {
+                Some(line) if width == P => *out = *line,
+                _ => out[..width].copy_from_slice(&line[..width]),
+            }
         }
         return;
     }
@@ -238,6 +270,25 @@ fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f
             } else {
                 let numbers = from.data[at..].iter().step_by(from.columns_at.stride);
                 out.zip(numbers).for_each(|(out, &x)| out[row] = x);
+    let mut starts = [0; P];
+    for (row, start) in starts[..width].iter_mut().enumerate() {
+        *start = from.rows_at.at(first + row);
+    }
+    for (group, out) in out.chunks_mut(fold).enumerate() {
+        let stride = from.columns_at.stride;
+        for (at, out) in out.chunks_mut(COLUMNS).enumerate() {
+            let at = group * from.columns_at.fold_stride + at * COLUMNS * stride;
+            for (row, start) in starts[..width].iter().enumerate() {
+                let line = &from.data[start + at..];
+                if stride == 1 {
+                    for (out, &x) in out.iter_mut().zip(line) {
+                        out[row] = x;
+                    }
+                } else {
+                    for (out, &x) in out.iter_mut().zip(line.iter().step_by(stride)) {
+                        out[row] = x;
+                    }
+                }
             }
         }
     }
@@ -330,7 +381,6 @@ pub(crate) fn store_panels<S: Simd, const P: usize>(simd: S, sums: &[[S::V; 2]; 
 }
 
 #[inline(always)]
-#[expect(unsafe_code, reason = "the inner loop of dense layers")]
 fn tiles<S: Simd, const R: usize>(
     simd: S,
     a: Matrix<'_>,
@@ -345,28 +395,58 @@ fn tiles<S: Simd, const R: usize>(
     let depth = a.columns;
     let n_rows = c.len() / stride;
     let n_tiles = n_rows.div_ceil(R);
-    let mut left = vec![0.0f32; n_tiles * R * depth];
-    for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
-        pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
-    }
     assert_eq!(packed.len(), n.div_ceil(panel) * panel * depth);
-    for (at, right) in packed.chunks_exact(panel * depth).enumerate() {
-        let width = panel.min(n - at * panel);
-        for (tile, left) in left.chunks_exact(R * depth).enumerate() {
-            let mut sums = [[simd.splat(0.0); 2]; R];
-            let (mut x, mut y) = (left.as_ptr(), right.as_ptr());
-            for _ in 0..depth {
-                // SAFETY: `left` holds `depth` groups of R numbers and `right` as many groups of two registers.
-                unsafe {
-                    let (low, high) = (simd.load(y), simd.load(y.add(S::LANES)));
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let x = simd.splat(*x.add(row));
-                        sums[0] = simd.mul_add(x, low, sums[0]);
-                        sums[1] = simd.mul_add(x, high, sums[1]);
-                    }
-                    x = x.add(R);
-                    y = y.add(panel);
-                }
+    LEFT.with_borrow_mut(|left| {
+        // What padding rows hold is multiplied, and then left out.
+        left.resize(left.len().max(n_tiles * R * depth), 0.0);
+        let left = &mut left[..n_tiles * R * depth];
+        for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
+            pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
+        }
+        if !add || depth <= DEPTH_AT_ONCE {
+            stretches::<S, R>(simd, left, packed, depth, n, add, c);
+            return;
+        }
+        // Whole sums first: they are added once, however many stretches they have.
+        let mut sums = vec![0.0; c.len()];
+        stretches::<S, R>(simd, left, packed, depth, n, false, &mut sums);
+        c.iter_mut().zip(&sums).for_each(|(c, sum)| *c += sum);
+    });
+}
+
+thread_local! {
+    /// Room for the packed rows of a task.
+    static LEFT: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The product of packed matrices, a stretch of the inner dimension after the other; each goes on with the sums of the one before.
+#[inline(always)]
+fn stretches<S: Simd, const R: usize>(
+    simd: S,
+    left: &[f32],
+    packed: &[f32],
+    depth: usize,
+    n: usize,
+    add: bool,
+    c: &mut [f32],
+) {
+    let panel = 2 * S::LANES;
+    let n_rows = c.len() / n;
+    let mut from = 0;
+    while from < depth {
+        let to = depth.min(from + DEPTH_AT_ONCE);
+        for (at, right) in packed.chunks_exact(panel * depth).enumerate() {
+            let right = &right[from * panel..to * panel];
+            let width = panel.min(n - at * panel);
+            for (tile, left) in left.chunks_exact(R * depth).enumerate() {
+                let left = &left[from * R..to * R];
+                let place = Place {
+                    first: tile * R * n + at * panel,
+                    stride: n,
+                    rows: R.min(n_rows - tile * R),
+                    width,
+                };
+                multiply_tile::<S, R>(simd, left, right, place, from > 0, add, c);
             }
             let mut line = [0.0f32; 64];
             for (row, sums) in sums.iter().enumerate().take(R.min(n_rows - tile * R)) {
@@ -392,7 +472,87 @@ fn tiles<S: Simd, const R: usize>(
                 for (c, &x) in c.iter_mut().zip(&line) {
                     *c = if add { *c + x } else { x };
                 }
+        }
+        from = to;
+    }
+}
+
+/// Where a tile of `C` lies.
+#[derive(Clone, Copy)]
+struct Place {
+    first: usize,
+    stride: usize,
+    rows: usize,
+    width: usize,
+}
+
+/// One tile: its sums start from what is there (`go_on`) or from zero, and at the end replace it or are added to it (`add`).
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of dense layers")]
+fn multiply_tile<S: Simd, const R: usize>(
+    simd: S,
+    left: &[f32],
+    right: &[f32],
+    place: Place,
+    go_on: bool,
+    add: bool,
+    c: &mut [f32],
+) {
+    let panel = 2 * S::LANES;
+    let depth = left.len() / R;
+    assert!(right.len() == depth * panel);
+    let mut line = [0.0f32; 64];
+    let mut sums = [[simd.splat(0.0); 2]; R];
+    if go_on {
+        for (row, sums) in sums.iter_mut().enumerate().take(place.rows) {
+            let c = &c[place.first + row * place.stride..][..place.width];
+            // SAFETY: `line` holds at least two registers of any level, and `c` holds two where it is that wide.
+            unsafe {
+                let at = if place.width == panel {
+                    c.as_ptr()
+                } else {
+                    line[..place.width].copy_from_slice(c);
+                    line.as_ptr()
+                };
+                *sums = [simd.load(at), simd.load(at.add(S::LANES))];
             }
+        }
+    }
+    let (mut x, mut y) = (left.as_ptr(), right.as_ptr());
+    for _ in 0..depth {
+        // SAFETY: `left` holds `depth` groups of R numbers and `right` as many groups of two registers.
+        unsafe {
+            let (low, high) = (simd.load(y), simd.load(y.add(S::LANES)));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let x = simd.splat(*x.add(row));
+                sums[0] = simd.mul_add(x, low, sums[0]);
+                sums[1] = simd.mul_add(x, high, sums[1]);
+            }
+            x = x.add(R);
+            y = y.add(panel);
+        }
+    }
+    for (row, sums) in sums.iter().enumerate().take(place.rows) {
+        let c = &mut c[place.first + row * place.stride..][..place.width];
+        // SAFETY: as above.
+        unsafe {
+            if place.width == panel {
+                let low = c.as_mut_ptr();
+                let high = low.add(S::LANES);
+                if add {
+                    simd.store(low, simd.add(sums[0], simd.load(low)));
+                    simd.store(high, simd.add(sums[1], simd.load(high)));
+                } else {
+                    simd.store(low, sums[0]);
+                    simd.store(high, sums[1]);
+                }
+                continue;
+            }
+            simd.store(line.as_mut_ptr(), sums[0]);
+            simd.store(line.as_mut_ptr().add(S::LANES), sums[1]);
+        }
+        for (c, &x) in c.iter_mut().zip(&line) {
+            *c = if add { *c + x } else { x };
         }
     }
 }
@@ -409,7 +569,7 @@ mod tests {
     proptest! {
         #[test]
         fn products_equal_their_naive_twin(
-            m in 0usize..70, k in 0usize..40, n in 0usize..70, left: bool, right: bool, add: bool,
+            m in 0usize..70, k in prop_oneof![0usize..40, 250usize..600], n in 0usize..70, left: bool, right: bool, add: bool,
         ) {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let at = |i: usize, j: usize| if left { a[j * m + i] } else { a[i * k + j] };

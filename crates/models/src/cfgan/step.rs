@@ -29,6 +29,8 @@ pub(super) struct Scratch {
     vector: Vec<f32>,
     /// `[places × last width]`: of the decoder.
     decoder: Vec<f32>,
+    /// The decoder laid out both ways, and the discriminator's vector.
+    packed: [Packed; 3],
 }
 
 impl Scratch {
@@ -42,6 +44,7 @@ impl Scratch {
             tables: [first, width, width].map(|width| Blocks::zeros(places, width)),
             vector: vec![0.0; places * width],
             decoder: vec![0.0; places * last],
+            packed: Default::default(),
         }
     }
 }
@@ -97,7 +100,8 @@ pub(super) fn discriminator_gradients(
     sums_of.extend_from_slice(&condition);
     sums_of[..n * width].iter_mut().zip(&condition).for_each(|(sum, x)| *sum += x);
     let generated = Matrix::new(outputs, n, places);
-    matmul(generated, discriminator.vector(), true, &mut sums_of[n * width..]);
+    scratch.packed[2].fill(discriminator.vector());
+    matmul_packed(generated, &scratch.packed[2], true, &mut sums_of[n * width..]);
     let (passed, mut logits) = discriminator.judge(sums_of);
     let (mut loss, each) = (0.0, 1.0 / n as f32);
     for (at, logit) in logits.iter_mut().enumerate() {
@@ -170,7 +174,8 @@ pub(super) fn generator_gradients(
     let passed = generator.encode(&rows);
     let last = Matrix::new(passed.last(), n, width);
     let (outputs, masked) = (&mut scratch.outputs[..n * places], &mut scratch.masked[..n * places]);
-    matmul_packed(last, &generator.packed_decoder(), false, outputs);
+    scratch.packed[0].fill(generator.decoder().transposed());
+    matmul_packed(last, &scratch.packed[0], false, outputs);
     let bias = &generator.decoder_bias.w;
     let plain = generator.output == foldin_nn::activation::Activation::Identity;
     let each_row = || bits_of(batch.cases);
@@ -225,7 +230,8 @@ pub(super) fn generator_gradients(
     matmul(gradient.transposed(), last, false, &mut of_decoder);
     let mut gradients = vec![of_decoder, column_sums(masked, places)];
     let mut of_last = vec![0.0; n * width];
-    matmul(gradient, generator.decoder(), false, &mut of_last);
+    scratch.packed[1].fill(generator.decoder());
+    matmul_packed(gradient, &scratch.packed[1], false, &mut of_last);
     let of_first = generator.layers.backward(&passed, of_last, Some(&mut gradients));
     let by_place = rows.transpose();
     let of_first = Blocks::from_rows(n, generator.layers.first_width(), &of_first);
