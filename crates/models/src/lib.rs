@@ -27,6 +27,7 @@
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`autorec`] | `i-autorec`, `u-autorec` |
 //! | [`mod@cfgan`] | `u-cfgan`, `i-cfgan`, `cfgan-aaf`: purchases from a generator that deceives a discriminator |
+//! | [`mod@softmax`] | `mult-vae`, `lfg-softmax`: multinomial over all items |
 //! | [`user_network`] | what networks over histories of clicks serve with |
 //! | [`llorma`] | `llorma`: local low-rank models around anchors |
 //! | [`lfg`] | `lfg`, `lfg-plus` |
@@ -82,6 +83,7 @@ pub mod item_design;
 pub mod item_mean;
 pub mod item_weights;
 pub mod knn;
+mod learner;
 pub mod lfg;
 pub mod lfg_bayes;
 pub mod lfg_rank;
@@ -99,6 +101,7 @@ mod resume;
 pub mod rp3beta;
 pub mod sgd;
 pub mod slim;
+pub mod softmax;
 pub mod svd;
 pub mod svd_plus_plus;
 pub mod user_network;

@@ -27,6 +27,7 @@ use crate::pure_svd::PureSvd;
 use crate::rbm::{ItemRbm, UserRbm};
 use crate::rp3beta::Rp3Beta;
 use crate::slim::Slim;
+use crate::softmax::{LfgSoftmax, MultVae};
 use crate::svd::Svd;
 use crate::svd_plus_plus::SvdPlusPlus;
 
@@ -65,8 +66,10 @@ pub fn registry() -> &'static [ModelEntry] {
             ModelEntry::of::<UCfgan>(),
             ModelEntry::of::<ICfgan>(),
             ModelEntry::of::<CfganAaf>(),
+            ModelEntry::of::<MultVae>(),
             ModelEntry::of::<Lfg>(),
             ModelEntry::of::<LfgPlus>(),
+            ModelEntry::of::<LfgSoftmax>(),
             ModelEntry::of::<LfgBayes>(),
             ModelEntry::of::<LfgRank>(),
         ]

@@ -3,10 +3,14 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use foldin_core::{Feedback, LoadError, ModelFamily, ModelParts, ScoreError, Tensor, UserView};
+use foldin_core::{
+    Factors, Feedback, ItemFactors, LoadError, ModelFamily, ModelParts, ScoreError, Tensor, UserView,
+};
 use foldin_nn::activation::Activation;
 use foldin_nn::kernel;
 use foldin_nn::kernels::{axpy, dot, dot_in};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::per_user::PerUser;
 use crate::perceptron::Layer;
@@ -16,15 +20,25 @@ use crate::perceptron::Layer;
 pub struct UserNetwork<F> {
     /// The first layer's weights are `[items × width]`.
     layers: Vec<Layer>,
-    /// `[items × last width]`.
-    output: Vec<f32>,
-    output_bias: Vec<f32>,
+    input: Input,
+    /// Weights and biases of the output.
+    items: ItemFactors,
     output_activation: Activation,
     /// Scores for somebody of whom nothing is known.
     popularity: Vec<f32>,
     feedback: Feedback,
     notes: Vec<String>,
     family: PhantomData<fn() -> F>,
+}
+
+/// How a history is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Input {
+    /// As ones.
+    Ones,
+    /// As ones over the root of their number: a vector of length 1.
+    Unit,
 }
 
 impl<F> UserNetwork<F> {
@@ -34,8 +48,15 @@ impl<F> UserNetwork<F> {
         popularity: Vec<f32>,
         feedback: Feedback,
     ) -> Self {
-        let (notes, family) = (Vec::new(), PhantomData);
-        Self { layers, output, output_bias, output_activation, popularity, feedback, notes, family }
+        let (input, notes, family) = (Input::Ones, Vec::new(), PhantomData);
+        let k = layers.last().map_or(0, |layer| layer.bias.len());
+        let items = ItemFactors { k, m: output, bias: output_bias, mean: 0.0 };
+        Self { layers, input, items, output_activation, popularity, feedback, notes, family }
+    }
+
+    /// The same, reading histories in another way.
+    pub(crate) fn reading(self, input: Input) -> Self {
+        Self { input, ..self }
     }
 
     pub(crate) fn load(mut parts: ModelParts) -> Result<Self, LoadError> {
@@ -70,6 +91,7 @@ impl<F> UserNetwork<F> {
         }
         let mut model =
             Self::new(layers, (output, output_bias, output_activation), popularity, parts.get("feedback")?);
+        model.input = parts.get("input")?;
         model.notes = parts.get("notes")?;
         Ok(model)
     }
@@ -80,8 +102,12 @@ impl<F> UserNetwork<F> {
             let width = layer.bias.len();
             let mut z = layer.bias.clone();
             if at == 0 {
+                let one = match self.input {
+                    Input::Ones => 1.0,
+                    Input::Unit => 1.0 / (user.items.len().max(1) as f32).sqrt(),
+                };
                 for &item in user.items {
-                    axpy(1.0, &layer.weights[item as usize * width..][..width], &mut z);
+                    axpy(one, &layer.weights[item as usize * width..][..width], &mut z);
                 }
             } else {
                 for (&x, row) in x.iter().zip(layer.weights.chunks_exact(width)) {
@@ -105,6 +131,30 @@ kernel! {
     }
 }
 
+impl<F: ModelFamily> UserNetwork<F> {
+    /// The last layer for each user; zeros without a history, so that the biases alone speak.
+    pub(crate) fn factors(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
+        let k = self.items.k;
+        let mut u = vec![0.0; users.len() * k];
+        u.par_chunks_mut(k.max(1)).zip(users).try_for_each(|(out, user)| {
+            user.check(self.catalogue())?;
+            if let Some(hidden) = self.state(user)? {
+                out.copy_from_slice(&hidden);
+            }
+            Ok(())
+        })?;
+        if u.iter().any(|x| !x.is_finite()) {
+            return Err(ScoreError::NotFinite { what: "a generated factor" });
+        }
+        Ok(Factors { k, u, bias: vec![0.0; users.len()], covariance: None })
+    }
+
+    /// Weights and biases of the output, which are factors where it is linear.
+    pub(crate) fn item_factors(&self) -> &ItemFactors {
+        &self.items
+    }
+}
+
 impl<F: ModelFamily> PerUser for UserNetwork<F> {
     type Family = F;
     /// The last hidden layer; none without a history.
@@ -124,8 +174,8 @@ impl<F: ModelFamily> PerUser for UserNetwork<F> {
 
     fn value(&self, hidden: &Self::State, item: usize) -> f32 {
         let Some(hidden) = hidden else { return self.popularity[item] };
-        let row = &self.output[item * hidden.len()..][..hidden.len()];
-        let (z, mut out) = ([self.output_bias[item] + dot(row, hidden)], [0.0]);
+        let row = self.items.row(item);
+        let (z, mut out) = ([self.items.bias[item] + dot(row, hidden)], [0.0]);
         self.output_activation.forward(&[], 1, &z, &mut out);
         out[0]
     }
@@ -135,7 +185,7 @@ impl<F: ModelFamily> PerUser for UserNetwork<F> {
             out.copy_from_slice(&self.popularity);
             return;
         };
-        output_sums(hidden, &self.output, &self.output_bias, out);
+        output_sums(hidden, &self.items.m, &self.items.bias, out);
         if self.output_activation != Activation::Identity {
             let z = out.to_vec();
             self.output_activation.forward(&[], 1, &z, out);
@@ -160,11 +210,12 @@ impl<F: ModelFamily> PerUser for UserNetwork<F> {
             }
         }
         let n = self.catalogue();
-        put("output".to_owned(), &[n, self.output.len() / n.max(1)], &self.output);
-        put("output_bias".to_owned(), &[n], &self.output_bias);
+        put("output".to_owned(), &[n, self.items.k], &self.items.m);
+        put("output_bias".to_owned(), &[n], &self.items.bias);
         put("popularity".to_owned(), &[n], &self.popularity);
         let activations: Vec<Activation> = self.layers.iter().map(|layer| layer.activation).collect();
         parts.set("activations", activations);
+        parts.set("input", self.input);
         parts.set("output_activation", self.output_activation);
         parts.set("feedback", self.feedback);
         parts.set("notes", &self.notes);

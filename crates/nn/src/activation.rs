@@ -24,6 +24,7 @@ use crate::kernel;
 
 mod functions;
 
+pub(crate) use functions::exp;
 use functions::{
     Abu, Apl, Arelu, Elu, Function, Gated, Identity, LeakyRelu, Mpelu, Pelu, Prelu, Relu, Selu, Sigmoid,
     Slope, Swish, Tanh,

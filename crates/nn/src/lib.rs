@@ -66,6 +66,7 @@ pub mod ridge;
 pub mod rprop;
 pub mod simd;
 pub mod similarity;
+pub mod softmax;
 pub mod sparse_layer;
 pub mod svd;
 pub mod table;

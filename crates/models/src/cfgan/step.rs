@@ -49,6 +49,14 @@ impl Scratch {
     }
 }
 
+#[cfg(test)]
+impl Scratch {
+    /// Gradients of the encoder, the condition and the vector.
+    pub(super) fn tables(&self) -> &[Blocks; 3] {
+        &self.tables
+    }
+}
+
 /// Cases of a batch.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use foldin_core::random::{Random, child_seed, numbered_seed};
-use foldin_core::{
-    Csr, Epoch, FitContext, FitError, Interactions, ScoreError, TrainState, TrainingData, UserId,
-};
+use foldin_core::{Csr, FitContext, FitError, Interactions, ScoreError, TrainingData, UserId};
 use foldin_nn::adam::{Adam, Steps};
 use foldin_nn::flush::flushed;
 use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
@@ -16,10 +14,10 @@ use super::discriminator::Discriminator;
 use super::generator::Generator;
 use super::samples::Samples;
 use super::step::{Batch, Judge, Scratch, discriminator_step, generator_step};
-use crate::holdout::{EarlyStopping, Holdout};
-use crate::perceptron::{restore, save};
+use crate::holdout::Holdout;
+use crate::learner::{Learner, Length, train};
+use crate::perceptron::Named;
 use crate::ranking::{implicit_interactions, validation_ndcg};
-use crate::resume;
 
 /// Which vectors of purchases are cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +50,11 @@ pub(super) fn fit<'a>(
         Cases::Users => clicks.by_user(),
     };
     let cases = cases.map_rows(|_, values| vec![1.0; values.len()]);
-    let run = Run { model, kind, config, clicks, holdout: holdout.as_ref(), cases: &cases };
-    let generator = flushed(|| run.train(ctx))?;
+    let length = Length { epochs: config.epochs, patience: config.patience };
+    let generator = flushed(|| {
+        let mut run = Run::new(model, kind, config, (clicks, holdout.as_ref(), &cases), ctx.seed);
+        train(model, &mut run, clicks, length, ctx)
+    })?;
     let clicks = holdout.map_or(Cow::Borrowed(all), |holdout| Cow::Owned(holdout.train));
     Ok(Fitted { generator, clicks, cases })
 }
@@ -65,10 +66,9 @@ struct Run<'a> {
     clicks: &'a Interactions,
     holdout: Option<&'a Holdout>,
     cases: &'a Csr,
-}
-
-/// Both networks with their optimisers.
-struct Players {
+    /// Cases with a purchase: a row without says nothing of which places belong together.
+    rows: Vec<u32>,
+    seed: u64,
     generator: Generator,
     discriminator: Discriminator,
     /// Of the generator, then of the discriminator.
@@ -76,54 +76,18 @@ struct Players {
     scratch: Scratch,
 }
 
-impl Run<'_> {
-    fn train(&self, ctx: &FitContext<'_>) -> Result<Generator, FitError> {
-        let (config, epochs) = (self.config, self.config.epochs);
-        // A row without a purchase says nothing of which places belong together.
+impl<'a> Run<'a> {
+    fn new(
+        model: &'static str,
+        kind: Cases,
+        config: &'a CfganConfig,
+        (clicks, holdout, cases): (&'a Interactions, Option<&'a Holdout>, &'a Csr),
+        seed: u64,
+    ) -> Self {
         let rows: Vec<u32> =
-            (0..self.cases.n_rows() as u32).filter(|&case| self.cases.row_len(case as usize) > 0).collect();
-        let mut players = self.players(rows.len(), ctx.seed);
-        let mut stopping = EarlyStopping::new(config.patience);
-        let mut best: Option<Generator> = None;
-        let mut done = 0;
-        if let Some(mut state) = ctx.resume()? {
-            resume::check(&state, self.clicks, &mut stopping)?;
-            done = players.restore(&mut best, &stopping, &mut state)?;
-        }
-        while done < epochs && !stopping.is_over(done) {
-            let loss = self.epoch(&mut players, &rows, done, ctx.seed);
-            done += 1;
-            if !loss.is_finite() {
-                let what = "the loss on the training interactions";
-                return Err(FitError::Diverged { model: self.model, epoch: done, what });
-            }
-            let ndcg = self.validate(&players.generator)?;
-            // The best epoch is that of the lowest figure.
-            if ndcg.is_some_and(|ndcg| stopping.improved(done, -ndcg)) {
-                best = Some(players.generator.clone());
-            }
-            let epoch = Epoch {
-                number: done,
-                of: epochs,
-                train_loss: Some(loss),
-                validation_ndcg: ndcg,
-                ..Epoch::default()
-            };
-            ctx.epoch_done(epoch, || self.state(&mut players, best.as_mut(), done, &stopping))?;
-        }
-        let generator = best.unwrap_or(players.generator);
-        let finite = |weights: &[f32]| weights.iter().all(|weight| weight.is_finite());
-        if finite(&generator.encoder.w) && finite(&generator.decoder.w) {
-            Ok(generator)
-        } else {
-            Err(FitError::Diverged { model: self.model, epoch: done, what: "a weight" })
-        }
-    }
-
-    fn players(&self, n_rows: usize, seed: u64) -> Players {
-        let (config, places) = (self.config, self.cases.n_cols());
+            (0..cases.n_rows() as u32).filter(|&case| cases.row_len(case as usize) > 0).collect();
         let optimiser = |rate: f64, passes: usize, batch: usize| {
-            let steps = config.epochs * passes * n_rows.div_ceil(batch);
+            let steps = config.epochs * passes * rows.len().div_ceil(batch);
             Optimiser::Adam(Steps::new(Adam::default(), std::iter::repeat_n(rate, steps)))
         };
         let optimisers = [
@@ -134,21 +98,51 @@ impl Run<'_> {
                 config.discriminator_batch_size,
             ),
         ];
+        let places = cases.n_cols();
         let generator = Generator::new(places, config, &optimisers[0], child_seed(seed, "generator"));
         let discriminator =
             Discriminator::new(places, config, &optimisers[1], child_seed(seed, "discriminator"));
-        let batch = config.batch_size.max(config.discriminator_batch_size).min(n_rows);
+        let batch = config.batch_size.max(config.discriminator_batch_size).min(rows.len());
         let scratch = Scratch::new(&generator, &discriminator, batch);
-        Players { generator, discriminator, optimisers, scratch }
+        Self {
+            model,
+            kind,
+            config,
+            clicks,
+            holdout,
+            cases,
+            rows,
+            seed,
+            generator,
+            discriminator,
+            optimisers,
+            scratch,
+        }
+    }
+}
+
+impl Learner for Run<'_> {
+    type Network = Generator;
+
+    fn network(&mut self) -> &mut Generator {
+        &mut self.generator
+    }
+
+    fn parameters(network: &mut Generator) -> Vec<Named<'_>> {
+        network.parameters()
+    }
+
+    fn others(&mut self) -> Vec<Named<'_>> {
+        self.discriminator.parameters()
     }
 
     /// All passes of an epoch; the generator's mean loss.
-    fn epoch(&self, players: &mut Players, rows: &[u32], epoch: usize, seed: u64) -> f64 {
-        let config = self.config;
-        let Players { generator, discriminator, optimisers, scratch } = players;
+    fn epoch(&mut self, epoch: usize) -> f64 {
+        let Self { config, cases, rows, seed, generator, discriminator, optimisers, scratch, .. } = self;
+        let seed = *seed;
         let samples = Samples::new(config, seed, epoch);
         let order_of = |purpose: &str, pass: usize, passes: usize| {
-            let mut order = rows.to_vec();
+            let mut order = rows.clone();
             let number = epoch * passes + pass;
             Random::new(numbered_seed(seed, purpose, number as u64)).shuffle(&mut order);
             (order, number)
@@ -158,18 +152,18 @@ impl Run<'_> {
             let (order, number) = order_of("discriminator's batches", pass, config.discriminator_passes);
             let per_pass = rows.len().div_ceil(config.discriminator_batch_size);
             for (at, numbers) in order.chunks(config.discriminator_batch_size).enumerate() {
-                let batch = Batch { cases: self.cases, numbers, samples };
+                let batch = Batch { cases, numbers, samples };
                 let rule = (&optimisers[1], number * per_pass + at, config.discriminator_regularization);
                 discriminator_step(generator, &decoder, discriminator, &batch, scratch, rule);
             }
         }
-        let judge = Judge::new(discriminator, self.cases);
+        let judge = Judge::new(discriminator, cases);
         let mut loss = 0.0;
         for pass in 0..config.passes {
             let (order, number) = order_of("generator's batches", pass, config.passes);
             let per_pass = rows.len().div_ceil(config.batch_size);
             for (at, numbers) in order.chunks(config.batch_size).enumerate() {
-                let batch = Batch { cases: self.cases, numbers, samples };
+                let batch = Batch { cases, numbers, samples };
                 let rule = (&optimisers[0], number * per_pass + at, config.regularization);
                 let of_batch = generator_step(generator, &judge, config.zero_weight, &batch, scratch, rule);
                 loss += of_batch * numbers.len() as f64;
@@ -179,8 +173,9 @@ impl Run<'_> {
     }
 
     /// nDCG@20 on the held-out interactions.
-    fn validate(&self, generator: &Generator) -> Result<Option<f64>, FitError> {
+    fn validate(&self) -> Result<Option<f64>, FitError> {
         let Some(holdout) = self.holdout else { return Ok(None) };
+        let generator = &self.generator;
         let width = generator.layers.last_width();
         let n_items = self.clicks.n_items();
         // Of items, hidden units come first and users' rows are what they are multiplied by; of users it is the other way round.
@@ -217,40 +212,5 @@ impl Run<'_> {
             epoch: 0,
             what: "a score",
         })
-    }
-
-    fn state(
-        &self,
-        players: &mut Players,
-        best: Option<&mut Generator>,
-        done: usize,
-        stopping: &EarlyStopping,
-    ) -> TrainState {
-        let mut state = resume::state(done, self.clicks, stopping);
-        save(players.generator.parameters(), "generator.", &mut state);
-        save(players.discriminator.parameters(), "discriminator.", &mut state);
-        if let Some(best) = best {
-            save(best.parameters(), "best.", &mut state);
-        }
-        state
-    }
-}
-
-impl Players {
-    /// Puts a checkpoint in the place of the start and returns the epochs done.
-    fn restore(
-        &mut self,
-        best: &mut Option<Generator>,
-        stopping: &EarlyStopping,
-        state: &mut TrainState,
-    ) -> Result<usize, FitError> {
-        restore(self.generator.parameters(), "generator.", state)?;
-        restore(self.discriminator.parameters(), "discriminator.", state)?;
-        if stopping.best_epoch > 0 {
-            let mut found = self.generator.clone();
-            restore(found.parameters(), "best.", state)?;
-            *best = Some(found);
-        }
-        Ok(state.epochs)
     }
 }

@@ -29,7 +29,7 @@ const FLAT: f32 = 30.0;
 
 /// `eˣ` within 2 units in the last place, for `|x|` up to [`FLAT`], beyond which it stays as it is there.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Adding this rounds to whole numbers and leaves them in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-FLAT, FLAT);
