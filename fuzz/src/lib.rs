@@ -181,6 +181,11 @@ pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "lfg-plus",
     "lfg-bayes",
     "lfg-rank"
+    "u-cfgan",
+    "i-cfgan",
+    "cfgan-aaf",
+    "mult-vae",
+    "lfg-softmax"
 );
 
 /// The manifest with the checksum that a file of this content has.

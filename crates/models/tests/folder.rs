@@ -42,6 +42,11 @@ fn settings(name: &str) -> Settings {
         }),
         "lfg-bayes" => serde_json::json!({"factors": 3, "iterations": 5}),
         "u-autorec" | "i-autorec" => serde_json::json!({"hidden": [3, 2], "epochs": 5}),
+        "u-cfgan" | "i-cfgan" | "cfgan-aaf" => {
+            serde_json::json!({"hidden": [3, 2], "discriminator_hidden": [2], "epochs": 5})
+        }
+        "mult-vae" => serde_json::json!({"hidden": 3, "latent": 2, "epochs": 5}),
+        "lfg-softmax" => serde_json::json!({"widths": [4], "factors": 3, "epochs": 5}),
         "u-rbm" | "i-rbm" => serde_json::json!({"hidden_units": 3, "epochs": 3}),
         "pure-svd" => serde_json::json!({"factors": 3}),
         _ => serde_json::json!({}),

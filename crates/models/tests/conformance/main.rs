@@ -94,6 +94,36 @@ models! {
     u_autorec: "u-autorec", Personal,
         quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "mpelu", "optimiser": "adam", "batch_size": 16, "dropout": 0.2 },
         learning { "hidden": [20], "epochs": 150, "regularization": 5.0, "centred": true };
+    u_cfgan: "u-cfgan", Personal, clicks true,
+        quick {
+            "hidden": [9], "discriminator_hidden": [5], "epochs": 3, "batch_size": 16, "passes": 2,
+            "discriminator_passes": 1,
+        },
+        learning {
+            "hidden": [20], "discriminator_hidden": [10], "epochs": 60, "learning_rate": 5e-3, "batch_size": 16,
+            "discriminator_batch_size": 32, "passes": 2, "zero_weight": 0.1,
+        };
+    i_cfgan: "i-cfgan", Personal, clicks true,
+        quick {
+            "hidden": [9], "discriminator_hidden": [5], "epochs": 3, "batch_size": 8, "scheme": "zr",
+            "hidden_activation": "relu",
+        },
+        learning {
+            "hidden": [20], "discriminator_hidden": [10], "epochs": 60, "learning_rate": 5e-3, "batch_size": 8,
+            "discriminator_batch_size": 32, "passes": 2, "zero_weight": 0.1,
+        };
+    cfgan_aaf: "cfgan-aaf", Personal, clicks true,
+        quick { "hidden": [9, 7], "discriminator_hidden": [5, 4], "epochs": 2, "batch_size": 16, "scheme": "pm" },
+        learning {
+            "hidden": [20, 20], "discriminator_hidden": [10], "epochs": 60, "learning_rate": 3e-3, "batch_size": 16,
+            "passes": 2, "zero_weight": 0.1,
+        };
+    mult_vae: "mult-vae", Personal, clicks true,
+        quick { "hidden": 9, "latent": 4, "epochs": 3, "batch_size": 16, "annealing_epochs": 2 },
+        learning { "hidden": 40, "latent": 10, "epochs": 60, "batch_size": 16 };
+    lfg_softmax: "lfg-softmax", Personal, clicks true,
+        quick { "factors": 4, "widths": [9, 7], "epochs": 3, "batch_size": 16, "activation": "mpelu" },
+        learning { "factors": 10, "widths": [40], "epochs": 60, "batch_size": 16 };
     llorma: "llorma", Personal,
         quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },
         learning { "anchors": 10, "factors": 4, "regularization": 0.5, "global_factors": 4 };
