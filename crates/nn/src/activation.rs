@@ -2,7 +2,8 @@
 //!
 //! Each is a function `f(x; p)` of one number, with its slope `∂f/∂x` and the gradient `∂f/∂p` of its parameters. Parameters are
 //! kept once a unit or once a layer ([`Sharing`]), laid out `[n_parameters × n_units]` or `[n_parameters × 1]`, and after each
-//! step of the optimiser are put back into the range that [`Parameter`] names. [`Activation::formula`] states each function
+//! step of the optimiser are put back into the range that [`Parameter`] names. Those of [`Parameter::follows`] have no gradient: they
+//! are running moments of what comes in, which [`Activation::follow`] moves on. [`Activation::formula`] states each function
 //! and [`Activation::source`] where it comes from; `s` is the logistic function throughout.
 //!
 //! ```
@@ -26,7 +27,7 @@ mod functions;
 
 pub(crate) use functions::exp;
 use functions::{
-    Abu, Apl, Arelu, Elu, Function, Gated, Identity, LeakyRelu, Mpelu, Pelu, Prelu, Relu, Selu, Sigmoid,
+    Abu, Apl, Arelu, Dice, Elu, Function, Gated, Identity, LeakyRelu, Mpelu, Pelu, Prelu, Relu, Selu, Sigmoid,
     Slope, Swish, Tanh,
 };
 
@@ -69,6 +70,9 @@ pub enum Activation {
     Swish,
     /// `max(0, x) + Σ_{j=1,2} a_j·max(0, b_j − x)`; all four trained.
     Apl,
+    /// `p·x + (1 − p)·a·x` with `p = s((x − m)/d)`; a trained, m and d running mean and standard deviation of x, which stay at 0 and 1 in
+    /// networks that do not follow them.
+    Dice,
 }
 
 /// How many units have one set of parameters.
@@ -93,6 +97,8 @@ pub struct Parameter {
     pub min: f32,
     /// The most it may be.
     pub max: f32,
+    /// Whether it follows the moments of what comes in instead of a gradient.
+    pub follows: bool,
 }
 
 /// Runs `$body` with `$function` standing for the type of the function.
@@ -163,13 +169,17 @@ macro_rules! with_function {
                 type $function = Apl;
                 $body
             }
+            Activation::Dice => {
+                type $function = Dice;
+                $body
+            }
         }
     };
 }
 
 impl Activation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Identity,
         Self::Relu,
         Self::LeakyRelu,
@@ -186,6 +196,7 @@ impl Activation {
         Self::Arelu,
         Self::Swish,
         Self::Apl,
+        Self::Dice,
     ];
 
     /// Its name in settings.
@@ -265,6 +276,35 @@ impl Activation {
         assert_eq!(z.len(), gradient.len(), "a gradient an output");
         assert_eq!(parameters.len(), of_parameters.len(), "a gradient a parameter");
         backward(self, parameters, units, self.sharing_of(parameters, units), z, gradient, of_parameters);
+    }
+
+    /// Moves running moments a `share` of the way to those of `z`, `[n × units]`, a batch of training. For functions without any it does
+    /// nothing. Between such calls the moments are constants, for outputs and gradients alike, so that an output depends on no other
+    /// row of a batch, in training as in serving.
+    ///
+    /// # Panics
+    /// If `parameters` has neither one set nor one a unit.
+    pub fn follow(self, parameters: &mut [f32], units: usize, z: &[f32], share: f32) {
+        if self != Self::Dice || z.is_empty() || units == 0 {
+            return;
+        }
+        let sets = self.sharing_of(parameters, units).sets(units);
+        let (mut sums, mut squares) = (vec![0.0f64; sets], vec![0.0f64; sets]);
+        for row in z.chunks_exact(units) {
+            for (unit, &z) in row.iter().enumerate() {
+                sums[unit % sets] += f64::from(z);
+                squares[unit % sets] += f64::from(z) * f64::from(z);
+            }
+        }
+        let n = (z.len() / sets) as f64;
+        for set in 0..sets {
+            let mean = sums[set] / n;
+            let variance = (squares[set] / n - mean * mean).max(0.0);
+            let (m, d) = (parameters[sets + set], parameters[2 * sets + set]);
+            parameters[sets + set] = m + share * (mean as f32 - m);
+            parameters[2 * sets + set] = (d * d + share * (variance as f32 - d * d)).max(0.0).sqrt();
+        }
+        self.constrain(parameters);
     }
 
     fn sharing_of(self, parameters: &[f32], units: usize) -> Sharing {
@@ -402,7 +442,7 @@ mod tests {
                     "{name} at {x}: {} {numeric}",
                     slope[0]
                 );
-                for at in 0..parameters.len() {
+                for at in (0..parameters.len()).filter(|&at| !activation.parameters()[at].follows) {
                     let moved = |by: f32| {
                         let mut moved = parameters.clone();
                         moved[at] += by;
@@ -438,6 +478,36 @@ mod tests {
         close(at(Activation::Swish, 2.0), 2.0 * at(Activation::Sigmoid, 2.0));
         close(at(Activation::Arelu, -2.0), -1.8);
         close(at(Activation::Arelu, 1.0), 1.0 + at(Activation::Sigmoid, 2.0));
+    }
+
+    #[test]
+    fn dice_follows_the_moments_and_learns_the_slope_alone() {
+        let dice = Activation::Dice;
+        let mut parameters = dice.initial(Sharing::Unit, 2);
+        assert_eq!(parameters, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        // Unit 0 has mean 2 and deviation 1, unit 1 mean −3 and deviation 2.
+        let z = [1.0, -5.0, 3.0, -1.0];
+        dice.follow(&mut parameters, 2, &z, 0.5);
+        let deviation = [1.0, 2.5f32.sqrt()];
+        assert_eq!(parameters, [0.0, 0.0, 1.0, -1.5, deviation[0], deviation[1]]);
+        for _ in 0..60 {
+            dice.follow(&mut parameters, 2, &z, 0.5);
+        }
+        for (got, want) in parameters.iter().zip([0.0, 0.0, 2.0, -3.0, 1.0, 2.0]) {
+            assert!((got - want).abs() < 1e-5, "{got} {want}");
+        }
+        let (mut gradient, mut own) = ([1.0; 4], [0.0; 6]);
+        dice.backward(&parameters, 2, &z, &mut gradient, &mut own);
+        assert!(own[0] > 0.0 && own[1] < 0.0 && own[2..].iter().all(|&own| own == 0.0), "{own:?}");
+        // Half of what stands at the mean comes through.
+        let mut out = [0.0; 2];
+        dice.forward(&parameters, 2, &[2.0, -3.0], &mut out);
+        assert!((out[0] - 1.0).abs() < 1e-4 && (out[1] + 1.5).abs() < 1e-4, "{out:?}");
+        let mut shared = dice.initial(Sharing::Layer, 2);
+        dice.follow(&mut shared, 2, &z, 1.0);
+        assert!((shared[1] + 0.5).abs() < 1e-6, "{shared:?}");
+        let mut relu = [];
+        Activation::Relu.follow(&mut relu, 2, &z, 1.0);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn either(x: f32, positive: f32, negative: f32) -> f32 {
 }
 
 const fn free(name: &'static str, initial: f32) -> Parameter {
-    Parameter { name, initial, min: -100.0, max: 100.0 }
+    Parameter { name, initial, min: -100.0, max: 100.0, follows: false }
 }
 
 pub(super) struct Identity;
@@ -209,8 +209,8 @@ impl Function for Pelu {
     const FORMULA: &'static str = "(a/b)·x if x > 0, else a·(e^{x/b} − 1)";
     const SOURCE: &'static str = "Trottier, Giguère, Chaib-draa 2017";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter { name: "a", initial: 1.0, min: 0.1, max: 100.0 },
-        Parameter { name: "b", initial: 1.0, min: 0.1, max: 100.0 },
+        Parameter { name: "a", initial: 1.0, min: 0.1, max: 100.0, follows: false },
+        Parameter { name: "b", initial: 1.0, min: 0.1, max: 100.0, follows: false },
     ];
     #[inline(always)]
     fn value(p: &Set, x: f32) -> f32 {
@@ -235,8 +235,8 @@ impl Function for Mpelu {
     const FORMULA: &'static str = "x if x > 0, else a·(e^{bx} − 1)";
     const SOURCE: &'static str = "Li et al. 2018";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter { name: "a", initial: 1.0, min: 0.0, max: 4.0 },
-        Parameter { name: "b", initial: 1.0, min: 1e-3, max: 100.0 },
+        Parameter { name: "a", initial: 1.0, min: 0.0, max: 4.0, follows: false },
+        Parameter { name: "b", initial: 1.0, min: 1e-3, max: 100.0, follows: false },
     ];
     #[inline(always)]
     fn value(p: &Set, x: f32) -> f32 {
@@ -332,7 +332,7 @@ impl Function for Arelu {
     const FORMULA: &'static str = "(1 + s(b))·x if x > 0, else a·x";
     const SOURCE: &'static str = "Chen, Li, Xu 2020";
     const PARAMETERS: &'static [Parameter] =
-        &[Parameter { name: "a", initial: 0.9, min: 0.01, max: 0.99 }, free("b", 2.0)];
+        &[Parameter { name: "a", initial: 0.9, min: 0.01, max: 0.99, follows: false }, free("b", 2.0)];
     #[inline(always)]
     fn value(p: &Set, x: f32) -> f32 {
         x * Self::slope(p, x)
@@ -390,6 +390,33 @@ impl Function for Apl {
     fn gradient(p: &Set, x: f32) -> Set {
         let (one, two) = (either(p[2] - x, 1.0, 0.0), either(p[3] - x, 1.0, 0.0));
         [one * (p[2] - x), two * (p[3] - x), p[0] * one, p[1] * two, 0.0]
+    }
+}
+
+pub(super) struct Dice;
+impl Function for Dice {
+    const NAME: &'static str = "dice";
+    const FORMULA: &'static str = "p·x + (1 − p)·a·x, p = s((x − m)/d)";
+    const SOURCE: &'static str = "Zhou et al. 2018, with running moments m and d";
+    const PARAMETERS: &'static [Parameter] = &[
+        free("a", 0.0),
+        Parameter { name: "m", initial: 0.0, min: -1e6, max: 1e6, follows: true },
+        Parameter { name: "d", initial: 1.0, min: 1e-3, max: 1e6, follows: true },
+    ];
+    #[inline(always)]
+    fn value(p: &Set, x: f32) -> f32 {
+        let s = logistic((x - p[1]) / p[2]);
+        x * (s + (1.0 - s) * p[0])
+    }
+    #[inline(always)]
+    fn slope(p: &Set, x: f32) -> f32 {
+        let s = logistic((x - p[1]) / p[2]);
+        s + (1.0 - s) * p[0] + x * (1.0 - p[0]) * s * (1.0 - s) / p[2]
+    }
+    #[inline(always)]
+    fn gradient(p: &Set, x: f32) -> Set {
+        let s = logistic((x - p[1]) / p[2]);
+        [(1.0 - s) * x, 0.0, 0.0, 0.0, 0.0]
     }
 }
 
