@@ -27,8 +27,8 @@ mod functions;
 
 pub(crate) use functions::exp;
 use functions::{
-    Abu, Apl, Arelu, Dice, Elu, Function, Gated, Identity, LeakyRelu, Mpelu, Pelu, Prelu, Relu, Selu, Sigmoid,
-    Slope, Swish, Tanh,
+    Abu, Apl, Arelu, Dice, Elu, Function, Gated, Identity, LeakyRelu, Mpelu, Pelu, Prelu, Relu, Selu,
+    Sigmoid, Slope, Swish, Tanh,
 };
 
 /// The most parameters that an activation has.

@@ -396,22 +396,25 @@ fn tiles<S: Simd, const R: usize>(
     let n_rows = c.len() / stride;
     let n_tiles = n_rows.div_ceil(R);
     assert_eq!(packed.len(), n.div_ceil(panel) * panel * depth);
-    LEFT.with_borrow_mut(|left| {
-        // What padding rows hold is multiplied, and then left out.
-        left.resize(left.len().max(n_tiles * R * depth), 0.0);
-        let left = &mut left[..n_tiles * R * depth];
-        for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
-            pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
-        }
-        if !add || depth <= DEPTH_AT_ONCE {
-            stretches::<S, R>(simd, left, packed, depth, n, add, c);
-            return;
-        }
+    // Taken out and put back: within a closure the loops would be compiled for the baseline CPU.
+    let mut room = LEFT.take();
+    // What padding rows hold is multiplied, and then left out.
+    room.resize(room.len().max(n_tiles * R * depth), 0.0);
+    let left = &mut room[..n_tiles * R * depth];
+    for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
+        pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
+    }
+    if !add || depth <= DEPTH_AT_ONCE {
+        stretches::<S, R>(simd, left, packed, depth, n, add, c);
+    } else {
         // Whole sums first: they are added once, however many stretches they have.
         let mut sums = vec![0.0; c.len()];
         stretches::<S, R>(simd, left, packed, depth, n, false, &mut sums);
-        c.iter_mut().zip(&sums).for_each(|(c, sum)| *c += sum);
-    });
+        for (c, sum) in c.iter_mut().zip(&sums) {
+            *c += sum;
+        }
+    }
+    LEFT.set(room);
 }
 
 thread_local! {
