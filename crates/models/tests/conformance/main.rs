@@ -109,14 +109,14 @@ models! {
             "hidden_activation": "relu",
         },
         learning {
-            "hidden": [20], "discriminator_hidden": [10], "epochs": 100, "learning_rate": 5e-3, "batch_size": 8,
-            "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.1,
+            "hidden": [20], "discriminator_hidden": [10], "epochs": 60, "learning_rate": 5e-3, "batch_size": 8,
+            "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.3, "regularization": 0.01,
         };
     cfgan_aaf: "cfgan-aaf", Personal, clicks true,
         quick { "hidden": [9, 7], "discriminator_hidden": [5, 4], "epochs": 2, "batch_size": 16, "scheme": "pm" },
         learning {
-            "hidden": [20, 20], "discriminator_hidden": [10], "epochs": 100, "learning_rate": 3e-3, "batch_size": 16,
-            "discriminator_learning_rate": 3e-3, "zero_weight": 0.1,
+            "hidden": [20, 20], "discriminator_hidden": [10], "epochs": 150, "learning_rate": 3e-3, "batch_size": 16,
+            "discriminator_learning_rate": 3e-3, "zero_weight": 0.3, "regularization": 0.01,
         };
     mult_vae: "mult-vae", Personal, clicks true,
         quick { "hidden": 9, "latent": 4, "epochs": 3, "batch_size": 16, "annealing_epochs": 2 },
