@@ -12,6 +12,7 @@ use crate::bias_svd::BiasSvd;
 use crate::bpr::Bpr;
 use crate::ease::Ease;
 use crate::cfgan::{CfganAaf, ICfgan, UCfgan};
+use crate::ease::Ease;
 use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::implicit_als::ImplicitAls;
