@@ -180,7 +180,7 @@ pub const SOUND_MODELS: &[[&[u8]; 4]] = &golden!(
     "lfg",
     "lfg-plus",
     "lfg-bayes",
-    "lfg-rank"
+    "lfg-rank",
     "u-cfgan",
     "i-cfgan",
     "cfgan-aaf",

@@ -10,7 +10,6 @@ use crate::autorec::{IAutoRec, UAutoRec};
 use crate::bias::Bias;
 use crate::bias_svd::BiasSvd;
 use crate::bpr::Bpr;
-use crate::ease::Ease;
 use crate::cfgan::{CfganAaf, ICfgan, UCfgan};
 use crate::ease::Ease;
 use crate::funk_svd::FunkSvd;
