@@ -1,8 +1,8 @@
 //! Products of sparse matrices with tall dense ones, a block of columns at a time.
 //!
 //! A dense matrix `[n × width]` is kept here as blocks of [`BLOCK`] columns, each `[n × BLOCK]` row-major ([`Blocks`]). A table that
-//! rows are gathered from is read in half precision (IEEE binary16, to nearest; numbers beyond ±65504 count as that), rounded a
-//! block at a time as its turn comes: a block of a table of some thousand rows then stays in the cache next to the core, and
+//! rows are gathered from is read in half precision (IEEE binary16, to nearest, times a power of two that brings the largest number of a
+//! block near the end of its range, so that small gradients keep their digits), rounded a block at a time as its turn comes: a block of a table of some thousand rows then stays in the cache next to the core, and
 //! gathering its rows in the order of a sparse matrix costs arithmetic and not memory. Sums are of `f32`. Two products are all
 //! that an autoencoder over ratings needs:
 //!
@@ -176,10 +176,19 @@ impl<'a> View<'a> {
 /// Numbers that one task rounds.
 const ROUNDED_AT_ONCE: usize = 16_384;
 
-/// A block in half precision.
-fn round(block: &[f32], out: &mut [u16]) {
+/// A block in half precision, and what its numbers were divided by.
+fn round(block: &[f32], out: &mut [u16]) -> f32 {
+    let parts = block.par_chunks(ROUNDED_AT_ONCE).map(largest);
+    let unit = unit_of(parts.reduce(|| 0.0, f32::max));
     let tasks = block.par_chunks(ROUNDED_AT_ONCE).zip(out.par_chunks_mut(ROUNDED_AT_ONCE));
-    tasks.for_each(|(block, out)| round_part(block, out));
+    tasks.for_each(|(block, out)| round_part(block, unit.recip(), out));
+    unit
+}
+
+/// The power of two that brings a number to between 2¹³ and 2¹⁴; 1 for none, and within what `f32` can be multiplied by and back.
+fn unit_of(largest: f32) -> f32 {
+    let exponent = (largest.to_bits() >> 23) as i32 - 127;
+    if largest > 0.0 && largest.is_finite() { 2f32.powi((exponent - 13).clamp(-100, 100)) } else { 1.0 }
 }
 
 /// Ranges of rows of about [`ENTRIES_AT_ONCE`] entries.
@@ -216,10 +225,10 @@ pub fn sums(pattern: &Csr, values: &[f32], table: View<'_>, out: &mut Blocks) {
             tasks.push((range, own));
             rest = after;
         }
-        round(table.block(block), &mut halves);
+        let unit = round(table.block(block), &mut halves);
         tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
             let offsets = &pattern.offsets()[range.start..=range.end];
-            sum_rows(offsets, pattern.columns(), values, &halves, out);
+            sum_rows(offsets, pattern.columns(), values, &halves, unit, out);
         });
     }
 }
@@ -243,51 +252,72 @@ pub fn dots(pattern: &Csr, rows: View<'_>, table: View<'_>, out: &mut [f32]) {
             tasks.push((range, own));
             rest = after;
         }
-        round(table.block(block), &mut halves);
+        let unit = round(table.block(block), &mut halves);
         tasks.into_par_iter().with_max_len(1).for_each(|(range, out)| {
             let offsets = &pattern.offsets()[range.start..=range.end];
             let rows = &rows.block(block)[range.start * BLOCK..range.end * BLOCK];
-            add_dots(offsets, pattern.columns(), rows, &halves, out);
+            add_dots(offsets, pattern.columns(), rows, &halves, unit, out);
         });
     }
 }
 
 kernel! {
-    /// Rounds numbers to half precision.
-    fn round_part(simd, from: &[f32], out: &mut [u16]) {
-        round_numbers(simd, from, out);
+    /// The largest size of a number.
+    fn largest(_simd, numbers: &[f32]) -> f32 {
+        // Sixteen at once, which a compiler turns into registers.
+        let mut most = [0f32; 16];
+        for numbers in numbers.chunks(16) {
+            for (most, number) in most.iter_mut().zip(numbers) {
+                let size = number.abs();
+                *most = if size > *most { size } else { *most };
+            }
+        }
+        most.into_iter().fold(0.0, f32::max)
+    }
+
+    /// Rounds numbers to half precision, times `factor`.
+    fn round_part(simd, from: &[f32], factor: f32, out: &mut [u16]) {
+        round_numbers(simd, from, factor, out);
     }
 
     /// The sums of some rows of one block; `offsets` are theirs.
-    fn sum_rows(simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[u16], out: &mut [f32]) {
+    fn sum_rows(
+        simd, offsets: &[usize], columns: &[u32], values: &[f32], table: &[u16], unit: f32, out: &mut [f32],
+    ) {
         for (range, out) in offsets.windows(2).zip(out.chunks_exact_mut(BLOCK)) {
-            sum_row(simd, &columns[range[0]..range[1]], &values[range[0]..range[1]], table, out);
+            sum_row(simd, &columns[range[0]..range[1]], &values[range[0]..range[1]], table, unit, out);
         }
     }
 
     /// Adds the inner products of one block for some rows; `offsets` are theirs, `rows` begins with the first of them and `out`
     /// with its first entry.
-    fn add_dots(simd, offsets: &[usize], columns: &[u32], rows: &[f32], table: &[u16], out: &mut [f32]) {
+    fn add_dots(
+        simd, offsets: &[usize], columns: &[u32], rows: &[f32], table: &[u16], unit: f32, out: &mut [f32],
+    ) {
         let first = offsets[0];
         for (range, row) in offsets.windows(2).zip(rows.chunks_exact(BLOCK)) {
-            add_dots_of_row(simd, &columns[range[0]..range[1]], row, table, &mut out[range[0] - first..range[1] - first]);
+            add_dots_of_row(simd, &columns[range[0]..range[1]], row, table, unit, &mut out[range[0] - first..range[1] - first]);
         }
     }
 }
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "pointer loads after one check of the lengths")]
-fn round_numbers<S: Simd>(simd: S, from: &[f32], out: &mut [u16]) {
+fn round_numbers<S: Simd>(simd: S, from: &[f32], factor: f32, out: &mut [u16]) {
+    let factor = simd.splat(factor);
     assert!(from.len() == out.len() && from.len().is_multiple_of(BLOCK));
     for at in (0..from.len()).step_by(S::LANES) {
         // SAFETY: both hold a multiple of BLOCK numbers, which is a multiple of LANES.
-        unsafe { simd.store_half(out.as_mut_ptr().add(at), simd.load(from.as_ptr().add(at))) };
+        unsafe {
+            simd.store_half(out.as_mut_ptr().add(at), simd.mul(factor, simd.load(from.as_ptr().add(at))))
+        };
     }
 }
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], out: &mut [f32]) {
+fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], unit: f32, out: &mut [f32]) {
+    let unit = simd.splat(unit);
     assert!(out.len() == BLOCK && columns.len() == values.len());
     let mut part = 0;
     while part < BLOCK {
@@ -303,7 +333,7 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], out
         }
         for (i, sum) in sum.into_iter().enumerate() {
             // SAFETY: `out` holds BLOCK numbers.
-            unsafe { simd.store(out.as_mut_ptr().add(part + i * S::LANES), sum) };
+            unsafe { simd.store(out.as_mut_ptr().add(part + i * S::LANES), simd.mul(unit, sum)) };
         }
         part += REGISTERS * S::LANES;
     }
@@ -311,14 +341,22 @@ fn sum_row<S: Simd>(simd: S, columns: &[u32], values: &[f32], table: &[u16], out
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn add_dots_of_row<S: Simd>(simd: S, columns: &[u32], row: &[f32], table: &[u16], out: &mut [f32]) {
+fn add_dots_of_row<S: Simd>(
+    simd: S,
+    columns: &[u32],
+    row: &[f32],
+    table: &[u16],
+    unit: f32,
+    out: &mut [f32],
+) {
+    let unit = simd.splat(unit);
     assert!(row.len() == BLOCK && columns.len() == out.len());
     let mut part = 0;
     while part < BLOCK {
         let mut own = [simd.splat(0.0); REGISTERS];
         for (i, own) in own.iter_mut().enumerate() {
             // SAFETY: `part + REGISTERS · LANES` is at most BLOCK, which `row` holds.
-            *own = unsafe { simd.load(row.as_ptr().add(part + i * S::LANES)) };
+            *own = simd.mul(unit, unsafe { simd.load(row.as_ptr().add(part + i * S::LANES)) });
         }
         let (mut fours, mut outs) = (columns.chunks_exact(4), out.chunks_exact_mut(4));
         for (four, out) in fours.by_ref().zip(outs.by_ref()) {
@@ -435,5 +473,24 @@ mod tests {
             })
         };
         assert!(run(1) == run(3));
+    }
+
+    /// Gradients of a mean over many are far below what half precision can hold.
+    #[test]
+    fn tiny_and_huge_tables_keep_their_digits() {
+        let pattern = Csr::from_triples(1, 3, &[(0, 0, 1.0), (0, 1, 1.0), (0, 2, 1.0)]).unwrap();
+        for scale in [1e-30f32, 1e-9, 1.0, 1e9, 1e30] {
+            let table = Blocks::from_rows(3, 1, &[scale, -3.0 * scale, 0.5 * scale]);
+            let mut out = Blocks::zeros(1, 1);
+            sums(&pattern, pattern.values(), table.view(), &mut out);
+            assert!((out.get(0, 0) / scale + 1.5).abs() < 3e-3, "{scale}: {}", out.get(0, 0));
+            let one = Blocks::from_rows(1, 1, &[1.0]);
+            let mut e = vec![0.0; 3];
+            dots(&pattern, one.view(), table.view(), &mut e);
+            assert!((e[1] / scale + 3.0).abs() < 3e-3, "{scale}: {e:?}");
+        }
+        let mut out = Blocks::zeros(1, 1);
+        sums(&pattern, pattern.values(), Blocks::zeros(3, 1).view(), &mut out);
+        assert_eq!(out.get(0, 0).to_bits(), 0);
     }
 }

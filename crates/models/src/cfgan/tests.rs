@@ -46,7 +46,9 @@ fn copy(parameters: Vec<Named<'_>>) -> Parameters {
 fn shake(parameters: Vec<Named<'_>>, seed: u64) {
     let mut random = Random::new(seed);
     for (_, _, trained) in parameters {
-        trained.w.iter_mut().filter(|w| **w != 0.0).for_each(|w| *w += 0.2 * random.normal() as f32);
+        // Numbers of half precision, as tables are read.
+        let moved = |w: f32, by: f64| ((w + 0.2 * by as f32) * 512.0).round() / 512.0;
+        trained.w.iter_mut().filter(|w| **w != 0.0).for_each(|w| *w = moved(*w, random.normal()));
     }
 }
 
@@ -152,7 +154,8 @@ fn compare(
             let numeric = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
             let got = f64::from(gradient[at]);
             assert!(
-                (got - numeric).abs() < 2e-5 + 2e-4 * numeric.abs(),
+                // Tables of gradients are read in half precision, of eleven digits.
+                (got - numeric).abs() < 5e-5 + 2e-3 * numeric.abs(),
                 "{who} {name}[{at}]: {got} {numeric}"
             );
         }

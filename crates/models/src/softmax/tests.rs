@@ -88,7 +88,10 @@ fn check(plan: &Plan) {
     let mut network = Network::new(ITEMS, plan, &optimiser, 4);
     let mut random = Random::new(6);
     for (_, _, trained) in network.parameters() {
-        trained.w.iter_mut().filter(|w| **w != 0.0).for_each(|w| *w += 0.3 * random.normal() as f32);
+        trained.w.iter_mut().filter(|w| **w != 0.0).for_each(|w| {
+            // Numbers of half precision, as tables are read.
+            *w = ((*w + 0.3 * random.normal() as f32) * 512.0).round() / 512.0;
+        });
     }
     let histories = histories();
     let noise = Noise { dropout: Some(Dropout::new(0.4, 3)), sample: Some(8), beta: 0.7 };
@@ -118,7 +121,8 @@ fn check(plan: &Plan) {
             };
             let numeric = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
             let got = f64::from(gradient[at]);
-            assert!((got - numeric).abs() < 5e-5 + 2e-4 * numeric.abs(), "{name}[{at}]: {got} {numeric}");
+            // Tables of gradients are read in half precision, of eleven digits.
+            assert!((got - numeric).abs() < 5e-5 + 2e-3 * numeric.abs(), "{name}[{at}]: {got} {numeric}");
         }
     }
 }
