@@ -17,6 +17,7 @@ fn help_of_every_command() {
         &["models", "show", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
+        &["tune", "--help"],
         &["recommend", "--help"],
         &["predict", "--help"],
         &["inspect", "--help"],

@@ -1,5 +1,6 @@
 //! The binary as a user runs it: help, errors, exit codes, and the whole path from data to a recommendation.
 
+mod clicks;
 mod convert;
 mod errors;
 mod evaluate;
