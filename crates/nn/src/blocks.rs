@@ -308,9 +308,9 @@ fn round_numbers<S: Simd>(simd: S, from: &[f32], factor: f32, out: &mut [u16]) {
     assert!(from.len() == out.len() && from.len().is_multiple_of(BLOCK));
     for at in (0..from.len()).step_by(S::LANES) {
         // SAFETY: both hold a multiple of BLOCK numbers, which is a multiple of LANES.
-        unsafe {
-            simd.store_half(out.as_mut_ptr().add(at), simd.mul(factor, simd.load(from.as_ptr().add(at))));
-        };
+        let numbers = simd.mul(factor, unsafe { simd.load(from.as_ptr().add(at)) });
+        // SAFETY: as above.
+        unsafe { simd.store_half(out.as_mut_ptr().add(at), numbers) };
     }
 }
 

@@ -92,7 +92,7 @@ fn a_search_is_kept_and_goes_on() {
     assert!(said.contains("--resume"), "{said}");
     // A trial cut off in the middle of writing is made again.
     let kept = read(at, "found/trials.jsonl");
-    write(at, "found/trials.jsonl", kept[..kept.len() - 9].to_owned());
+    write(at, "found/trials.jsonl", &kept[..kept.len() - 9]);
     ok(at, &[&search[..], &["--trials", "6", "--resume"]].concat());
     assert_eq!(trials(), 6);
     // All but the seconds of its fit.
