@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::settings::to_settings;
 
 /// Recipes are part of the binary, so that a reproduction needs no checkout.
-const EMBEDDED: [(&str, &str); 10] = [
+const EMBEDDED: [(&str, &str); 13] = [
     ("lfg-table1", include_str!("../../../recipes/lfg-table1.toml")),
     ("lfg-table2", include_str!("../../../recipes/lfg-table2.toml")),
     ("lfg-table3", include_str!("../../../recipes/lfg-table3.toml")),
@@ -20,6 +20,9 @@ const EMBEDDED: [(&str, &str); 10] = [
     ("autorec-table-c", include_str!("../../../recipes/autorec-table-c.toml")),
     ("autorec-figure-5", include_str!("../../../recipes/autorec-figure-5.toml")),
     ("autorec-deep", include_str!("../../../recipes/autorec-deep.toml")),
+    ("cfgan-ml100k", include_str!("../../../recipes/cfgan-ml100k.toml")),
+    ("cfgan-ml1m", include_str!("../../../recipes/cfgan-ml1m.toml")),
+    ("cfgan-ciao", include_str!("../../../recipes/cfgan-ciao.toml")),
 ];
 
 /// A table to rebuild.
@@ -38,8 +41,12 @@ pub(crate) struct Recipe {
     pub(crate) also: Vec<String>,
     /// Protocol by name.
     pub(crate) protocol: String,
-    /// Number of folds.
+    /// Number of folds; without meaning for data that are a split.
+    #[serde(default = "one")]
     pub(crate) folds: usize,
+    /// Lengths of the lists to measure, where items are ranked.
+    #[serde(default)]
+    pub(crate) cutoffs: Vec<usize>,
     /// Seed of splits and models.
     pub(crate) seed: u64,
     /// What was read into what the paper leaves open.
@@ -67,6 +74,9 @@ pub(crate) struct Column {
     /// Refit in full with the new users' given ratings.
     #[serde(default)]
     pub(crate) retrain: bool,
+    /// Fits in each fold, each with another seed.
+    #[serde(default = "one")]
+    pub(crate) fits: usize,
     /// Changes to the model's settings.
     #[serde(default)]
     settings: toml::Table,
@@ -79,6 +89,10 @@ pub(crate) struct Column {
     /// The number by which this line differs, see [`Recipe::x`].
     #[serde(default)]
     pub(crate) x: Option<f64>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What a new user gives to a model of a recipe.

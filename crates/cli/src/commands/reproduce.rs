@@ -9,10 +9,10 @@ use foldin_data::ReadError;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
 use foldin_eval::{
-    EvalError, EvalOptions, EvalReport, ModelRequest, NewUserMode, Published, PublishedFigure,
+    EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Published, PublishedFigure,
 };
 
-use crate::commands::evaluate::evaluate;
+use crate::commands::evaluate::{evaluate, given_split, open_with_splits, splits_of};
 use crate::common::{
     Global, check_writable, command_line, print, seconds_in_words, table, usage, write_file,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// List the recipes
     #[arg(long)]
     list: bool,
-    /// Only the first fold
+    /// Only the first fold, and one fit where the recipe has several
     #[arg(long)]
     quick: bool,
     /// Folder for RECIPE.json, RECIPE.html and RECIPE.md
@@ -73,9 +73,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
 
 /// Runs a recipe on one of its data sets and writes `file.json`, `file.html` and `file.md`.
 fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global) -> anyhow::Result<()> {
-    let dataset = DataArgs::named(data).open(global)?;
+    let args_of_data = DataArgs::named(data);
+    let splits = splits_of(&args_of_data, &[]);
+    let dataset = open_with_splits(&args_of_data, &splits, global)?;
+    let given = splits
+        .iter()
+        .map(|(name, spec)| given_split(name, spec, &dataset, &args_of_data, global))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     check_writable(&args.out.join(format!("{file}.json")))?;
-    match reproduce(recipe, &dataset, args.quick, global) {
+    match reproduce(recipe, &dataset, given, args.quick, global) {
         Ok(report) => {
             print_table(recipe, data, &report)?;
             write(recipe, data, file, &report, &args.out, global)
@@ -93,11 +99,21 @@ fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global)
 }
 
 /// Runs a recipe.
-fn reproduce(recipe: &Recipe, dataset: &Dataset, quick: bool, global: &Global) -> anyhow::Result<EvalReport> {
+fn reproduce(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    given: Vec<GivenSplit>,
+    quick: bool,
+    global: &Global,
+) -> anyhow::Result<EvalReport> {
+    let request = |column| request(column, quick);
     let models = recipe.column.iter().map(request).collect::<anyhow::Result<Vec<_>>>()?;
+    let defaults = EvalOptions::default();
     let options = EvalOptions {
         protocol: recipe.protocol.parse()?,
         folds: recipe.folds,
+        given,
+        cutoffs: if recipe.cutoffs.is_empty() { defaults.cutoffs } else { recipe.cutoffs.clone() },
         only_folds: if quick { vec![1] } else { Vec::new() },
         seed: recipe.seed,
         ..EvalOptions::default()
@@ -105,7 +121,7 @@ fn reproduce(recipe: &Recipe, dataset: &Dataset, quick: bool, global: &Global) -
     evaluate(dataset, &models, options, global)
 }
 
-fn request(column: &Column) -> anyhow::Result<ModelRequest> {
+fn request(column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
     let mode = match (column.retrain, column.history) {
         (true, _) => NewUserMode::RetrainAll,
         (false, HistoryRule::None) => NewUserMode::NoHistory,
@@ -114,6 +130,7 @@ fn request(column: &Column) -> anyhow::Result<ModelRequest> {
     Ok(ModelRequest::new(*find(&column.model)?)
         .labelled(column.label.clone())
         .with(column.settings()?)
+        .fitted(if quick { 1 } else { column.fits })
         .meeting(mode))
 }
 
@@ -135,7 +152,7 @@ fn print_table(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Resu
         match model.metrics.get(&column.metric) {
             Some(summary) => {
                 row.push(format!("{:.4}", summary.mean));
-                row.push(figure(summary.ci95));
+                row.push(figure(summary.interval()));
                 for (at, fold) in report.folds.iter().enumerate() {
                     let ours = figure(summary.folds.get(at).copied());
                     let number = fold.parse::<usize>().ok();
