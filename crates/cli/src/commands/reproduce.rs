@@ -6,6 +6,7 @@ use anyhow::bail;
 use comfy_table::CellAlignment;
 use foldin_core::Dataset;
 use foldin_data::ReadError;
+use foldin_data::known::find_split;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
 use foldin_eval::{
@@ -48,8 +49,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(name) = args.recipe.as_deref().filter(|_| !args.list) else {
         let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or_default();
         for Recipe { name, title, data, also, folds, .. } in &recipes {
+            let cut = match find_split(data) {
+                Some(_) => "a given split".to_owned(),
+                None => format!("{folds} folds"),
+            };
             let data = [std::slice::from_ref(data), also].concat().join(", ");
-            print(format!("{name:width$} {title} ({data}, {folds} folds)"))?;
+            print(format!("{name:width$} {title} ({data}, {cut})"))?;
         }
         return Ok(());
     };
