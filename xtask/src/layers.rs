@@ -20,7 +20,7 @@ const LAYERS: &[(&str, Allowed)] = &[
     ("foldin-eval", Allowed::Only(&["foldin-core"])),
     ("foldin-models", Allowed::Only(&["foldin-core", "foldin-nn"])),
     ("foldin-vision", Allowed::Only(&["foldin-core", "foldin-data"])),
-    ("foldin-engine", Allowed::Only(&["foldin-core", "foldin-models"])),
+    ("foldin-engine", Allowed::Only(&["foldin-core", "foldin-nn", "foldin-models"])),
     ("foldin-server", Allowed::Only(&["foldin-core", "foldin-engine"])),
     ("foldin-testkit", Allowed::Only(&["foldin-core"])),
     ("foldin", Allowed::Everything),

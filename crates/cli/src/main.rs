@@ -15,7 +15,6 @@ mod progress;
 mod recipe;
 mod sample;
 mod settings;
-mod titles;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;

@@ -6,12 +6,13 @@ use anyhow::{Context, bail};
 use foldin_core::features::EncodedRow;
 use foldin_core::{FeatureValue, Field, FieldKind, RawFeatures, UserView};
 use foldin_data::HistoryRating;
+use foldin_engine::History;
+use foldin_engine::titles::{find_item, same_title};
 use foldin_models::folder::LoadedModel;
 use serde::Serialize;
 
 use crate::common::{Global, in_one_line, usage};
 use crate::data_args::DataArgs;
-use crate::titles::{find_item, same_title};
 
 /// Who is asking.
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,17 @@ impl Person {
             values: &self.values,
             features: self.features.as_row(),
             trained_as: None,
+        }
+    }
+
+    /// The same as the engine takes it: all that was rated was seen.
+    pub(crate) fn history(&self) -> History {
+        History {
+            items: self.items.clone(),
+            values: self.values.clone(),
+            seen: self.items.clone(),
+            features: self.features.clone(),
+            ..History::default()
         }
     }
 
@@ -124,9 +136,7 @@ impl PersonArgs {
             self.add_features(&mut person, loaded)?;
         }
         if person.items.is_empty() && person.features.columns.is_empty() {
-            person
-                .notes
-                .push("nothing is known of this user; the answer is what suits an average one".into());
+            person.notes.push("nothing is known of this user; the answer is what most people took".into());
         }
         for note in &person.notes {
             global.remark(format!("note: {note}"));

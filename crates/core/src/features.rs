@@ -159,6 +159,39 @@ impl FeatureSchema {
         names
     }
 
+    /// Side information by field name again, as far as the columns tell: numbers to six digits, lists in the order of the columns.
+    /// Encoding it again gives the same row.
+    #[must_use]
+    pub fn decode(&self, row: FeatureRow<'_>) -> RawFeatures {
+        let mut raw = RawFeatures::new();
+        let mut first = 0u32;
+        for Field { name, kind } in &self.fields {
+            let end = first + kind.width() as u32;
+            let here = row.columns.partition_point(|&column| column < first)
+                ..row.columns.partition_point(|&column| column < end);
+            let mut cells = row.columns[here.clone()].iter().zip(&row.values[here]).peekable();
+            let value = match kind {
+                FieldKind::Numeric { center, scale, .. } => cells
+                    .peek()
+                    .filter(|(column, _)| **column == first)
+                    .map(|(_, value)| FeatureValue::Number(six_digits(**value * scale + center))),
+                FieldKind::Category { values } => cells
+                    .next()
+                    .map(|(&column, _)| FeatureValue::Text(values[(column - first) as usize].clone())),
+                FieldKind::MultiCategory { values } => cells.peek().is_some().then(|| {
+                    FeatureValue::List(
+                        cells.map(|(&column, _)| values[(column - first) as usize].clone()).collect(),
+                    )
+                }),
+            };
+            if let Some(value) = value {
+                raw.insert(name.clone(), value);
+            }
+            first = end;
+        }
+        raw
+    }
+
     /// Encodes one row. What the schema does not know is left out and named in [`EncodedRow::unknown`]; it is never an error.
     #[must_use]
     pub fn encode(&self, raw: &RawFeatures) -> EncodedRow {
@@ -177,6 +210,11 @@ impl FeatureSchema {
         }
         row
     }
+}
+
+/// What a number was before it was scaled: an `f32` holds no more digits than these.
+fn six_digits(value: f32) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(f64::from(value))
 }
 
 fn encode_field(name: &str, kind: &FieldKind, value: &FeatureValue, first: u32, row: &mut EncodedRow) {
@@ -328,6 +366,35 @@ mod tests {
         let row = schema().encode(&[("genres".to_owned(), list)].into());
         assert_eq!(row.columns, vec![4, 5]);
         assert_eq!(row.unknown.len(), 1);
+    }
+
+    #[test]
+    fn what_was_encoded_can_be_read_again() {
+        let raw: RawFeatures = [
+            ("age".to_owned(), FeatureValue::Number(31.0)),
+            ("genres".to_owned(), FeatureValue::List(vec!["B".into()])),
+        ]
+        .into();
+        let schema = FeatureSchema::new(
+            [
+                Field {
+                    name: "year".into(),
+                    kind: FieldKind::Numeric { center: 1986.3, scale: 17.1, edges: vec![] },
+                },
+                Field { name: "job".into(), kind: FieldKind::Category { values: vec!["writer".into()] } },
+            ]
+            .into_iter()
+            .chain(schema().fields)
+            .collect(),
+        );
+        assert_eq!(schema.decode(schema.encode(&raw).as_row()), raw);
+        let more: RawFeatures = [
+            ("year".to_owned(), FeatureValue::Number(1995.0)),
+            ("job".to_owned(), FeatureValue::Text("writer".into())),
+        ]
+        .into();
+        assert_eq!(schema.decode(schema.encode(&more).as_row()), more);
+        assert!(schema.decode(FeatureRow::default()).is_empty());
     }
 
     #[test]

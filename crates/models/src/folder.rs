@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `manifest.json` | format version, model, all settings, the data it was fitted on, figures, the model's own description, checksums |
 //! | `weights.safetensors` | tensors, `f32` |
-//! | `items.jsonl` | the catalogue: key, title and number of training ratings of each item, a line an item, in internal order |
+//! | `items.jsonl` | the catalogue: key, title, number of training ratings and side information of each item, a line an item, in internal order |
 //! | `features.json` | how side information of users and items is encoded |
 //!
 //! A folder is written beside its place and then renamed into it, so that a crash leaves the old folder or the new one. Loading
@@ -43,7 +43,7 @@ mod save;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use foldin_core::{Dataset, Dictionary, FeatureSchema, Feedback, Recommender};
+use foldin_core::{Dataset, Dictionary, FeatureSchema, Features, Feedback, RawFeatures, Recommender};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -113,10 +113,10 @@ pub struct SavedContext<'a> {
     pub titles: &'a [String],
     /// Number of training interactions of each item.
     pub counts: Vec<u32>,
+    /// Side information of items; of width 0 if there is none.
+    pub item_features: &'a Features,
     /// How side information of users is encoded.
     pub user_schema: &'a FeatureSchema,
-    /// How side information of items is encoded.
-    pub item_schema: &'a FeatureSchema,
 }
 
 impl<'a> SavedContext<'a> {
@@ -139,8 +139,8 @@ impl<'a> SavedContext<'a> {
             items: &dataset.items,
             titles: &dataset.titles,
             counts: (0..interactions.n_items()).map(|item| by_item.row_len(item) as u32).collect(),
+            item_features: &dataset.item_features,
             user_schema: dataset.user_features.schema(),
-            item_schema: dataset.item_features.schema(),
         }
     }
 }
@@ -163,6 +163,8 @@ pub struct LoadedModel {
     pub titles: Vec<String>,
     /// Number of training interactions of each item.
     pub counts: Vec<u32>,
+    /// Side information of each item; empty in folders written before it was kept.
+    pub features: Vec<RawFeatures>,
     /// How side information of users is encoded.
     pub user_schema: FeatureSchema,
     /// How side information of items is encoded.
@@ -229,6 +231,8 @@ struct ItemLine {
     key: String,
     title: String,
     count: u32,
+    #[serde(default, skip_serializing_if = "RawFeatures::is_empty")]
+    features: RawFeatures,
 }
 
 /// `features.json`.

@@ -9,7 +9,7 @@ use crate::common::{Global, print, print_json, table, usage};
 use crate::data_args::DataArgs;
 use crate::models::load_serving;
 use crate::person::PersonArgs;
-use crate::titles::find_item;
+use foldin_engine::titles::find_item;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let items: Vec<ItemId> = args
         .item
         .iter()
-        .map(|text| find_item(text, &loaded.items, &loaded.titles))
+        .map(|text| Ok(find_item(text, &loaded.items, &loaded.titles)?))
         .collect::<anyhow::Result<_>>()?;
     let pairs: Vec<(u32, ItemId)> = items.iter().map(|&item| (0, item)).collect();
     let mut predicted = vec![0.0; pairs.len()];

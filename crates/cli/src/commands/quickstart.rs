@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use foldin_core::{Dataset, FitContext, ItemId, UserView};
 use foldin_data::OpenOptions;
+use foldin_engine::{Catalogue, Serving, Wish};
 use foldin_eval::{EvalOptions, ModelRequest, Protocol};
 
 use crate::commands::data::fetch;
 use crate::commands::evaluate::evaluate;
-use crate::commands::recommend::{print_answer, recommend};
+use crate::commands::recommend::{INFLUENCES, print_answer, recommend};
 use crate::commands::train::save;
 use crate::common::{Global, check_writable, print, seconds_in_words, write_file};
 use crate::models::{find, load};
@@ -92,8 +93,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     for (&item, value) in person.items.iter().zip(&person.values) {
         print(format!("   rates {} {value}", loaded.titles[item as usize]))?;
     }
-    print_answer(&recommend(&loaded, &person, 10, false, true)?)?;
-    if let Some(generator) = loaded.model.as_generator() {
+    let serving = Serving::new(loaded, "")?;
+    let wish = Wish { explain: INFLUENCES, ..Wish::default() };
+    print_answer(&recommend(&serving, &Catalogue::new(&serving), &person, &wish)?)?;
+    if let Some((generator, _)) = serving.generator() {
         let view = person.view();
         print(format!(
             "the factors alone take {} (median of 1,000)",

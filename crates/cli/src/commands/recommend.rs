@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
 use comfy_table::CellAlignment;
-use foldin_core::{ItemId, Scored, UserView, top_k};
-use foldin_models::folder::LoadedModel;
+use foldin_engine::explain::Influence;
+use foldin_engine::{Catalogue, Filter, Serving, Source, Wish};
 use serde::Serialize;
 
-use crate::common::{Global, print, print_json, seconds_in_words, table};
+use crate::common::{Global, print, print_json, seconds_in_words, table, usage};
 use crate::data_args::DataArgs;
 use crate::models::load_serving;
 use crate::person::{Person, PersonArgs, Understood};
@@ -19,7 +18,11 @@ Examples:
   foldin recommend --model model --rate \"Toy Story (1995)=5\" --rate \"Alien=2\" -n 10
   foldin recommend --model model --rate \"Fargo=5\" --feature age=31 --feature occupation=writer --explain
   foldin recommend --model model --history my-ratings.csv --json
+  foldin recommend --model model --rate \"Fargo=5\" --category Drama --without-category War --diversity 0.3
   foldin recommend --model model --user 196";
+
+/// Ratings that are named for each recommended item.
+pub(crate) const INFLUENCES: usize = 3;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -40,9 +43,43 @@ pub(crate) struct Args {
     /// Recommend items of the history too
     #[arg(long)]
     include_seen: bool,
+    /// Only items of this category, such as a genre. May be given often: items of any of them
+    #[arg(long, value_name = "NAME")]
+    category: Vec<String>,
+    /// No items of this category. May be given often
+    #[arg(long, value_name = "NAME")]
+    without_category: Vec<String>,
+    /// How different the items shall be from each other, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    diversity: f32,
+    /// Only items that the user would like with at least this probability, 0 to 1; of models that state an uncertainty
+    #[arg(long, value_name = "P")]
+    min_confidence: Option<f32>,
+    /// The rating that counts as liking an item [default: three quarters up the scale]
+    #[arg(long, value_name = "RATING")]
+    liked_from: Option<f32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    fn wish(&self) -> Wish {
+        Wish {
+            n: self.n,
+            exclude_seen: !self.include_seen,
+            filter: Filter {
+                categories: self.category.clone(),
+                without_categories: self.without_category.clone(),
+                ..Filter::default()
+            },
+            diversity: self.diversity,
+            min_confidence: self.min_confidence,
+            liked_from: self.liked_from,
+            explain: if self.explain { INFLUENCES } else { 0 },
+            ..Wish::default()
+        }
+    }
 }
 
 /// One recommended item.
@@ -52,20 +89,24 @@ pub(crate) struct Recommendation {
     key: String,
     title: String,
     /// What the model expects the user to give, clipped to the scale.
-    predicted: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<f32>,
     /// Unclipped; what the order is by.
     score: f32,
     /// Standard deviation of the rating that would be given, from models that state one.
     #[serde(skip_serializing_if = "Option::is_none")]
     standard_deviation: Option<f32>,
+    /// Probability that the user would like it, from the same models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f32>,
     /// Ratings that moved the score most, strongest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    because: Vec<Influence>,
+    because: Vec<Because>,
 }
 
 /// How much one rating of the history moved a score: the score with it less the score without it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Influence {
+pub(crate) struct Because {
     key: String,
     title: String,
     rating: f32,
@@ -76,9 +117,9 @@ pub(crate) struct Influence {
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     model: String,
-    /// Whether the model predicts ratings; if not, `predicted` is a score that orders items and means nothing else.
+    /// Whether the model predicts ratings; if not, `score` orders items and means nothing else.
     rates: bool,
-    source: &'static str,
+    source: Source,
     ratings_used: usize,
     /// The ratings as they were understood.
     history: Vec<Understood>,
@@ -91,100 +132,68 @@ pub(crate) struct Answer {
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let loaded = load_serving(&args.model)?;
     let person = args.person.person(&loaded, &args.data, global)?;
-    let answer = recommend(&loaded, &person, args.n, args.include_seen, args.explain)?;
+    let wish = args.wish();
+    let serving = Serving::new(loaded, "")?;
+    let catalogue = Catalogue::new(&serving);
+    check_categories(&wish.filter, &catalogue)?;
+    let answer = recommend(&serving, &catalogue, &person, &wish)?;
     if args.json { print_json(&answer) } else { print_answer(&answer) }
 }
 
-/// The best `n` items for a person, with explanations if wanted.
-pub(crate) fn recommend(
-    loaded: &LoadedModel,
-    person: &Person,
-    n: usize,
-    include_seen: bool,
-    explain: bool,
-) -> anyhow::Result<Answer> {
-    let view = person.view();
-    let mut scores = vec![0.0; loaded.model.n_items()];
-    // Once to touch the memory, once to measure what a running service would take.
-    loaded.model.score(&[view], &mut scores)?;
-    let begin = Instant::now();
-    loaded.model.score(&[view], &mut scores)?;
-    let seen: &[u32] = if include_seen { &[] } else { &person.items };
-    let best = top_k(&scores, n, seen);
-    let seconds = begin.elapsed().as_secs_f64();
-
-    let deviations = deviations(loaded, view, &best)?;
-    let mut because = if explain { influences(loaded, person, &best)? } else { Vec::new() };
-    let feedback = loaded.feedback();
-    let items = best
-        .iter()
-        .enumerate()
-        .map(|(at, scored)| Recommendation {
-            rank: at + 1,
-            key: loaded.items.key(scored.item.0).unwrap_or_default().to_owned(),
-            title: loaded.titles[scored.item.index()].clone(),
-            predicted: feedback.clip(scored.score),
-            score: scored.score,
-            standard_deviation: deviations.get(at).copied(),
-            because: because.get_mut(at).map(std::mem::take).unwrap_or_default(),
-        })
-        .collect();
-    Ok(Answer {
-        model: loaded.model.name().to_owned(),
-        rates: feedback.scale().is_some(),
-        source: "generated",
-        ratings_used: person.items.len(),
-        history: person.understood(loaded),
-        notes: person.notes.clone(),
-        seconds,
-        items,
-    })
-}
-
-fn deviations(loaded: &LoadedModel, view: UserView<'_>, best: &[Scored]) -> anyhow::Result<Vec<f32>> {
-    if !loaded.model.capabilities().uncertainty {
-        return Ok(Vec::new());
-    }
-    let pairs: Vec<(u32, ItemId)> = best.iter().map(|scored| (0, scored.item)).collect();
-    let (mut mean, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
-    loaded.model.predict_with_variance(&[view], &pairs, &mut mean, &mut variance)?;
-    Ok(variance.into_iter().map(f32::sqrt).collect())
-}
-
-/// Leaves each rating of the history out once and sees how far every recommended item's score moves.
-fn influences(loaded: &LoadedModel, person: &Person, best: &[Scored]) -> anyhow::Result<Vec<Vec<Influence>>> {
-    let without: Vec<(Vec<u32>, Vec<f32>)> = (0..person.items.len())
-        .map(|left_out| {
-            let keep = |at: &usize| *at != left_out;
-            let kept: Vec<usize> = (0..person.items.len()).filter(keep).collect();
-            (
-                kept.iter().map(|&at| person.items[at]).collect(),
-                kept.iter().map(|&at| person.values[at]).collect(),
-            )
-        })
-        .collect();
-    let views: Vec<UserView<'_>> =
-        without.iter().map(|(items, values)| UserView { items, values, ..person.view() }).collect();
-    // One row of scores at a time keeps a long history over a large catalogue small.
-    let mut row = vec![0.0; loaded.model.n_items()];
-    let mut moved: Vec<Vec<Influence>> = best.iter().map(|_| Vec::new()).collect();
-    for (at, view) in views.iter().enumerate() {
-        loaded.model.score(&[*view], &mut row).context("scoring without one rating")?;
-        let item = person.items[at];
-        for (scored, list) in best.iter().zip(&mut moved) {
-            list.push(Influence {
-                key: loaded.items.key(item).unwrap_or_default().to_owned(),
-                title: loaded.titles[item as usize].clone(),
-                rating: person.values[at],
-                effect: scored.score - row[scored.item.index()],
-            });
+/// A category that no item has is a slip, which would otherwise be answered with an empty list.
+fn check_categories(filter: &Filter, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let known = catalogue.categories();
+    for name in filter.categories.iter().chain(&filter.without_categories) {
+        if !known.contains_key(name.as_str()) {
+            let all: Vec<&str> = known.keys().copied().collect();
+            let all = if all.is_empty() { "the model has none".to_owned() } else { all.join(", ") };
+            return Err(usage(format!("there is no category `{name}`: {all}")));
         }
     }
-    for list in &mut moved {
-        list.sort_by(|a, b| b.effect.abs().total_cmp(&a.effect.abs()));
-        list.truncate(3);
-    }
-    Ok(moved)
+    Ok(())
+}
+
+/// The best items for a person, with explanations if wanted.
+pub(crate) fn recommend(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    person: &Person,
+    wish: &Wish,
+) -> anyhow::Result<Answer> {
+    let history = person.history();
+    let plain = Wish { explain: 0, ..wish.clone() };
+    // Once to touch the memory, once to measure what a running service would take.
+    foldin_engine::recommend::recommend(serving, catalogue, &history, &plain)?;
+    let begin = Instant::now();
+    foldin_engine::recommend::recommend(serving, catalogue, &history, &plain)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let answer = foldin_engine::recommend::recommend(serving, catalogue, &history, wish)?;
+    let because = |influence: Influence| Because {
+        key: influence.item,
+        title: influence.title,
+        rating: influence.value,
+        effect: influence.effect,
+    };
+    let items = answer.items.into_iter().enumerate().map(|(at, item)| Recommendation {
+        rank: at + 1,
+        key: item.item,
+        title: item.title,
+        predicted: item.predicted,
+        score: item.score,
+        standard_deviation: item.deviation,
+        confidence: item.confidence,
+        because: item.because.into_iter().map(because).collect(),
+    });
+    Ok(Answer {
+        model: answer.model,
+        rates: serving.feedback().scale().is_some(),
+        source: answer.source,
+        ratings_used: answer.used,
+        history: person.understood(serving.loaded()),
+        notes: person.notes.clone(),
+        seconds,
+        items: items.collect(),
+    })
 }
 
 /// Prints an answer as a table, explanations below each item.
@@ -192,7 +201,16 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     let mut out = table([]);
     let uncertain = answer.items.iter().any(|item| item.standard_deviation.is_some());
     let explained = answer.items.iter().any(|item| !item.because.is_empty());
-    let mut header = vec!["", "title", if answer.rates { "predicted" } else { "score" }];
+    let popular = answer.source == Source::Popular;
+    let rates = answer.rates && !popular;
+    let figure = if popular {
+        "taken by"
+    } else if rates {
+        "predicted"
+    } else {
+        "score"
+    };
+    let mut header = vec!["", "title", figure];
     if uncertain {
         header.push("±");
     }
@@ -201,8 +219,15 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     }
     out.set_header(header);
     for item in &answer.items {
-        let digits = if answer.rates { 2 } else { 4 };
-        let mut row = vec![item.rank.to_string(), item.title.clone(), format!("{:.digits$}", item.predicted)];
+        let digits = if popular {
+            0
+        } else if rates {
+            2
+        } else {
+            4
+        };
+        let figure = item.predicted.unwrap_or(item.score);
+        let mut row = vec![item.rank.to_string(), item.title.clone(), format!("{figure:.digits$}")];
         if uncertain {
             row.push(item.standard_deviation.map(|sd| format!("{sd:.2}")).unwrap_or_default());
         }
@@ -226,6 +251,12 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
         }
     }
     print(out)?;
+    if popular {
+        return print(format!(
+            "{}: nothing is known of this user, so these are the items that most people took",
+            answer.model
+        ));
+    }
     print(format!(
         "{}: {} generated from {} {}{}, all items scored and the best chosen in {}",
         answer.model,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foldin_core::{Dictionary, LoadError, ModelParts, Tensor};
+use foldin_core::{Dictionary, LoadError, ModelParts, RawFeatures, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ pub fn load(dir: &Path) -> Result<LoadedModel, LoadError> {
         files.insert(name, bytes);
     }
 
-    let (items, titles, counts) = catalogue(&dir.join(ITEMS), &files[ITEMS])?;
+    let Catalogue { items, titles, counts, features: of_items } = catalogue(&dir.join(ITEMS), &files[ITEMS])?;
     if items.checksum() != manifest.dictionary_checksum {
         return Err(format(ITEMS, "the keys are not those the model was fitted with".into()));
     }
@@ -54,6 +54,7 @@ pub fn load(dir: &Path) -> Result<LoadedModel, LoadError> {
         items,
         titles,
         counts,
+        features: of_items,
         user_schema: features.users,
         item_schema: features.items,
         manifest,
@@ -86,10 +87,16 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, LoadError>
         .map_err(|error| LoadError::Format { path: path.to_owned(), reason: error.to_string() })
 }
 
-type Catalogue = (Dictionary, Vec<String>, Vec<u32>);
+/// `items.jsonl`.
+struct Catalogue {
+    items: Dictionary,
+    titles: Vec<String>,
+    counts: Vec<u32>,
+    features: Vec<RawFeatures>,
+}
 
 fn catalogue(path: &Path, bytes: &[u8]) -> Result<Catalogue, LoadError> {
-    let (mut keys, mut titles, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keys, mut titles, mut counts, mut features) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (at, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         if line.is_empty() {
             continue;
@@ -101,12 +108,13 @@ fn catalogue(path: &Path, bytes: &[u8]) -> Result<Catalogue, LoadError> {
         keys.push(item.key);
         titles.push(item.title);
         counts.push(item.count);
+        features.push(item.features);
     }
     let items = Dictionary::from_keys(keys).map_err(|key| LoadError::Format {
         path: path.to_owned(),
         reason: format!("the key `{key}` appears twice"),
     })?;
-    Ok((items, titles, counts))
+    Ok(Catalogue { items, titles, counts, features })
 }
 
 fn tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, LoadError> {

@@ -65,9 +65,12 @@ pub fn save(
 }
 
 fn check_catalogue(expected: usize, context: &SavedContext<'_>) -> Result<(), SaveError> {
-    for (what, got) in
-        [("keys", context.items.len()), ("titles", context.titles.len()), ("counts", context.counts.len())]
-    {
+    for (what, got) in [
+        ("keys", context.items.len()),
+        ("titles", context.titles.len()),
+        ("counts", context.counts.len()),
+        ("rows of side information", context.item_features.n_rows()),
+    ] {
         if got != expected {
             return Err(SaveError::Catalogue { what, expected, got });
         }
@@ -92,9 +95,14 @@ fn weights(parts: &ModelParts) -> Result<Vec<u8>, SaveError> {
 
 fn items(context: &SavedContext<'_>) -> Result<Vec<u8>, SaveError> {
     let mut out = Vec::new();
+    let schema = context.item_features.schema();
     for (at, key) in context.items.keys().iter().enumerate() {
-        let line =
-            ItemLine { key: key.clone(), title: context.titles[at].clone(), count: context.counts[at] };
+        let line = ItemLine {
+            key: key.clone(),
+            title: context.titles[at].clone(),
+            count: context.counts[at],
+            features: schema.decode(context.item_features.row(at)),
+        };
         serde_json::to_writer(&mut out, &line)
             .map_err(|error| SaveError::Encode { file: ITEMS, reason: error.to_string() })?;
         out.push(b'\n');
@@ -103,7 +111,13 @@ fn items(context: &SavedContext<'_>) -> Result<Vec<u8>, SaveError> {
 }
 
 fn features(context: &SavedContext<'_>) -> Result<Vec<u8>, SaveError> {
-    json(FEATURES, &FeaturesFile { users: context.user_schema.clone(), items: context.item_schema.clone() })
+    json(
+        FEATURES,
+        &FeaturesFile {
+            users: context.user_schema.clone(),
+            items: (**context.item_features.schema()).clone(),
+        },
+    )
 }
 
 fn json(file: &'static str, value: &impl Serialize) -> Result<Vec<u8>, SaveError> {

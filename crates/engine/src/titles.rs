@@ -1,29 +1,73 @@
 //! Finding an item by what a person types: its key, its title, or most of the title.
 
-use anyhow::bail;
 use foldin_core::config::edit_distance;
 use foldin_core::{Dictionary, ItemId};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+/// A text that does not say which item is meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TitleError {
+    /// Several items fit.
+    #[error("`{text}` fits {} items; give a year or a key:\n{}", candidates.len(), list(candidates, 10))]
+    Several {
+        /// What was typed.
+        text: String,
+        /// What fits.
+        candidates: Vec<Candidate>,
+    },
+    /// No item fits.
+    #[error("no item is called `{text}`{}", if nearest.is_empty() {
+        ", and none has that key".to_owned()
+    } else {
+        format!("; the nearest are:\n{}", list(nearest, 5))
+    })]
+    None {
+        /// What was typed.
+        text: String,
+        /// The nearest titles, nearest first; at most five.
+        nearest: Vec<Candidate>,
+    },
+}
+
+/// An item that might have been meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its key.
+    pub key: String,
+    /// Its title.
+    pub title: String,
+}
+
+fn list(candidates: &[Candidate], most: usize) -> String {
+    let line = |Candidate { key, title }: &Candidate| {
+        if key == title { format!("  {key}") } else { format!("  {title}  (key {key})") }
+    };
+    let mut lines: Vec<String> = candidates.iter().take(most).map(line).collect();
+    if candidates.len() > most {
+        lines.push(format!("  … and {} more", candidates.len() - most));
+    }
+    lines.join("\n")
+}
+
 /// Finds the one item meant by `text`. In order: the exact key; the title without regard to case, accents, punctuation,
 /// article and year; the only title that contains all the words; the only title a letter or two away.
 ///
 /// # Errors
-/// Lists the candidates when several fit, and the nearest titles when none does.
-pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> anyhow::Result<ItemId> {
+/// [`TitleError`] with the candidates when several fit, and the nearest titles when none does.
+pub fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> Result<ItemId, TitleError> {
     if let Some(item) = items.get(text) {
         return Ok(ItemId(item));
     }
     let wanted = normalise(text);
-    let normalised: Vec<Normalised> = titles.iter().map(|title| normalise(title)).collect();
-    let same_year = |title: &Normalised| wanted.year.is_none() || wanted.year == title.year;
-    let fitting = |fits: &dyn Fn(&Normalised) -> bool| -> Vec<usize> {
+    let normalised: Vec<Title> = titles.iter().map(|title| normalise(title)).collect();
+    let same_year = |title: &Title| wanted.year.is_none() || wanted.year == title.year;
+    let fitting = |fits: &dyn Fn(&Title) -> bool| -> Vec<usize> {
         (0..titles.len()).filter(|&at| same_year(&normalised[at]) && fits(&normalised[at])).collect()
     };
 
     let words: Vec<&str> = wanted.name.split(' ').filter(|word| !word.is_empty()).collect();
-    let steps: [&dyn Fn(&Normalised) -> bool; 3] = [
+    let steps: [&dyn Fn(&Title) -> bool; 3] = [
         &|title| title.name == wanted.name,
         &|title| {
             !words.is_empty() && words.iter().all(|word| title.name.split(' ').any(|other| other == *word))
@@ -38,12 +82,8 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
             [] => {}
             [only] => return Ok(ItemId(only as u32)),
             ref several => {
-                let mut list: Vec<String> =
-                    several.iter().take(10).map(|&at| line(at, items, titles)).collect();
-                if several.len() > 10 {
-                    list.push(format!("  … and {} more", several.len() - 10));
-                }
-                bail!("`{text}` fits {} items; give a year or a key:\n{}", several.len(), list.join("\n"));
+                let candidates = several.iter().map(|&at| candidate(at, items, titles)).collect();
+                return Err(TitleError::Several { text: text.to_owned(), candidates });
             }
         }
     }
@@ -55,31 +95,33 @@ pub(crate) fn find_item(text: &str, items: &Dictionary, titles: &[String]) -> an
         })
         .collect();
     near.sort_unstable();
-    if near.is_empty() {
-        bail!("no item is called `{text}`, and none has that key");
-    }
-    let list: Vec<String> = near.iter().take(5).map(|&(_, at)| line(at, items, titles)).collect();
-    bail!("no item is called `{text}`; the nearest are:\n{}", list.join("\n"));
+    let nearest = near.iter().take(5).map(|&(_, at)| candidate(at, items, titles)).collect();
+    Err(TitleError::None { text: text.to_owned(), nearest })
 }
 
 /// Whether two titles are the same without regard to case, accents, punctuation, article, and a year that one leaves out.
-pub(crate) fn same_title(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn same_title(a: &str, b: &str) -> bool {
     let (a, b) = (normalise(a), normalise(b));
     a.name == b.name && (a.year.is_none() || b.year.is_none() || a.year == b.year)
 }
 
-fn line(at: usize, items: &Dictionary, titles: &[String]) -> String {
-    let key = items.key(at as u32).unwrap_or_default();
-    if key == titles[at] { format!("  {key}") } else { format!("  {}  (key {key})", titles[at]) }
+fn candidate(at: usize, items: &Dictionary, titles: &[String]) -> Candidate {
+    Candidate { key: items.key(at as u32).unwrap_or_default().to_owned(), title: titles[at].clone() }
 }
 
-struct Normalised {
-    name: String,
-    year: Option<u16>,
+/// A title as it is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title {
+    /// Words in lower case, without accents and punctuation.
+    pub name: String,
+    /// The year in brackets at its end.
+    pub year: Option<u16>,
 }
 
 /// Lower case, no accents, letters and digits only, one space between words; a trailing `(1995)` apart, and `Matrix, The` turned round.
-fn normalise(title: &str) -> Normalised {
+#[must_use]
+pub fn normalise(title: &str) -> Title {
     let title = title.trim();
     let (name, year) = match title.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
         Some((name, digits)) if digits.len() == 4 => match digits.parse() {
@@ -112,7 +154,7 @@ fn normalise(title: &str) -> Normalised {
     if words.len() > 1 && matches!(words[0], "the" | "a" | "an") {
         words.remove(0);
     }
-    Normalised { name: words.join(" "), year }
+    Title { name: words.join(" "), year }
 }
 
 /// The edit distance of two strings if it is at most `limit`.

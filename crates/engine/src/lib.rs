@@ -1,0 +1,30 @@
+//! Live recommending, without a network: what was done is kept in a store, and a model answers from it at once.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`serving`] | [`Serving`]: a model as it serves, its items laid out for scanning |
+//! | [`catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
+//! | [`history`] | [`History`]: what somebody did, as a model sees it |
+//! | [`recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
+//! | [`explain`] | which part of a history moved a score, and how far |
+//! | [`ask`] | the items whose rating would tell most |
+//! | [`similar`] | the items nearest to an item |
+//! | [`titles`] | finding items by what people type |
+//!
+//! Nothing here reads a clock or draws a random number: times come with events, seeds with requests.
+
+pub mod ask;
+pub mod catalogue;
+pub mod error;
+pub mod explain;
+pub mod history;
+pub mod recommend;
+pub mod serving;
+pub mod similar;
+pub mod titles;
+
+pub use catalogue::{Catalogue, Filter};
+pub use error::EngineError;
+pub use history::{Action, History, KindRule, Kinds};
+pub use recommend::{Answer, Boost, Recommended, Source, Wish};
+pub use serving::Serving;

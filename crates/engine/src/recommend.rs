@@ -1,0 +1,405 @@
+//! The best items for somebody, under filters, boosts and diversity.
+
+use foldin_core::{ItemId, Scored, top_k};
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::{Catalogue, Filter};
+use crate::error::EngineError;
+use crate::explain::{Influence, influences};
+use crate::history::History;
+use crate::serving::Serving;
+use crate::similar::Neighbourhood;
+
+/// The longest list that can be asked for, offset included.
+pub const MOST: usize = 10_000;
+
+/// Candidates looked at for each place when something comes after the scan, and at least.
+const POOL: (usize, usize) = (10, 100);
+
+/// What is wished for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wish {
+    /// Length of the list, 1 to [`MOST`].
+    pub n: usize,
+    /// Places to leave out at the top, for the next page.
+    pub offset: usize,
+    /// Whether items that were seen are left out.
+    pub exclude_seen: bool,
+    /// If given, only these items, by key; unknown ones are ignored.
+    pub allow: Option<Vec<String>>,
+    /// Never these items, by key; unknown ones are ignored.
+    pub deny: Vec<String>,
+    /// Conditions on items.
+    pub filter: Filter,
+    /// Items by conditions whose score is raised or lowered.
+    pub boosts: Vec<Boost>,
+    /// Only items with at least this probability, 0 to 1, that the person would rate them [`Wish::liked_from`] or more. Of models that
+    /// state an uncertainty.
+    pub min_confidence: Option<f32>,
+    /// The rating that counts as liking an item; three quarters up the scale unless given (4 of 1 to 5).
+    pub liked_from: Option<f32>,
+    /// 0: by score alone; 1: as different as can be. Between: maximal marginal relevance (Carbonell and Goldstein 1998) with
+    /// λ = 1 − diversity over cosines of the items' factors, or of their categories where the model has no factors.
+    pub diversity: f32,
+    /// Number of influences shown with each item: which part of the history moved its score.
+    pub explain: usize,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            n: 10,
+            offset: 0,
+            exclude_seen: true,
+            allow: None,
+            deny: Vec::new(),
+            filter: Filter::default(),
+            boosts: Vec::new(),
+            min_confidence: None,
+            liked_from: None,
+            diversity: 0.0,
+            explain: 0,
+        }
+    }
+}
+
+/// Raises or lowers the score of items that meet a filter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boost {
+    /// Which items.
+    pub filter: Filter,
+    /// Added to the score, in its units: stars to a model of ratings.
+    pub add: f32,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// From the history or features of the person.
+    Generated,
+    /// From what most people took, since nothing is known of this person.
+    Popular,
+}
+
+/// A recommended item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommended {
+    /// Key.
+    pub item: String,
+    /// Title.
+    pub title: String,
+    /// What the order is by, boosts included; the number of training interactions in a popular list.
+    pub score: f32,
+    /// The rating that is expected, within the scale; from models of ratings.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predicted: Option<f32>,
+    /// Standard deviation of that rating, from models that state one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deviation: Option<f32>,
+    /// Probability that the rating would be [`Wish::liked_from`] or more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub confidence: Option<f32>,
+    /// What moved the score most, strongest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub because: Vec<Influence>,
+}
+
+/// A list of items, and how it came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Name of the model.
+    pub model: String,
+    /// Version of the model.
+    pub version: String,
+    /// Where the list came from.
+    pub source: Source,
+    /// Interactions that the model used.
+    pub used: usize,
+    /// Interactions left out because the model does not know their items.
+    pub unknown: usize,
+    /// The list, best first.
+    pub items: Vec<Recommended>,
+}
+
+impl Wish {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfRange`] naming the field.
+    pub fn check(&self, serving: &Serving) -> Result<(), EngineError> {
+        let refuse = |field, got: String, expected| Err(EngineError::OutOfRange { field, got, expected });
+        if self.n == 0 || self.n.saturating_add(self.offset) > MOST {
+            let got = format!("{} after {}", self.n, self.offset);
+            return refuse("n", got, "a list has 1 to 10,000 places, offset included");
+        }
+        if !(0.0..=1.0).contains(&self.diversity) {
+            return refuse("diversity", self.diversity.to_string(), "it is 0 to 1");
+        }
+        if let Some(least) = self.min_confidence
+            && !(0.0..=1.0).contains(&least)
+        {
+            return refuse("min_confidence", least.to_string(), "it is a probability, 0 to 1");
+        }
+        if let Some(boost) = self.boosts.iter().find(|boost| !boost.add.is_finite()) {
+            return refuse("boosts.add", boost.add.to_string(), "it is a finite number");
+        }
+        if let Some(liked) = self.liked_from
+            && !serving.feedback().scale().is_none_or(|scale| scale.contains(liked))
+        {
+            return refuse("liked_from", liked.to_string(), "it lies on the model's scale");
+        }
+        if self.min_confidence.is_some() && !serving.model().capabilities().uncertainty {
+            return Err(EngineError::Unsupported {
+                model: serving.model().name().to_owned(),
+                what: "an uncertainty, and so no `min_confidence`",
+            });
+        }
+        Ok(())
+    }
+
+    fn after_the_scan(&self) -> bool {
+        self.diversity > 0.0 || self.min_confidence.is_some()
+    }
+}
+
+/// Recommends items to somebody. Of the same scores the item with the lowest number comes first.
+///
+/// # Errors
+/// [`EngineError`] for a number out of range, or where the model refuses.
+pub fn recommend(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    history: &History,
+    wish: &Wish,
+) -> Result<Answer, EngineError> {
+    wish.check(serving)?;
+    let excluded = excluded(serving, catalogue, history, wish);
+    let source = if history.is_blank() { Source::Popular } else { Source::Generated };
+    let list = match source {
+        Source::Popular => popular(serving, catalogue, wish, &excluded),
+        Source::Generated => generated(serving, catalogue, history, wish, &excluded)?,
+    };
+    let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
+    let mut because = if wish.explain > 0 && source == Source::Generated {
+        let items: Vec<ItemId> = shown.iter().map(|candidate| candidate.scored.item).collect();
+        influences(serving, history, &items, wish.explain)?
+    } else {
+        Vec::new()
+    };
+    let rates = serving.feedback().scale().is_some() && source == Source::Generated;
+    let items = shown.iter().enumerate().map(|(at, candidate)| {
+        let item = candidate.scored.item;
+        Recommended {
+            item: serving.key(item.0).to_owned(),
+            title: catalogue.details(item.0).title.clone(),
+            score: candidate.scored.score,
+            predicted: rates.then(|| serving.feedback().clip(candidate.unboosted)),
+            deviation: candidate.certainty.map(|certainty| certainty.deviation),
+            confidence: candidate.certainty.map(|certainty| certainty.confidence),
+            because: because.get_mut(at).map(std::mem::take).unwrap_or_default(),
+        }
+    });
+    Ok(Answer {
+        model: serving.model().name().to_owned(),
+        version: serving.version().to_owned(),
+        source,
+        used: history.items.len(),
+        unknown: history.unknown,
+        items: items.collect(),
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    scored: Scored,
+    /// The score that the model gave.
+    unboosted: f32,
+    certainty: Option<Certainty>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Certainty {
+    deviation: f32,
+    confidence: f32,
+}
+
+fn excluded(serving: &Serving, catalogue: &Catalogue, history: &History, wish: &Wish) -> Vec<u32> {
+    let known = |keys: &[String]| -> Vec<u32> {
+        keys.iter().filter_map(|key| serving.loaded().items.get(key)).collect()
+    };
+    let mut unwanted = known(&wish.deny);
+    if wish.exclude_seen {
+        unwanted.extend_from_slice(&history.seen);
+    }
+    unwanted.sort_unstable();
+    unwanted.dedup();
+    catalogue.excluded(&unwanted, &wish.filter, wish.allow.as_deref().map(known).as_deref())
+}
+
+/// What most people took. Boosts are in the units of scores, of which there are none here.
+fn popular(serving: &Serving, catalogue: &Catalogue, wish: &Wish, excluded: &[u32]) -> Vec<Candidate> {
+    let counts = &serving.loaded().counts;
+    let list = serving.popular().iter().filter(|&item| excluded.binary_search(item).is_err());
+    let need = wish.n + wish.offset;
+    let pool = if wish.diversity > 0.0 { (POOL.0 * need).max(POOL.1) } else { need };
+    let list = list.take(pool).map(|&item| {
+        let score = counts[item as usize] as f32;
+        Candidate { scored: Scored { item: ItemId(item), score }, unboosted: score, certainty: None }
+    });
+    diversify(serving, catalogue, list.collect(), wish.diversity, need)
+}
+
+fn generated(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    history: &History,
+    wish: &Wish,
+    excluded: &[u32],
+) -> Result<Vec<Candidate>, EngineError> {
+    let need = wish.n + wish.offset;
+    let mut pool = if wish.after_the_scan() { (POOL.0 * need).max(POOL.1) } else { need };
+    let scores = Scores::of(serving, catalogue, history, &wish.boosts)?;
+    loop {
+        let best = scores.best(serving, pool, excluded);
+        let exhausted = best.len() < pool;
+        let mut list: Vec<Candidate> = best
+            .into_iter()
+            .map(|scored| Candidate { scored, unboosted: scores.unboosted(scored), certainty: None })
+            .collect();
+        if serving.model().capabilities().uncertainty {
+            // Without a least confidence only what is shown needs one.
+            let looked_at = if wish.after_the_scan() { list.len() } else { need.min(list.len()) };
+            certainties(serving, history, wish, &mut list[..looked_at])?;
+        }
+        if let Some(least) = wish.min_confidence {
+            list.retain(|candidate| candidate.certainty.is_some_and(|known| known.confidence >= least));
+        }
+        if list.len() >= need || exhausted {
+            return Ok(diversify(serving, catalogue, list, wish.diversity, need));
+        }
+        pool = pool.saturating_mul(4).min(serving.n_items() + 1);
+    }
+}
+
+/// Scores of one person: generated factors where a scan is enough, all scores otherwise.
+enum Scores {
+    Factors { u: Vec<f32>, bias: f32 },
+    All { scores: Vec<f32>, unboosted: Option<Vec<f32>> },
+}
+
+impl Scores {
+    fn of(
+        serving: &Serving,
+        catalogue: &Catalogue,
+        history: &History,
+        boosts: &[Boost],
+    ) -> Result<Self, EngineError> {
+        let view = history.view();
+        let mut scores = match serving.generator() {
+            Some((generator, packed)) => {
+                let factors = generator.generate(&[view])?;
+                let (u, bias) = (factors.u, factors.bias[0]);
+                if boosts.is_empty() {
+                    return Ok(Self::Factors { u, bias });
+                }
+                let mut scores = vec![0.0; serving.n_items()];
+                packed.score(&u, bias, &mut scores);
+                scores
+            }
+            None => {
+                let mut scores = vec![0.0; serving.n_items()];
+                serving.model().score(&[view], &mut scores)?;
+                scores
+            }
+        };
+        let unboosted = (!boosts.is_empty()).then(|| scores.clone());
+        for boost in boosts {
+            for (item, score) in scores.iter_mut().enumerate() {
+                if catalogue.meets(item as u32, &boost.filter) {
+                    *score += boost.add;
+                }
+            }
+        }
+        Ok(Self::All { scores, unboosted })
+    }
+
+    fn best(&self, serving: &Serving, n: usize, excluded: &[u32]) -> Vec<Scored> {
+        match (self, serving.generator()) {
+            (Self::Factors { u, bias }, Some((_, packed))) => packed.top_k(u, *bias, n, excluded),
+            (Self::All { scores, .. }, _) => top_k(scores, n.min(scores.len()), excluded),
+            // Factors come from a generator alone.
+            (Self::Factors { .. }, None) => Vec::new(),
+        }
+    }
+
+    fn unboosted(&self, scored: Scored) -> f32 {
+        match self {
+            Self::All { unboosted: Some(scores), .. } => scores[scored.item.index()],
+            _ => scored.score,
+        }
+    }
+}
+
+fn certainties(
+    serving: &Serving,
+    history: &History,
+    wish: &Wish,
+    list: &mut [Candidate],
+) -> Result<(), EngineError> {
+    let pairs: Vec<(u32, ItemId)> = list.iter().map(|candidate| (0, candidate.scored.item)).collect();
+    let (mut mean, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
+    serving.model().predict_with_variance(&[history.view()], &pairs, &mut mean, &mut variance)?;
+    let liked = wish.liked_from.unwrap_or_else(|| match serving.feedback().scale() {
+        Some(scale) => scale.min + 0.75 * (scale.max - scale.min),
+        None => 0.5,
+    });
+    for ((candidate, mean), variance) in list.iter_mut().zip(mean).zip(variance) {
+        let deviation = variance.max(0.0).sqrt();
+        let confidence = 0.5 * libm::erfcf((liked - mean) / (deviation.max(1e-6) * std::f32::consts::SQRT_2));
+        candidate.certainty = Some(Certainty { deviation, confidence });
+    }
+    Ok(())
+}
+
+/// Picks `n` of the candidates one by one, each the one with the most of
+/// `(1 − diversity) · relevance − diversity · (greatest similarity to those picked)`; relevance is the score, moved to 0…1 over the
+/// candidates. Cost: `n · candidates · k`.
+fn diversify(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    mut list: Vec<Candidate>,
+    diversity: f32,
+    n: usize,
+) -> Vec<Candidate> {
+    if diversity <= 0.0 || list.len() < 2 {
+        list.truncate(n);
+        return list;
+    }
+    let (most, least) = (list[0].scored.score, list[list.len() - 1].scored.score);
+    let range = (most - least).max(f32::MIN_POSITIVE);
+    let mut nearest = vec![0.0f32; list.len()];
+    let mut picked = Vec::with_capacity(n.min(list.len()));
+    let mut left: Vec<usize> = (0..list.len()).collect();
+    while picked.len() < n && !left.is_empty() {
+        let worth =
+            |at: usize| (1.0 - diversity) * (list[at].scored.score - least) / range - diversity * nearest[at];
+        // The first of equals, which is the one with the better score.
+        let mut best = 0;
+        for place in 1..left.len() {
+            if worth(left[place]) > worth(left[best]) {
+                best = place;
+            }
+        }
+        let chosen = left.remove(best);
+        let item = list[chosen].scored.item.0;
+        for &at in &left {
+            let similarity = Neighbourhood::similarity(serving, catalogue, item, list[at].scored.item.0);
+            nearest[at] = nearest[at].max(similarity);
+        }
+        picked.push(list[chosen]);
+    }
+    picked
+}
