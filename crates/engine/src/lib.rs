@@ -10,6 +10,7 @@
 //! | [`ask`] | the items whose rating would tell most |
 //! | [`similar`] | the items nearest to an item |
 //! | [`titles`] | finding items by what people type |
+//! | [`store`] | [`store::Store`]: what users did, what is known of them and of items; on disk or in memory |
 //!
 //! Nothing here reads a clock or draws a random number: times come with events, seeds with requests.
 
@@ -21,6 +22,7 @@ pub mod history;
 pub mod recommend;
 pub mod serving;
 pub mod similar;
+pub mod store;
 pub mod titles;
 
 pub use catalogue::{Catalogue, Filter};
