@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldin_core::{FeatureValue, RawFeatures};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::serving::Serving;
+use crate::store::{ItemRecord, JsonMap};
 use crate::titles::{Title, normalise};
 
 /// What is known of one item beside what people did with it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Details {
-    /// The title; the item's key if empty.
+    /// The title; the item's key where none is known.
     pub title: String,
     /// What it belongs to, such as genres.
     pub categories: Vec<String>,
@@ -114,16 +115,9 @@ impl Catalogue {
     /// The catalogue as a model folder holds it: titles, and side information where the folder has it.
     #[must_use]
     pub fn new(serving: &Serving) -> Self {
-        let loaded = serving.loaded();
         let mut out = Self::default();
-        for (item, title) in loaded.titles.iter().enumerate() {
-            let attributes = loaded.features.get(item).cloned().unwrap_or_default();
-            out.push(Details {
-                title: title.clone(),
-                categories: categories_of(&attributes),
-                attributes,
-                hidden: false,
-            });
+        for item in 0..serving.n_items() {
+            out.push(Self::own(serving, item));
         }
         out
     }
@@ -140,15 +134,45 @@ impl Catalogue {
         self.details.push(details);
     }
 
-    /// Lays other details over an item's, known to the model or not.
-    pub fn put(&mut self, serving: &Serving, key: &str, mut details: Details) {
-        if details.title.is_empty() {
-            key.clone_into(&mut details.title);
+    /// What the model's folder says of an item.
+    fn own(serving: &Serving, item: usize) -> Details {
+        let loaded = serving.loaded();
+        let attributes = loaded.features.get(item).cloned().unwrap_or_default();
+        Details {
+            title: loaded.titles[item].clone(),
+            categories: categories_of(&attributes),
+            attributes,
+            hidden: false,
         }
-        let Some(item) = serving.loaded().items.get(key) else {
-            self.others.insert(key.to_owned(), details);
-            return;
-        };
+    }
+
+    /// Lays a record over what the model's folder says of an item, known to the model or not: what the record leaves out stays, and
+    /// attributes are replaced one by one.
+    pub fn put(&mut self, serving: &Serving, record: &ItemRecord) {
+        let item = serving.loaded().items.get(&record.key);
+        let mut details = item.map_or_else(
+            || Details { title: (*record.key).to_owned(), ..Details::default() },
+            |item| Self::own(serving, item as usize),
+        );
+        if let Some(title) = record.title.as_ref().filter(|title| !title.is_empty()) {
+            title.clone_into(&mut details.title);
+        }
+        details.attributes.extend(features_of(&record.attributes));
+        details.hidden = record.hidden;
+        if !record.categories.is_empty() {
+            details.categories.clone_from(&record.categories);
+            details.categories.sort_unstable();
+            details.categories.dedup();
+        }
+        match item {
+            Some(item) => self.replace(item, details),
+            None => {
+                self.others.insert(record.key.to_string(), details);
+            }
+        }
+    }
+
+    fn replace(&mut self, item: u32, details: Details) {
         let at = item as usize;
         for category in std::mem::take(&mut self.details[at].categories) {
             if let Some(items) = self.by_category.get_mut(&category) {
@@ -172,14 +196,10 @@ impl Catalogue {
 
     /// Forgets what was laid over an item: one that the model knows is as its folder has it again, another is gone.
     pub fn remove(&mut self, serving: &Serving, key: &str) {
-        if self.others.remove(key).is_some() {
-            return;
-        }
-        if let Some(item) = serving.loaded().items.get(key) {
-            let attributes = serving.loaded().features.get(item as usize).cloned().unwrap_or_default();
-            let title = serving.loaded().titles[item as usize].clone();
-            let categories = categories_of(&attributes);
-            self.put(serving, key, Details { title, categories, attributes, hidden: false });
+        if self.others.remove(key).is_none()
+            && let Some(item) = serving.loaded().items.get(key)
+        {
+            self.replace(item, Self::own(serving, item as usize));
         }
     }
 
@@ -286,6 +306,23 @@ impl Catalogue {
         out.dedup();
         Ok(out)
     }
+}
+
+/// Attributes as features: numbers, words and lists of words. Anything else has no meaning to a model or a filter.
+#[must_use]
+pub fn features_of(attributes: &JsonMap) -> RawFeatures {
+    let word = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        _ => None,
+    };
+    let feature = |value: &Value| match value {
+        Value::Number(number) => number.as_f64().map(FeatureValue::Number),
+        Value::Array(list) => list.iter().map(word).collect::<Option<_>>().map(FeatureValue::List),
+        other => word(other).map(FeatureValue::Text),
+    };
+    attributes.iter().filter_map(|(name, value)| Some((name.clone(), feature(value)?))).collect()
 }
 
 /// Categories of an item by its side information: everything that can hold several values, as genres do.

@@ -2,6 +2,8 @@
 
 use foldin_core::{LoadError, RatingScale, ScoreError};
 
+use crate::store::StoreError;
+
 /// A request that was not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,9 @@ pub enum EngineError {
     /// The model refused.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// An item that the model does not know, where one is needed.
     #[error("the model does not know the item `{item}`")]
     UnknownItem {

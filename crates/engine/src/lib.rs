@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`engine`] | [`Engine`]: store and model together, what is written now is in the next answer |
 //! | [`serving`] | [`Serving`]: a model as it serves, its items laid out for scanning |
 //! | [`catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
 //! | [`history`] | [`History`]: what somebody did, as a model sees it |
@@ -10,12 +11,15 @@
 //! | [`ask`] | the items whose rating would tell most |
 //! | [`similar`] | the items nearest to an item |
 //! | [`titles`] | finding items by what people type |
+//! | [`versions`] | [`Versions`]: models on disk, promoted and rolled back |
+//! | [`train`] | a new version from the store's events, judged against the one that serves |
 //! | [`store`] | [`store::Store`]: what users did, what is known of them and of items; on disk or in memory |
 //!
 //! Nothing here reads a clock or draws a random number: times come with events, seeds with requests.
 
 pub mod ask;
 pub mod catalogue;
+pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod history;
@@ -24,9 +28,14 @@ pub mod serving;
 pub mod similar;
 pub mod store;
 pub mod titles;
+pub mod train;
+pub mod versions;
 
 pub use catalogue::{Catalogue, Filter};
+pub use engine::{Engine, EngineOptions, Live, Near, Prediction, Who};
 pub use error::EngineError;
 pub use history::{Action, History, KindRule, Kinds};
 pub use recommend::{Answer, Boost, Recommended, Source, Wish};
 pub use serving::Serving;
+pub use train::{TrainError, TrainOptions, TrainReport, train};
+pub use versions::{VersionError, Versions};

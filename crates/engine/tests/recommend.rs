@@ -5,31 +5,16 @@ use std::collections::BTreeMap;
 use foldin_core::registry::Settings;
 use foldin_core::{Dataset, FeatureValue, FitContext, ItemId};
 use foldin_engine::ask::ask_next;
-use foldin_engine::catalogue::{Condition, Details, Range};
+use foldin_engine::catalogue::{Condition, Range};
 use foldin_engine::explain::{influences, scores_of};
 use foldin_engine::recommend::recommend;
 use foldin_engine::similar::similar;
+use foldin_engine::store::ItemRecord;
 use foldin_engine::{Action, Boost, Catalogue, EngineError, Filter, History, Kinds, Serving, Source, Wish};
 use foldin_models::folder::{SaveOptions, SavedContext, save};
-use foldin_testkit::planted;
 
-/// A model fitted on planted data, through the folder it would be served from.
-fn serving(model: &str, data: &Dataset) -> Serving {
-    let entry = foldin_models::find(model).unwrap();
-    let interactions = data.interactions.for_model(entry.capabilities);
-    let data = Dataset { interactions, ..data.clone() };
-    let fitted = entry.fit(&Settings::new(), &data.training_data(), &FitContext::new(1)).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("model");
-    let config = entry.resolve(&Settings::new()).unwrap();
-    save(&folder, &*fitted, &SavedContext::of(&data, config, serde_json::json!({})), SaveOptions::default())
-        .unwrap();
-    Serving::open(&folder, "v1").unwrap()
-}
-
-fn data() -> Dataset {
-    planted::with_side_information(60, 40, 4, 1).dataset()
-}
+mod common;
+use common::{data, serving};
 
 fn somebody(serving: &Serving, data: &Dataset) -> History {
     let (items, values) = data.interactions.by_user().row(0);
@@ -124,8 +109,8 @@ fn filters_lists_and_boosts_hold() {
 
     // What the shop hides is not shown, until it is shown again.
     let top = everything[0].clone();
-    let hidden = Details { title: "Sold out".into(), hidden: true, ..Details::default() };
-    catalogue.put(&serving, &top, hidden);
+    let hidden = ItemRecord { key: top.as_str().into(), hidden: true, ..ItemRecord::default() };
+    catalogue.put(&serving, &hidden);
     assert_eq!(ask(&catalogue, Wish { n: 2, ..Wish::default() }), everything[1..3]);
     catalogue.remove(&serving, &top);
     assert_eq!(ask(&catalogue, Wish { n: 2, ..Wish::default() }), everything[..2]);
@@ -340,8 +325,8 @@ fn titles_are_found_as_they_are_typed() {
     let serving = serving("bias", &data);
     let mut catalogue = Catalogue::new(&serving);
     let put = |catalogue: &mut Catalogue, item: u32, title: &str| {
-        let details = Details { title: title.into(), ..Details::default() };
-        catalogue.put(&serving, serving.key(item), details);
+        let (key, title) = (serving.key(item).into(), Some(title.to_owned()));
+        catalogue.put(&serving, &ItemRecord { key, title, ..ItemRecord::default() });
     };
     put(&mut catalogue, 4, "Matrix, The (1999)");
     put(&mut catalogue, 5, "Matrix Reloaded, The (2003)");
@@ -352,6 +337,6 @@ fn titles_are_found_as_they_are_typed() {
     assert_eq!(found("matrix (2003)"), [5]);
     assert_eq!(found("leon prof"), [6]);
     assert_eq!(catalogue.search(&serving, "", 3, 1).1, serving.n_items());
-    catalogue.put(&serving, "new one", Details::default());
+    catalogue.put(&serving, &ItemRecord { key: "new one".into(), ..ItemRecord::default() });
     assert_eq!(catalogue.other("new one").unwrap().title, "new one");
 }

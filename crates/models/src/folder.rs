@@ -47,7 +47,7 @@ use foldin_core::{Dataset, Dictionary, FeatureSchema, Features, Feedback, RawFea
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use load::load;
+pub use load::{load, read_manifest};
 pub use save::save;
 
 /// Version of the format written. Folders of this and every earlier version load.

@@ -19,8 +19,7 @@ use crate::registry::find;
 /// # Errors
 /// [`LoadError`] naming the file and what is wrong with it.
 pub fn load(dir: &Path) -> Result<LoadedModel, LoadError> {
-    let path = dir.join(MANIFEST);
-    let manifest: Manifest = read_manifest(&path)?;
+    let manifest = read_manifest(dir)?;
     let format = |file: &str, reason: String| LoadError::Format { path: dir.join(file), reason };
 
     let mut files = BTreeMap::new();
@@ -61,8 +60,13 @@ pub fn load(dir: &Path) -> Result<LoadedModel, LoadError> {
     })
 }
 
-/// The version is read first, so that a folder of a later version is called that and not a broken one.
-fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
+/// Reads `manifest.json` of a model folder and nothing else. The version is read first, so that a folder of a later version is called
+/// that and not a broken one.
+///
+/// # Errors
+/// [`LoadError`] naming the file.
+pub fn read_manifest(dir: &Path) -> Result<Manifest, LoadError> {
+    let path = &dir.join(MANIFEST);
     let bytes = read(path)?;
     let value: serde_json::Value = parse(path, &bytes)?;
     let refuse = |reason: String| LoadError::Format { path: path.to_owned(), reason };

@@ -1,0 +1,496 @@
+//! Store and model together: what is written now is in the next answer.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use arc_swap::ArcSwap;
+use foldin_core::{ItemId, RawFeatures, UserView};
+use foldin_nn::kernels::dot;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::ask::{Question, ask_next};
+use crate::catalogue::{Catalogue, Details, Filter, features_of};
+use crate::error::EngineError;
+use crate::explain::{Influence, influences};
+use crate::history::{Action, History, Kinds};
+use crate::recommend::{Answer, Wish, recommend};
+use crate::serving::Serving;
+use crate::similar::similar;
+use crate::store::{Event, Forgotten, ItemRecord, Sequence, Store};
+
+/// Item records read from the store at a time.
+const PAGE: usize = 1000;
+
+/// Users whose factors are compared when similar ones are wanted, and how many are generated at a time.
+const NEIGHBOURS: (usize, usize) = (50_000, 256);
+
+/// How an engine answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineOptions {
+    /// What kinds of events mean.
+    pub kinds: Kinds,
+    /// A user's latest events that are looked at, at most.
+    pub history_limit: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { kinds: Kinds::default(), history_limit: 10_000 }
+    }
+}
+
+/// A model in service with the catalogue that goes with its numbers.
+#[derive(Debug)]
+pub struct Live {
+    serving: Serving,
+    catalogue: RwLock<Catalogue>,
+}
+
+impl Live {
+    /// The model.
+    #[must_use]
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// The catalogue, which nobody changes meanwhile: hold it briefly.
+    pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody to answer for.
+#[derive(Clone, Debug, Default)]
+pub struct Who<'a> {
+    /// A user of the store.
+    pub user: Option<&'a str>,
+    /// What was done, in the order of time: all there is of somebody who is not in the store, and on top of what is there for a user
+    /// who is (what if?).
+    pub actions: Vec<Action<'a>>,
+    /// What is known of somebody; on top of what the store knows.
+    pub features: RawFeatures,
+}
+
+/// A rating that is expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Key of the item.
+    pub item: String,
+    /// The rating, within the scale; a score that only orders items, from models of clicks.
+    pub predicted: f32,
+    /// Standard deviation of the rating that would be given, from models that state one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deviation: Option<f32>,
+}
+
+/// An item near another, or a user near another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Near {
+    /// Key.
+    pub key: String,
+    /// Title of an item; the key of a user.
+    pub title: String,
+    /// How alike, the greater the more.
+    pub similarity: f32,
+}
+
+/// Generated factors of the store's users, kept until enough has changed.
+#[derive(Debug)]
+struct Crowd {
+    version: String,
+    as_of: Sequence,
+    keys: Vec<Arc<str>>,
+    /// `[users × k]`, each of length 1.
+    u: Vec<f32>,
+    k: usize,
+}
+
+/// A store of events and a model that answers from it. Shared by any number of threads.
+#[derive(Debug)]
+pub struct Engine {
+    store: Box<dyn Store>,
+    options: EngineOptions,
+    live: ArcSwap<Live>,
+    crowd: Mutex<Option<Arc<Crowd>>>,
+    /// One writer of item records at a time, so that store and catalogue agree.
+    items: Mutex<()>,
+}
+
+impl Engine {
+    /// Puts a model before a store.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store's items cannot be read.
+    pub fn new(store: Box<dyn Store>, serving: Serving, options: EngineOptions) -> Result<Self, EngineError> {
+        let live = live(&*store, serving)?;
+        Ok(Self {
+            store,
+            options,
+            live: ArcSwap::from_pointee(live),
+            crowd: Mutex::new(None),
+            items: Mutex::new(()),
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// How this engine answers.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The model in service. Whoever holds it keeps the same version, whatever is put into service meanwhile.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts another model into service. Requests that have begun end with the one they began with.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store's items cannot be read; the model in service stays.
+    pub fn swap(&self, serving: Serving) -> Result<(), EngineError> {
+        let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        self.live.store(Arc::new(live(&*self.store, serving)?));
+        Ok(())
+    }
+
+    /// Writes events. Each answer that begins after this returns sees them.
+    ///
+    /// # Errors
+    /// [`EngineError`] for a kind that the configuration does not name, a rating without a value or outside the model's scale, and what
+    /// the store refuses; nothing is written then.
+    pub fn append(&self, events: &[Event]) -> Result<Sequence, EngineError> {
+        self.check(events)?;
+        Ok(self.store.append(events)?)
+    }
+
+    /// Checks events as [`Engine::append`] does, without writing them.
+    ///
+    /// # Errors
+    /// As [`Engine::append`].
+    pub fn check(&self, events: &[Event]) -> Result<(), EngineError> {
+        let live = self.live();
+        let scale = live.serving.feedback().scale();
+        for event in events {
+            if self.options.kinds.rule(&event.kind)?.weight.is_some() {
+                continue;
+            }
+            let item = || event.item.to_string();
+            match (event.value, scale) {
+                (None, Some(_)) => {
+                    return Err(EngineError::ValueMissing { kind: event.kind.to_string(), item: item() });
+                }
+                (Some(value), Some(scale)) if !scale.contains(value) => {
+                    return Err(EngineError::OutOfScale { item: item(), value, scale });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases everything of a user.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn forget(&self, user: &str) -> Result<Forgotten, EngineError> {
+        let forgotten = self.store.forget(user)?;
+        *self.crowd.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(forgotten)
+    }
+
+    /// Writes item records; the next answer sees them.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]; nothing is written then.
+    pub fn put_items(&self, records: &[ItemRecord]) -> Result<(), EngineError> {
+        let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        self.store.put_items(records)?;
+        let live = self.live();
+        let mut catalogue = live.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            catalogue.put(&live.serving, record);
+        }
+        Ok(())
+    }
+
+    /// Deletes an item's record. An item that the model knows is as the model's folder has it again.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn delete_item(&self, key: &str) -> Result<bool, EngineError> {
+        let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_there = self.store.delete_item(key)?;
+        let live = self.live();
+        live.catalogue.write().unwrap_or_else(PoisonError::into_inner).remove(&live.serving, key);
+        Ok(was_there)
+    }
+
+    /// Details of an item, known to the model or not.
+    #[must_use]
+    pub fn item(&self, key: &str) -> Option<Details> {
+        let live = self.live();
+        let catalogue = live.catalogue();
+        match live.serving.loaded().items.get(key) {
+            Some(item) => Some(catalogue.details(item).clone()),
+            None => catalogue.other(key).cloned(),
+        }
+    }
+
+    /// The history of somebody, in the numbers of the model.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]; and for what came with the request as [`History::strict`].
+    pub fn history(&self, live: &Live, who: &Who<'_>) -> Result<History, EngineError> {
+        let serving = &live.serving;
+        let kinds = &self.options.kinds;
+        let Some(user) = who.user else {
+            let history = History::strict(serving, kinds, who.actions.iter().copied())?;
+            return Ok(history.with_features(serving, &who.features));
+        };
+        if !who.actions.is_empty() {
+            History::strict(serving, kinds, who.actions.iter().copied())?;
+        }
+        let events = self.store.history(user, self.options.history_limit)?;
+        // A kind that the configuration no longer names says nothing.
+        let known = events.iter().filter(|event| kinds.rule(&event.kind).is_ok());
+        let stored = known.map(|event| Action { item: &event.item, kind: &event.kind, value: event.value });
+        let history = History::new(serving, kinds, stored.chain(who.actions.iter().copied()))?;
+        if !serving.model().capabilities().user_features {
+            return Ok(history);
+        }
+        let mut features = match self.store.user(user)? {
+            Some(user) => features_of(&user.features),
+            None => RawFeatures::new(),
+        };
+        features.extend(who.features.clone());
+        Ok(history.with_features(serving, &features))
+    }
+
+    /// The best items for somebody.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn recommend(&self, who: &Who<'_>, wish: &Wish) -> Result<Answer, EngineError> {
+        let live = self.live();
+        let history = self.history(&live, who)?;
+        let catalogue = live.catalogue();
+        recommend(&live.serving, &catalogue, &history, wish)
+    }
+
+    /// The best items for each of many, in parallel on the current Rayon pool, all from the same version.
+    ///
+    /// # Errors
+    /// [`EngineError`] of the first in order that fails.
+    pub fn recommend_batch(&self, batch: &[(Who<'_>, Wish)]) -> Result<Vec<Answer>, EngineError> {
+        let live = self.live();
+        let one = |(who, wish): &(Who<'_>, Wish)| {
+            let history = self.history(&live, who)?;
+            recommend(&live.serving, &live.catalogue(), &history, wish)
+        };
+        batch.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// What somebody would give to the given items.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownItem`] and others.
+    pub fn predict(&self, who: &Who<'_>, items: &[String]) -> Result<Vec<Prediction>, EngineError> {
+        let live = self.live();
+        let serving = &live.serving;
+        let history = self.history(&live, who)?;
+        let pairs = items
+            .iter()
+            .map(|key| Ok((0, ItemId(serving.item(key)?))))
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let (mut predicted, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
+        let uncertain = serving.model().capabilities().uncertainty;
+        if uncertain {
+            let view = [history.view()];
+            serving.model().predict_with_variance(&view, &pairs, &mut predicted, &mut variance)?;
+            predicted.iter_mut().for_each(|value| *value = serving.feedback().clip(*value));
+        } else {
+            serving.model().predict(&[history.view()], &pairs, &mut predicted)?;
+        }
+        Ok(items
+            .iter()
+            .zip(predicted.iter().zip(variance))
+            .map(|(item, (&predicted, variance))| Prediction {
+                item: item.clone(),
+                predicted,
+                deviation: uncertain.then(|| variance.max(0.0).sqrt()),
+            })
+            .collect())
+    }
+
+    /// What moved the score of an item for somebody, strongest first.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownItem`] and others.
+    pub fn explain(&self, who: &Who<'_>, item: &str, most: usize) -> Result<Vec<Influence>, EngineError> {
+        let live = self.live();
+        let history = self.history(&live, who)?;
+        let item = ItemId(live.serving.item(item)?);
+        Ok(influences(&live.serving, &history, &[item], most)?.remove(0))
+    }
+
+    /// The items most worth asking somebody for.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn ask_next(&self, who: &Who<'_>, n: usize) -> Result<Vec<Question>, EngineError> {
+        let live = self.live();
+        let history = self.history(&live, who)?;
+        let catalogue = live.catalogue();
+        ask_next(&live.serving, &catalogue, &history, n)
+    }
+
+    /// The items most like an item, without hidden ones and those that do not meet the filter.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownItem`] and others.
+    pub fn similar_items(&self, item: &str, n: usize, filter: &Filter) -> Result<Vec<Near>, EngineError> {
+        let live = self.live();
+        let number = ItemId(live.serving.item(item)?);
+        let catalogue = live.catalogue();
+        let excluded = catalogue.excluded(&[], filter, None);
+        let near = similar(&live.serving, number, n, &excluded)?;
+        Ok(near
+            .into_iter()
+            .map(|scored| Near {
+                key: live.serving.key(scored.item.0).to_owned(),
+                title: catalogue.details(scored.item.0).title.clone(),
+                similarity: scored.score,
+            })
+            .collect())
+    }
+
+    /// The users of the store most like somebody, by the cosine of generated factors. Of a large store, the first
+    /// users that it saw are compared. Factors are kept, and made anew when a hundredth of the events is new or a user was forgotten.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] for a model that does not generate factors.
+    pub fn similar_users(&self, who: &Who<'_>, n: usize) -> Result<Vec<Near>, EngineError> {
+        let live = self.live();
+        let history = self.history(&live, who)?;
+        let Some((generator, _)) = live.serving.generator() else {
+            return Err(EngineError::Unsupported {
+                model: live.serving.model().name().to_owned(),
+                what: "similar users, since it generates no factors",
+            });
+        };
+        let own = generator.generate(&[history.view()])?;
+        let own = unit(own.row(0));
+        let crowd = self.crowd(&live)?;
+        let mut near: Vec<(f32, &Arc<str>)> = crowd
+            .u
+            .chunks_exact(crowd.k.max(1))
+            .zip(&crowd.keys)
+            .filter(|(_, key)| who.user != Some(&***key))
+            .map(|(u, key)| (dot(u, &own), key))
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        let near = near.into_iter().take(n);
+        Ok(near
+            .map(|(similarity, key)| Near { key: key.to_string(), title: key.to_string(), similarity })
+            .collect())
+    }
+
+    fn crowd(&self, live: &Live) -> Result<Arc<Crowd>, EngineError> {
+        let mut kept = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.store.counts()?;
+        if let Some(crowd) = &*kept
+            && crowd.version == live.serving.version()
+            && (counts.last.0 - crowd.as_of.0) * 100 <= counts.events
+        {
+            return Ok(crowd.clone());
+        }
+        let crowd = Arc::new(self.gather(live)?);
+        *kept = Some(crowd.clone());
+        Ok(crowd)
+    }
+
+    fn gather(&self, live: &Live) -> Result<Crowd, EngineError> {
+        let Some((generator, packed)) = live.serving.generator() else {
+            return Ok(Crowd {
+                version: String::new(),
+                as_of: Sequence(0),
+                keys: Vec::new(),
+                u: Vec::new(),
+                k: 0,
+            });
+        };
+        let (mut keys, mut histories) = (Vec::<Arc<str>>::new(), Vec::<History>::new());
+        let mut events: Vec<Event> = Vec::new();
+        let mut failed = None;
+        let mut finish = |events: &mut Vec<Event>| {
+            let Some(first) = events.first() else { return };
+            let key = first.user.clone();
+            let known = events.iter().filter(|event| self.options.kinds.rule(&event.kind).is_ok());
+            let actions =
+                known.map(|event| Action { item: &event.item, kind: &event.kind, value: event.value });
+            match History::new(&live.serving, &self.options.kinds, actions) {
+                Ok(history) if !history.items.is_empty() => {
+                    keys.push(key);
+                    histories.push(history);
+                }
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+            events.clear();
+        };
+        let mut users = 0;
+        let as_of = self.store.scan(None, &mut |event| {
+            if events.last().is_some_and(|last| last.user != event.user) {
+                finish(&mut events);
+                users += 1;
+                if users == NEIGHBOURS.0 {
+                    return std::ops::ControlFlow::Break(());
+                }
+            }
+            events.push(event);
+            std::ops::ControlFlow::Continue(())
+        })?;
+        finish(&mut events);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut u = Vec::with_capacity(histories.len() * packed.k());
+        for some in histories.chunks(NEIGHBOURS.1) {
+            let views: Vec<UserView<'_>> = some.iter().map(History::view).collect();
+            let factors = generator.generate(&views)?;
+            for user in 0..views.len() {
+                u.extend(unit(factors.row(user)));
+            }
+        }
+        Ok(Crowd { version: live.serving.version().to_owned(), as_of, keys, u, k: packed.k() })
+    }
+}
+
+/// A vector of length 1 in the same direction; zeros stay.
+fn unit(u: &[f32]) -> Vec<f32> {
+    let length = dot(u, u).sqrt();
+    let factor = if length > 0.0 { 1.0 / length } else { 0.0 };
+    u.iter().map(|x| x * factor).collect()
+}
+
+fn live(store: &dyn Store, serving: Serving) -> Result<Live, EngineError> {
+    let mut catalogue = Catalogue::new(&serving);
+    let mut after: Option<Arc<str>> = None;
+    loop {
+        let page = store.items(after.as_deref(), PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.key.clone());
+        for record in &page {
+            catalogue.put(&serving, record);
+        }
+    }
+    Ok(Live { serving, catalogue: RwLock::new(catalogue) })
+}
