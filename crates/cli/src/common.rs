@@ -174,6 +174,12 @@ pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A time span as people say it: `3.2 µs`, `41 ms`, `2.5 s`, `3 min 20 s`.
 pub(crate) fn seconds_in_words(seconds: f64) -> String {
     match seconds {

@@ -14,6 +14,7 @@ mod person;
 mod progress;
 mod recipe;
 mod sample;
+mod service;
 mod settings;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ Examples:
   foldin data info --data ml-100k                           what is in a data set
   foldin train --data ml-100k --model lfg-bayes --out model train a model and keep it in a folder
   foldin recommend --model model --rate \"Toy Story (1995)=5\" -n 10
+  foldin serve --model model --store store                  answer over HTTP
   foldin evaluate --data ml-100k --protocol new-users --models bias-svd,lfg,lfg-bayes
   foldin reproduce lfg-table1                               a table of the paper beside ours
 
@@ -63,6 +65,12 @@ enum Command {
     Recommend(commands::recommend::Args),
     /// Predict what a user would rate given items
     Predict(commands::predict::Args),
+    /// Serve a trained model over HTTP: what is written now is in the next answer
+    Serve(Box<commands::serve::Args>),
+    /// Put the histories of a data set into a store
+    Import(commands::import::Args),
+    /// Make, list and revoke API keys of a server
+    Keys(commands::keys::Args),
     /// Show what is in a model folder
     Inspect(commands::inspect::Args),
     /// Rebuild a table of the papers, with the published figures beside ours
@@ -122,6 +130,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tune(args) => commands::tune::run(&args, global),
         Command::Recommend(args) => commands::recommend::run(&args, global),
         Command::Predict(args) => commands::predict::run(&args, global),
+        Command::Serve(args) => commands::serve::run(&args, global),
+        Command::Import(args) => commands::import::run(&args, global),
+        Command::Keys(args) => commands::keys::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args, global),
     }

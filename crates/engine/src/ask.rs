@@ -27,6 +27,7 @@ pub struct Worth {
 }
 
 /// A question.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// Key of the item.

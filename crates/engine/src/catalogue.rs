@@ -25,6 +25,7 @@ pub struct Details {
 }
 
 /// Which items may be recommended. Empty lists forbid nothing; all conditions must hold.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
@@ -33,6 +34,7 @@ pub struct Filter {
     /// No items of any of these categories.
     pub without_categories: Vec<String>,
     /// Conditions on attributes, by name.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Object>))]
     pub attributes: BTreeMap<String, Condition>,
 }
 
@@ -49,6 +51,7 @@ pub enum Condition {
 }
 
 /// Bounds of a number, both included; either may be left out.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Range {

@@ -73,6 +73,7 @@ pub struct Who<'a> {
 }
 
 /// A rating that is expected.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Key of the item.
@@ -85,6 +86,7 @@ pub struct Prediction {
 }
 
 /// An item near another, or a user near another.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Near {
     /// Key.

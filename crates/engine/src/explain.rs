@@ -15,6 +15,7 @@ use crate::serving::Serving;
 const AT_ONCE: usize = 64;
 
 /// How far one interaction moved a score.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Influence {
     /// Key of the item of the history.

@@ -21,6 +21,7 @@ pub struct Action<'a> {
 }
 
 /// What a kind of event means.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KindRule {
@@ -35,6 +36,7 @@ pub struct KindRule {
 ///
 /// The default knows `rating`, with a value, and of weight without one `purchase` (1), `like` (1), `cart` (0.7), `click` (0.5) and
 /// `view` (0.2; a view alone does not make an item seen).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Kinds(BTreeMap<String, KindRule>);

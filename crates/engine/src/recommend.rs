@@ -17,6 +17,7 @@ pub const MOST: usize = 10_000;
 const POOL: (usize, usize) = (10, 100);
 
 /// What is wished for.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wish {
@@ -65,6 +66,7 @@ impl Default for Wish {
 }
 
 /// Raises or lowers the score of items that meet a filter.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boost {
@@ -75,6 +77,7 @@ pub struct Boost {
 }
 
 /// Where an answer came from.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -85,6 +88,7 @@ pub enum Source {
 }
 
 /// A recommended item.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recommended {
     /// Key.
@@ -108,6 +112,7 @@ pub struct Recommended {
 }
 
 /// A list of items, and how it came about.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Name of the model.

@@ -36,12 +36,14 @@ const DRIFT_USERS: usize = 500;
 const LIST: usize = 20;
 
 /// How to train.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
     /// The model; the one that serves unless given.
     pub model: Option<String>,
     /// Settings laid over those of the model that serves (over the defaults, for another model).
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub settings: Settings,
     /// Share of the events, the latest, that judges; above 0 and at most 0.5.
     pub held_out: f64,
@@ -138,6 +140,7 @@ pub enum TrainError {
 }
 
 /// How two models did on the same held-out events.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
     /// The version that was made, if one was.
@@ -174,6 +177,7 @@ pub struct TrainReport {
 
 /// How far answers of a sample of users move between two versions. Factors themselves can be turned without any answer changing, so
 /// that answers are compared.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// Users of the sample.

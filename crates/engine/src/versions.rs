@@ -83,6 +83,7 @@ struct Current {
 }
 
 /// One version as it is listed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Version {
     /// Its name: six digits.
@@ -92,13 +93,17 @@ pub struct Version {
     /// Name of the model.
     pub model: String,
     /// What it was fitted on.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub data: Value,
     /// Every setting.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub config: Value,
     /// Figures of the fit.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metrics: Value,
     /// How it was judged, if it was trained here.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub report: Option<Value>,
 }
 
@@ -257,6 +262,16 @@ impl Versions {
         current.before.retain(|before| before != name);
         current.before.extend(current.serving.replace(name.to_owned()));
         self.put_current(&current)
+    }
+
+    /// The name of the version that served before.
+    ///
+    /// # Errors
+    /// [`VersionError::NothingBefore`].
+    pub fn before(&self) -> Result<String, VersionError> {
+        let names = self.names()?;
+        let before = self.current()?.before.into_iter().rev().find(|before| names.contains(before));
+        before.ok_or(VersionError::NothingBefore)
     }
 
     /// Lets the version serve that served before; its name.

@@ -45,6 +45,7 @@ impl Event {
 
 /// The number of an event in the order of writing. It grows by one with every event and is never used twice, also not after
 /// events were deleted.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
@@ -84,6 +85,7 @@ pub struct ItemRecord {
 }
 
 /// What was erased of a user.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// Events that were kept of them.
@@ -102,6 +104,7 @@ pub struct Imported {
 }
 
 /// How much is kept.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Users known: by an event, or put.
@@ -111,6 +114,7 @@ pub struct Counts {
     /// Events kept; one that was replaced counts once.
     pub events: u64,
     /// The same by kind. A kind of which nothing is left is not named.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, u64>))]
     pub by_kind: BTreeMap<Arc<str>, u64>,
     /// The number of the last event written.
     pub last: Sequence,

@@ -1,0 +1,257 @@
+//! `foldin serve`: a trained model as a service.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use foldin_core::Feedback;
+use foldin_engine::store::{MemoryStore, Store};
+use foldin_engine::{Engine, Versions};
+use foldin_server::config::Tls;
+use foldin_server::keys::Keys;
+use foldin_server::{Server, ServerConfig};
+
+use crate::common::{Global, now, print, seconds_in_words};
+use crate::data_args::DataArgs;
+use crate::service::{StoreFolder, import};
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin serve --model model                                  in memory, for a try
+  foldin serve --model model --store store                    what is written stays
+  foldin serve --store store                                  the version that served last
+  foldin serve --model model --store store --import ml-1m     with the histories of a data set
+  foldin serve --store store --config foldin.toml --check     say what is wrong with the settings, and stop
+
+Settings come from --config, then from the environment (FOLDIN_LISTEN, FOLDIN_STORE, …), then from flags; the last one holds.
+The API describes itself at /openapi.json.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Model folder, as `foldin train` writes it; becomes the version that serves [default: the version that served last]
+    #[arg(long, value_name = "DIR", env = "FOLDIN_MODEL")]
+    model: Option<PathBuf>,
+    /// Store folder, made if it is not there: events, versions of the model, keys [default: in memory]
+    #[arg(long, value_name = "DIR", env = "FOLDIN_STORE")]
+    store: Option<PathBuf>,
+    /// Data set whose histories are put into the store first, if the store is empty
+    #[arg(long, value_name = "PATH|NAME")]
+    import: Option<String>,
+    /// Address and port; anything but 127.0.0.1 needs API keys [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "FOLDIN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// File of settings, TOML
+    #[arg(long, value_name = "FILE", env = "FOLDIN_CONFIG")]
+    config: Option<PathBuf>,
+    /// PEM file of a certificate chain, to serve HTTPS
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "FOLDIN_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", requires = "tls_certificate", env = "FOLDIN_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Site whose pages may call the server from a browser, such as https://shop.example. May be given often
+    #[arg(long, value_name = "ORIGIN")]
+    cors_origin: Vec<String>,
+    /// Requests a second of one key or address; 0 is no limit
+    #[arg(long, value_name = "N", env = "FOLDIN_RATE")]
+    rate: Option<u32>,
+    /// Train a new version every so many seconds, if something was written, and let it serve if it is not worse
+    #[arg(long, value_name = "SECONDS", env = "FOLDIN_RETRAIN_EVERY")]
+    retrain_every: Option<u64>,
+    /// How the log is written, on standard error
+    #[arg(long, value_name = "FORM", default_value = "text", env = "FOLDIN_LOG_FORMAT")]
+    log: LogFormat,
+    /// How much is logged: error, warn, info or debug (every request)
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "FOLDIN_LOG_LEVEL")]
+    log_level: tracing::Level,
+    /// Check settings, model and store, and stop
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let config = settings(args)?;
+    config.check()?;
+    log(args);
+
+    // Without a folder everything is gone at the end, versions too.
+    let place = Place::open(args.store.as_deref())?;
+    let versions = place.versions()?;
+    let version = version(args, &versions)?;
+    let serving = versions.load(&version)?;
+    versions.promote(&version)?;
+    let store = place.events()?;
+    if let Some(name) = &args.import {
+        let feedback = serving.feedback();
+        load(&*store, name, feedback, global)?;
+    }
+    let keys = place.keys()?;
+    let engine = Engine::new(store, serving, config.engine.clone())?;
+    let live = engine.live();
+    let what =
+        format!("{} (version {version}, {} items)", live.serving().model().name(), live.serving().n_items());
+    let counts = engine.store().counts()?;
+    let server = Server::bind(Arc::new(engine), versions, keys, config.clone())?;
+    if args.check {
+        return print(format!(
+            "all is well: {what}, {} events of {} users, {}",
+            counts.events, counts.users, config.listen
+        ));
+    }
+    let stopper = server.stopper();
+    ctrlc::set_handler(move || stopper.stop()).context("watching for Ctrl-C")?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let address = server.address()?;
+    print(format!(
+        "Foldin serves {what} at {scheme}://{address}, ready in {}",
+        seconds_in_words(begin.elapsed().as_secs_f64())
+    ))?;
+    if args.store.is_none() {
+        global.remark("in memory: what is written is gone when the server stops; --store DIR keeps it");
+    }
+    server.run()?;
+    drop(place);
+    global.remark("stopped; everything that was acknowledged is kept");
+    Ok(())
+}
+
+/// Settings of the file, with those of the environment and of flags laid over them.
+fn settings(args: &Args) -> anyhow::Result<ServerConfig> {
+    let mut config = match &args.config {
+        None => ServerConfig::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            toml::from_str(&text).with_context(|| path.display().to_string())?
+        }
+    };
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    if let (Some(certificate), Some(key)) = (&args.tls_certificate, &args.tls_key) {
+        config.tls = Some(Tls { certificate: certificate.clone(), key: key.clone() });
+    }
+    if !args.cors_origin.is_empty() {
+        config.cors_origins.clone_from(&args.cors_origin);
+    }
+    if let Some(rate) = args.rate {
+        config.limits.rate_per_second = rate;
+    }
+    if let Some(seconds) = args.retrain_every {
+        config.train.every_seconds = Some(seconds);
+    }
+    Ok(config)
+}
+
+fn log(args: &Args) {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(args.log_level);
+    // Somebody may have chosen one already, which is as good.
+    let _ = match args.log {
+        LogFormat::Text => log.with_target(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).try_init(),
+    };
+}
+
+/// Which version is to serve: that of `--model`, or the one that served last.
+fn version(args: &Args, versions: &Versions) -> anyhow::Result<String> {
+    if let Some(folder) = &args.model {
+        if !folder.join("manifest.json").exists() {
+            bail!(
+                "{} is not a model folder: it has no manifest.json; `foldin train … --out {}` makes one",
+                folder.display(),
+                folder.display()
+            );
+        }
+        return Ok(versions.adopt(folder)?);
+    }
+    match versions.serving()? {
+        Some(version) => Ok(version),
+        None => bail!("no version served here before: give a model with --model DIR"),
+    }
+}
+
+fn load(store: &dyn Store, name: &str, feedback: Feedback, global: &Global) -> anyhow::Result<()> {
+    let counts = store.counts()?;
+    if counts.events > 0 {
+        global.remark(format!(
+            "the store has {} events already, so {name} is not imported; `foldin import` does it anyway",
+            counts.events
+        ));
+        return Ok(());
+    }
+    let dataset = DataArgs::named(name).open(global)?;
+    let kind = if dataset.interactions.feedback() == Feedback::Implicit { "click" } else { "rating" };
+    let bar = super::import::bar(dataset.interactions.len() as u64, global);
+    let loaded = import(store, &dataset, kind, now(), |done| bar.set_position(done))?;
+    bar.finish_and_clear();
+    if let (Feedback::Explicit(model), Feedback::Explicit(data)) = (feedback, dataset.interactions.feedback())
+        && (data.min < model.min || data.max > model.max)
+    {
+        global.remark(format!(
+            "warning: the ratings of {name} are {} to {}, the model's {} to {}: those outside it are not used",
+            data.min, data.max, model.min, model.max
+        ));
+    }
+    global.remark(format!(
+        "{name}: {} events, {} items and the features of {} users imported",
+        loaded.events, loaded.items, loaded.users
+    ));
+    Ok(())
+}
+
+/// Where everything is kept.
+enum Place {
+    Folder(StoreFolder),
+    Memory(Temporary),
+}
+
+/// A folder that is gone when this is dropped.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It lies where the system clears up anyway.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Place {
+    fn open(store: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(path) = store {
+            return Ok(Self::Folder(StoreFolder::open(path)?));
+        }
+        let path = std::env::temp_dir().join(format!("foldin-{}-{}", std::process::id(), now()));
+        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self::Memory(Temporary(path)))
+    }
+
+    fn versions(&self) -> anyhow::Result<Versions> {
+        match self {
+            Self::Folder(folder) => folder.versions(),
+            Self::Memory(place) => Ok(Versions::open(&place.0.join("models"))?),
+        }
+    }
+
+    fn events(&self) -> anyhow::Result<Box<dyn Store>> {
+        match self {
+            Self::Folder(folder) => Ok(Box::new(folder.events()?)),
+            Self::Memory(_) => Ok(Box::new(MemoryStore::new())),
+        }
+    }
+
+    fn keys(&self) -> anyhow::Result<Keys> {
+        match self {
+            Self::Folder(folder) => folder.keys(),
+            Self::Memory(place) => Ok(Keys::open(&place.0.join("keys.json"))?),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What surrounds every request: its number, its limits, its log line, its figures, the shape of its refusal, and who may ask.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+use crate::keys::{KeyInfo, Role};
+use crate::metrics::{RequestLabels, RouteLabels};
+use crate::state::App;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Sent with every answer: nothing here is to be framed, guessed at, or told to other sites; pages load from this host alone.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+];
+
+/// What the layers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    app: App,
+    places: Arc<Semaphore>,
+    rates: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
+    /// Random at the start, so that numbers of two servers differ in one log.
+    first: u32,
+    number: Arc<AtomicU64>,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    Key(String),
+    Address(IpAddr),
+}
+
+impl Gate {
+    pub(crate) fn new(app: App) -> Self {
+        let limits = &app.config.limits;
+        let rates = NonZeroU32::new(limits.rate_per_second).map(|rate| {
+            let burst = NonZeroU32::new(limits.rate_burst).unwrap_or(rate.saturating_mul(
+                // Not zero.
+                NonZeroU32::MIN.saturating_add(1),
+            ));
+            Arc::new(RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)))
+        });
+        let mut first = [0u8; 4];
+        // Without random numbers the numbers still count up.
+        let _ = getrandom::fill(&mut first);
+        Self {
+            places: Arc::new(Semaphore::new(limits.concurrency)),
+            rates,
+            first: u32::from_le_bytes(first),
+            number: Arc::new(AtomicU64::new(1)),
+            app,
+        }
+    }
+
+    /// Forgets clients that have not asked for a while.
+    pub(crate) fn tidy(&self) {
+        if let Some(rates) = &self.rates {
+            rates.retain_recent();
+        }
+    }
+
+    fn request_id(&self, headers: &HeaderMap) -> String {
+        let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let usable = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        match sent.filter(usable) {
+            Some(id) => id.to_owned(),
+            None => format!("{:08x}-{:x}", self.first, self.number.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The outermost layer.
+pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let id = gate.request_id(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let metrics = gate.app.metrics.clone();
+    // Whoever watches the server must get through when nobody else does.
+    let watching = route.starts_with("/health") || route == "/metrics";
+    let place = if watching { None } else { Some(gate.places.clone().try_acquire_owned()) };
+    metrics.in_flight.inc();
+    let mut response = match place {
+        Some(Err(_)) => {
+            ApiError::new("overloaded", "too many requests at once; try again shortly").into_response()
+        }
+        place => {
+            let limit = Duration::from_secs(gate.app.config.limits.request_seconds);
+            let answered = tokio::time::timeout(limit, next.run(request)).await;
+            drop(place);
+            answered.unwrap_or_else(|_| {
+                ApiError::new("timeout", "the request took longer than the limit").into_response()
+            })
+        }
+    };
+    metrics.in_flight.dec();
+    let refused = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = &refused {
+        let kept = std::mem::take(response.headers_mut());
+        response = error.respond(&id);
+        for (name, value) in &kept {
+            if !response.headers().contains_key(name) {
+                response.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let status = response.status().as_u16();
+    metrics.latency.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
+    let labels = RequestLabels { method: method.to_string(), route: route.clone(), status };
+    metrics.requests.get_or_create(&labels).inc();
+    let code = refused.map_or("", |error| error.code);
+    if status >= 500 {
+        tracing::warn!(request_id = %id, %method, route, status, code, seconds, "request");
+    } else {
+        tracing::debug!(request_id = %id, %method, route, status, code, seconds, "request");
+    }
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Lets a request through if its key has the role, and if its client has not asked too often.
+pub(crate) async fn require(
+    State((gate, role)): State<(Gate, Role)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let key = match identify(&gate, request.headers(), role) {
+        Ok(key) => key,
+        Err(error) => return error.into_response(),
+    };
+    if let Some(rates) = &gate.rates {
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let client = match (&key, address) {
+            (Some(key), _) => Client::Key(key.id.clone()),
+            (None, Some(address)) => Client::Address(address.0.ip()),
+            (None, None) => Client::Key(String::new()),
+        };
+        if let Err(until) = rates.check_key(&client) {
+            let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
+            let mut error = ApiError::new("rate_limited", "too many requests: slow down");
+            error.retry_after = Some(wait.as_secs() as u32 + 1);
+            return error.into_response();
+        }
+    }
+    if let Some(key) = key {
+        request.extensions_mut().insert(key);
+    }
+    next.run(request).await
+}
+
+/// The key of a request; none where there are no keys, which a server that others can reach refuses to start with.
+fn identify(gate: &Gate, headers: &HeaderMap, role: Role) -> Result<Option<KeyInfo>, ApiError> {
+    if !gate.app.keys.any() {
+        return Ok(None);
+    }
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let sent = bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()));
+    let Some(sent) = sent else {
+        let message =
+            "an API key is needed: send `Authorization: Bearer KEY`; `foldin keys create` makes one";
+        return Err(ApiError::new("unauthorised", message));
+    };
+    let Some(key) = gate.app.keys.check(sent.trim()) else {
+        return Err(ApiError::new("unauthorised", "this API key is not known: it may have been revoked"));
+    };
+    if key.role < role {
+        let message =
+            format!("the key `{}` may {}, and this needs a key that may {role}", key.label, key.role);
+        return Err(ApiError::new("forbidden", message));
+    }
+    Ok(Some(key))
+}

@@ -1,0 +1,26 @@
+//! The engine over HTTP.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`config`] | [`ServerConfig`]: addresses, limits, kinds of events, retraining |
+//! | [`serve`] | [`serve::Server`]: binds, serves, drains and stops |
+//! | [`keys`] | API keys with roles, stored as hashes |
+//! | [`error`] | [`ApiError`]: the one shape of every refusal |
+//! | [`jobs`] | training in the background, with progress |
+//! | [`metrics`] | figures for Prometheus |
+//! | [`routes`] | what is answered, by path; [`routes::api`] is its OpenAPI description |
+
+pub mod config;
+pub mod error;
+mod extract;
+pub mod jobs;
+pub mod keys;
+mod layers;
+pub mod metrics;
+pub mod routes;
+pub mod serve;
+mod state;
+
+pub use config::ServerConfig;
+pub use error::ApiError;
+pub use serve::{ServeError, Server};

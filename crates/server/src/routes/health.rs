@@ -1,0 +1,102 @@
+//! How the server is doing.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use foldin_engine::store::Counts;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::blocking;
+use crate::error::ApiError;
+use crate::metrics::resident_memory;
+use crate::state::{App, now};
+
+/// Whether it is well.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Whether the process is alive
+#[utoipa::path(get, path = "/health/live", tag = "server", security(()),
+    responses((status = 200, body = Health)))]
+pub(super) async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether requests can be answered
+///
+/// Reads from the store.
+#[utoipa::path(get, path = "/health/ready", tag = "server", security(()),
+    responses((status = 200, body = Health)))]
+pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, ApiError> {
+    blocking(move || Ok(app.engine.store().counts()?)).await?;
+    Ok(Json(Health { status: "ok" }))
+}
+
+/// Figures for Prometheus
+///
+/// In its text format: requests and latencies by route, time of recommending, events, version, store, memory.
+#[utoipa::path(get, path = "/metrics", tag = "server", security(()),
+    responses((status = 200, content_type = "text/plain", body = String)))]
+pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
+    let engine = app.engine.clone();
+    let counts = blocking(move || Ok(engine.store().counts()?)).await?;
+    app.metrics.stored_events.set(i64::try_from(counts.events).unwrap_or(i64::MAX));
+    app.metrics.stored_users.set(i64::try_from(counts.users).unwrap_or(i64::MAX));
+    let text = app.metrics.render();
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+/// What the server holds.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Stats {
+    /// Version of Foldin.
+    version: &'static str,
+    /// When the server started, in milliseconds since 1970.
+    started: i64,
+    /// The clock of the server, the same.
+    now: i64,
+    /// Name of the model in service.
+    model: String,
+    /// Its version.
+    model_version: String,
+    /// Items that the model knows.
+    model_items: usize,
+    /// Users, items and events in the store.
+    store: Counts,
+    /// Resident memory in bytes, where the system tells.
+    memory: Option<u64>,
+    /// Whether a training run is under way.
+    training: bool,
+    /// The rating scale, of a model of ratings.
+    #[schema(value_type = Object)]
+    scale: Option<foldin_core::RatingScale>,
+    /// Kinds of events and what they mean.
+    kinds: foldin_engine::Kinds,
+}
+
+/// What the server holds
+#[utoipa::path(get, path = "/v1/stats", tag = "server", responses((status = 200, body = Stats)))]
+pub(super) async fn stats(State(app): State<App>) -> Result<Json<Stats>, ApiError> {
+    let engine = app.engine.clone();
+    let store = blocking(move || Ok(engine.store().counts()?)).await?;
+    let live = app.engine.live();
+    let serving = live.serving();
+    Ok(Json(Stats {
+        version: env!("CARGO_PKG_VERSION"),
+        started: app.started,
+        now: now(),
+        model: serving.model().name().to_owned(),
+        model_version: serving.version().to_owned(),
+        model_items: serving.n_items(),
+        store,
+        memory: resident_memory(),
+        training: app.jobs.running().is_some(),
+        scale: serving.feedback().scale(),
+        kinds: app.engine.options().kinds.clone(),
+    }))
+}

@@ -1,0 +1,183 @@
+//! Versions of the model, and training.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use foldin_engine::versions::Version;
+use foldin_engine::{TrainOptions, VersionError};
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+use tokio_stream::wrappers::WatchStream;
+use utoipa::ToSchema;
+
+use crate::error::ApiError;
+use crate::extract::{Body, Key};
+use crate::jobs::{Job, JobState};
+use crate::state::{App, now};
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VersionError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(ApiError::from),
+        Err(error) => Err(ApiError::internal(&error.to_string())),
+    }
+}
+
+/// List versions
+///
+/// Oldest first, with the settings and figures of each, and how it was judged.
+#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = Vec<Version>)))]
+pub(super) async fn list(State(app): State<App>) -> Result<Json<Vec<Version>>, ApiError> {
+    blocking(move || app.versions.list()).await.map(Json)
+}
+
+/// What serves now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Serves {
+    /// Name of the version.
+    serving: String,
+}
+
+/// Puts a version into service; the one that serves stays if it cannot be loaded.
+async fn put_into_service(app: App, name: Option<String>) -> Result<Json<Serves>, ApiError> {
+    let to = app.clone();
+    let serving = blocking(move || {
+        let name = match name {
+            Some(name) => name,
+            None => {
+                // Loaded before anything is changed: a version that cannot serve must not be the next start's.
+                let before = to.versions.before()?;
+                to.versions.load(&before)?;
+                to.versions.roll_back()?
+            }
+        };
+        let serving = to.versions.load(&name)?;
+        to.versions.promote(&name)?;
+        to.engine.swap(serving).map_err(Box::new)?;
+        Ok(name)
+    });
+    let serving = serving.await?;
+    app.note_version();
+    tracing::info!(version = %serving, "put into service");
+    Ok(Json(Serves { serving }))
+}
+
+/// Put a version into service
+///
+/// Requests that have begun end with the version they began with; none fails.
+#[utoipa::path(post, path = "/v1/models/{version}/promote", tag = "models",
+    params(("version" = String, Path, description = "Name of the version")),
+    responses((status = 200, body = Serves)))]
+pub(super) async fn promote(State(app): State<App>, Key(name): Key) -> Result<Json<Serves>, ApiError> {
+    put_into_service(app, Some(name)).await
+}
+
+/// Go back to the version that served before
+#[utoipa::path(post, path = "/v1/models/rollback", tag = "models", responses((status = 200, body = Serves)))]
+pub(super) async fn roll_back(State(app): State<App>) -> Result<Json<Serves>, ApiError> {
+    put_into_service(app, None).await
+}
+
+/// Remove a version
+///
+/// Not the one that serves.
+#[utoipa::path(delete, path = "/v1/models/{version}", tag = "models",
+    params(("version" = String, Path, description = "Name of the version")),
+    responses((status = 204, description = "It is gone")))]
+pub(super) async fn remove(State(app): State<App>, Key(name): Key) -> Result<StatusCode, ApiError> {
+    blocking(move || app.versions.remove(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Train a new version
+///
+/// From the store's events, in the background. It is judged against the version that serves on the latest events, and put into service
+/// only if it is not worse.
+#[utoipa::path(post, path = "/v1/train", tag = "models", request_body = TrainOptions,
+    responses((status = 202, body = Job)))]
+pub(super) async fn train(
+    State(app): State<App>,
+    Body(options): Body<TrainOptions>,
+) -> Result<(StatusCode, Json<Job>), ApiError> {
+    let job = app.jobs.start(app.engine.clone(), app.versions.clone(), options)?;
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
+/// List training runs
+///
+/// Since the server started, the latest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "models", responses((status = 200, body = Vec<Job>)))]
+pub(super) async fn jobs(State(app): State<App>) -> Json<Vec<Job>> {
+    Json(app.jobs.list())
+}
+
+fn number(id: &str) -> Result<u64, ApiError> {
+    id.parse().map_err(|_| ApiError::new("not_found", format!("there is no training run `{id}`")))
+}
+
+/// Show a training run
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "models",
+    params(("id" = String, Path, description = "Number of the run")),
+    responses((status = 200, body = Job)))]
+pub(super) async fn job(State(app): State<App>, Key(id): Key) -> Result<Json<Job>, ApiError> {
+    match app.jobs.watch(number(&id)?) {
+        Some(job) => Ok(Json(job.borrow().clone())),
+        None => Err(ApiError::new("not_found", format!("there is no training run {id}"))),
+    }
+}
+
+/// Watch a training run
+///
+/// Server-sent events: the run as it is now, and again whenever it changes, until it ends.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "models",
+    params(("id" = String, Path, description = "Number of the run")),
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
+pub(super) async fn job_events(
+    State(app): State<App>,
+    Key(id): Key,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let Some(job) = app.jobs.watch(number(&id)?) else {
+        return Err(ApiError::new("not_found", format!("there is no training run {id}")));
+    };
+    let mut ended = false;
+    let until_it_ends = WatchStream::new(job).take_while(move |job| {
+        let before = ended;
+        ended = job.state != JobState::Running;
+        std::future::ready(!before)
+    });
+    // A run that has ended changes no more, so the stream ends with it.
+    let events = until_it_ends.flat_map(|job| {
+        let last = job.state != JobState::Running;
+        let event = Event::default().event("job").json_data(&job).unwrap_or_default();
+        futures_util::stream::iter(std::iter::once(Some(event)).chain(last.then_some(None)))
+    });
+    let events = events.take_while(|event| std::future::ready(event.is_some()));
+    Ok(Sse::new(events.filter_map(|event| std::future::ready(event.map(Ok))))
+        .keep_alive(KeepAlive::default()))
+}
+
+/// Cancel a training run
+///
+/// It ends after its epoch, and nothing of it stays.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "models",
+    params(("id" = String, Path, description = "Number of the run")),
+    responses((status = 202, body = Job)))]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Key(id): Key,
+) -> Result<(StatusCode, Json<Job>), ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(app.jobs.cancel(number(&id)?)?)))
+}
+
+impl App {
+    /// Notes in the figures which version serves, and since when.
+    pub(crate) fn note_version(&self) {
+        let live = self.engine.live();
+        self.metrics.model_version.set(live.serving().version().parse().unwrap_or(0));
+        self.metrics.model_since.set(now() / 1000);
+    }
+}

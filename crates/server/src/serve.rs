@@ -1,0 +1,220 @@
+//! Binds, serves, drains and stops.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use foldin_engine::{Engine, Versions};
+
+use crate::config::{ConfigProblem, ServerConfig, Tls};
+use crate::jobs::Jobs;
+use crate::keys::Keys;
+use crate::layers::Gate;
+use crate::metrics::Metrics;
+use crate::routes;
+use crate::state::{App, now};
+
+/// Seconds that a client has to send the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How often clients that no longer ask are forgotten.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// A server that did not start, or ended by an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
+    /// Others could reach it, and there are no keys.
+    #[error(
+        "{address} can be reached from elsewhere, and there are no API keys: make one with `foldin keys create --store …`, or listen on 127.0.0.1"
+    )]
+    KeysNeeded {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("{}: {source}", path.display())]
+    Tls {
+        /// The certificate.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system failed while serving.
+    #[error("serving: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A server that is bound to its address, and not yet running.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    gate: Gate,
+    listener: TcpListener,
+    handle: Handle<SocketAddr>,
+}
+
+/// Stops a server from any thread.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    handle: Handle<SocketAddr>,
+    drain: Duration,
+    jobs: Arc<Jobs>,
+}
+
+impl Stopper {
+    /// No new connections; running requests may end, for as long as the configuration says. A training run is cancelled.
+    pub fn stop(&self) {
+        self.jobs.cancel_all();
+        self.handle.graceful_shutdown(Some(self.drain));
+    }
+}
+
+impl Server {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// [`ServeError`]: a setting that cannot be, an address that cannot be had, or one that needs keys where there are none.
+    pub fn bind(
+        engine: Arc<Engine>,
+        versions: Versions,
+        keys: Keys,
+        config: ServerConfig,
+    ) -> Result<Self, ServeError> {
+        config.check()?;
+        let address = config.listen;
+        if !address.ip().is_loopback() && !keys.any() {
+            return Err(ServeError::KeysNeeded { address });
+        }
+        let listen = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let app = App {
+            engine,
+            versions,
+            keys: Arc::new(keys),
+            jobs: Arc::default(),
+            metrics: Arc::default(),
+            config: Arc::new(config),
+            started: now(),
+        };
+        app.note_version();
+        Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new() })
+    }
+
+    /// Where it listens; the port that was given where 0 was asked for.
+    ///
+    /// # Errors
+    /// [`ServeError::Io`].
+    pub fn address(&self) -> Result<SocketAddr, ServeError> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Stops it later.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            handle: self.handle.clone(),
+            drain: Duration::from_secs(self.app.config.drain_seconds),
+            jobs: self.app.jobs.clone(),
+        }
+    }
+
+    /// Figures as `/metrics` shows them.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.app.metrics.clone()
+    }
+
+    /// Serves until it is stopped; then the store is closed, so that all of it is on disk.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn run(self) -> Result<(), ServeError> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serving").build()?;
+        let app = self.app.clone();
+        let served = runtime.block_on(self.serve());
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        if let Err(error) = app.engine.store().close() {
+            tracing::error!(%error, "closing the store");
+        }
+        served
+    }
+
+    async fn serve(self) -> Result<(), ServeError> {
+        let Self { app, gate, listener, handle } = self;
+        let tidied = gate.clone();
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(TIDY);
+            loop {
+                every.tick().await;
+                tidied.tidy();
+            }
+        });
+        if let Some(seconds) = app.config.train.every_seconds {
+            tokio::spawn(retrain(app.clone(), Duration::from_secs(seconds)));
+        }
+        let service = routes::router(app.clone(), &gate).into_make_service_with_connect_info::<SocketAddr>();
+        match &app.config.tls {
+            None => {
+                let mut server = axum_server::from_tcp(listener)?.handle(handle);
+                server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
+                server.serve(service).await?;
+            }
+            Some(Tls { certificate, key }) => {
+                // Somebody may have chosen one already, which is as good.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let tls = RustlsConfig::from_pem_file(certificate, key)
+                    .await
+                    .map_err(|source| ServeError::Tls { path: certificate.clone(), source })?;
+                let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+                server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
+                server.serve(service).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hyper_timer() -> hyper_util::rt::TokioTimer {
+    hyper_util::rt::TokioTimer::new()
+}
+
+/// Trains again and again, as long as there is something new.
+async fn retrain(app: App, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.tick().await;
+    let mut seen = None;
+    loop {
+        ticks.tick().await;
+        let engine = app.engine.clone();
+        let counts = tokio::task::spawn_blocking(move || engine.store().counts()).await;
+        let Ok(Ok(counts)) = counts else { continue };
+        if seen == Some(counts.last) {
+            continue;
+        }
+        let options = app.config.train.options.clone();
+        match app.jobs.start(app.engine.clone(), app.versions.clone(), options) {
+            Ok(job) => {
+                tracing::info!(job = job.id, "training begins");
+                seen = Some(counts.last);
+            }
+            Err(error) => tracing::info!(%error.message, "no training this time"),
+        }
+    }
+}
