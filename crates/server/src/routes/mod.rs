@@ -2,6 +2,8 @@
 
 #![allow(unused_qualifications, reason = "the macros that describe routes write paths in full")]
 
+mod dashboard;
+mod docs;
 mod events;
 mod health;
 mod items;
@@ -145,9 +147,8 @@ pub(crate) fn router(app: App, gate: &Gate) -> Router {
     };
     router
         .route("/openapi.json", get(described))
-        .fallback(|| async {
-            ApiError::new("not_found", "there is nothing at this address; /docs says what there is")
-        })
+        .route("/docs", get(docs::page))
+        .fallback(get(dashboard::file))
         .method_not_allowed_fallback(|| async {
             ApiError::new("method_not_allowed", "this address takes other methods; /docs says which")
         })
