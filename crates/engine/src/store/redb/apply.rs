@@ -227,7 +227,7 @@ impl<'t> Writing<'t> {
             false
         })?;
         let mut events = 0;
-        for (kind, count) in (0u8..).zip(by_kind).filter(|(_, count)| *count > 0) {
+        for (kind, count) in (0..=u8::MAX).zip(by_kind).filter(|(_, count)| *count > 0) {
             self.ledger.removed(kind, count);
             events += count;
         }

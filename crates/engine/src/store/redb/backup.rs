@@ -16,7 +16,8 @@ use crate::store::{InvalidReason, ItemRecord, JsonMap, StoreError};
 /// Memory for the copy: rows come in order, so few pages are written to at a time.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Writes a file beside its place, makes sure it is on disk, and renames it there.
+/// Writes a file beside its place, makes sure it is on disk, and renames it there. What goes wrong with the new file is told with its path; what
+/// goes wrong with the store that fills it is passed on.
 pub(super) fn write_file(
     path: &Path,
     fill: impl FnOnce(&WriteTransaction) -> Result<(), Trouble>,
@@ -28,7 +29,7 @@ pub(super) fn write_file(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(system(error)),
         _ => {}
     }
-    let written = write_new(&beside, fill);
+    let written = write_new(&beside, path, fill);
     let placed = written.and_then(|()| {
         fs::rename(&beside, path).map_err(system)?;
         sync_folder(path).map_err(system)
@@ -37,22 +38,27 @@ pub(super) fn write_file(
         // The first error is the one to tell.
         let _ = fs::remove_file(&beside);
     }
-    // What went wrong with the new file is told with its path, and does not spoil the store.
-    placed.map_err(|trouble| {
-        if trouble.spoils_the_handle() { Trouble::Known(trouble.into_error(path)) } else { trouble }
-    })
+    placed
 }
 
 fn write_new(
+    beside: &Path,
     path: &Path,
     fill: impl FnOnce(&WriteTransaction) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-    let transaction = database.begin_write()?;
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create(beside)
+        .map_err(|error| of_the_copy(path, error))?;
+    let transaction = database.begin_write().map_err(|error| of_the_copy(path, error))?;
     fill(&transaction)?;
-    transaction.commit()?;
-    database.close()?;
-    Ok(())
+    transaction.commit().map_err(|error| of_the_copy(path, error))?;
+    database.close().map_err(|error| of_the_copy(path, error))
+}
+
+/// The store itself is not spoilt by what happens to its copy.
+fn of_the_copy(path: &Path, error: impl Into<redb::Error>) -> Trouble {
+    Trouble::Known(Trouble::Redb(error.into()).into_error(path))
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -70,25 +76,27 @@ pub(super) fn refuse_own_file(own: &Path, path: &Path) -> Result<(), StoreError>
     if same { Err(invalid("path", None, InvalidReason::OwnFile)) } else { Ok(()) }
 }
 
-/// Copies every table.
-pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Trouble> {
-    copy_table(from, to, META)?;
-    copy_table(from, to, USERS)?;
-    copy_table(from, to, USER_KEYS)?;
-    copy_table(from, to, EVENTS)?;
-    copy_table(from, to, ITEMS)?;
-    copy_table(from, to, SETTINGS)
+/// Copies every table to the transaction of a file that will be `path`.
+pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction, path: &Path) -> Result<(), Trouble> {
+    copy_table(from, to, path, META)?;
+    copy_table(from, to, path, USERS)?;
+    copy_table(from, to, path, USER_KEYS)?;
+    copy_table(from, to, path, EVENTS)?;
+    copy_table(from, to, path, ITEMS)?;
+    copy_table(from, to, path, SETTINGS)
 }
 
 fn copy_table<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
+    path: &Path,
     table: TableDefinition<'_, K, V>,
 ) -> Result<(), Trouble> {
-    let (from, mut to) = (from.open_table(table)?, to.open_table(table)?);
+    let from = from.open_table(table)?;
+    let mut to = to.open_table(table).map_err(|error| of_the_copy(path, error))?;
     for entry in from.iter()? {
         let (key, value) = entry?;
-        to.insert(key.value(), value.value())?;
+        to.insert(key.value(), value.value()).map_err(|error| of_the_copy(path, error))?;
     }
     Ok(())
 }

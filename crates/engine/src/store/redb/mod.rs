@@ -14,6 +14,7 @@
 
 mod apply;
 mod backup;
+mod keeper;
 mod layout;
 pub(in crate::store) mod medium;
 mod open;
@@ -25,14 +26,14 @@ mod trouble;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
-
-use ::redb::{Database, ReadTransaction, ReadableDatabase};
 
 pub(super) use self::backup::{Snapshot, write_snapshot};
 pub(super) use self::layout::{Ledger, Row};
 
+use ::redb::WriteTransaction;
+
 use self::apply::{Change, Outcome, Writing};
+use self::keeper::Keeper;
 use self::medium::{FileMedium, Medium};
 use self::queue::{Queue, WhenFull};
 use self::read::Reading;
@@ -44,9 +45,6 @@ use super::{
 
 /// Events of a batch of an import: other writers wait for about a tenth of a second at most.
 const IMPORT_BATCH: usize = 1 << 15;
-/// How often a read is tried on a file opened again after an error.
-const READ_TRIES: usize = 3;
-
 /// How a store uses memory and disk.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -91,30 +89,9 @@ impl Default for StoreOptions {
 /// ```
 #[derive(Debug)]
 pub struct RedbStore {
-    medium: Box<dyn Medium>,
-    options: StoreOptions,
+    keeper: Keeper,
     queue: Queue,
-    slot: RwLock<Slot>,
-    /// Held while the file is opened again: one database at a time may write to it.
-    reopening: Mutex<()>,
-}
-
-/// The database at hand. The guard of the lock around it is never held for longer than it takes to begin a transaction, or to open the file again.
-#[derive(Debug)]
-struct Slot {
-    /// Grows when the file is opened again.
-    generation: u64,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Open(Database),
-    /// The disk cannot be written to, for this reason.
-    ReadOnly(Database, StoreError),
-    /// The file could not be opened again, for this reason.
-    Failed(StoreError),
-    Closed,
+    reserve_bytes: u64,
 }
 
 impl RedbStore {
@@ -129,154 +106,64 @@ impl RedbStore {
 
     /// The same on any medium.
     pub(in crate::store) fn on(medium: Box<dyn Medium>, options: StoreOptions) -> Result<Self, StoreError> {
-        let database = open::open(&*medium, &options)?;
         Ok(Self {
             queue: Queue::new(options.waiting_calls, options.waiting_bytes),
-            slot: RwLock::new(Slot { generation: 0, state: State::Open(database) }),
-            reopening: Mutex::new(()),
-            medium,
-            options,
+            reserve_bytes: options.reserve_bytes,
+            keeper: Keeper::new(medium, options)?,
         })
     }
 
     fn path(&self) -> &Path {
-        self.medium.path()
+        self.keeper.path()
     }
 
-    /// The moment of now, and the generation of the database it is from.
-    fn begin_read(&self) -> Result<(u64, Result<ReadTransaction, Trouble>), StoreError> {
-        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
-        match &slot.state {
-            State::Open(database) | State::ReadOnly(database, _) => {
-                Ok((slot.generation, database.begin_read().map_err(Trouble::from)))
-            }
-            State::Failed(error) => Ok((slot.generation, Err(Trouble::Known(error.clone())))),
-            State::Closed => Err(StoreError::Closed),
-        }
-    }
-
-    /// Reads within one transaction; once more on a file opened again if the handle was spoilt, as by another's failed write.
-    fn read<T>(&self, mut work: impl FnMut(&Reading) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        let mut tries = 0;
-        loop {
-            let (generation, transaction) = self.begin_read()?;
-            let failed = self.is_failed();
-            let trouble = match transaction.and_then(|transaction| work(&Reading(transaction))) {
-                Ok(read) => return Ok(read),
-                Err(trouble) => trouble,
-            };
-            let again = trouble.spoils_the_handle() || failed;
-            let error = trouble.into_error(self.path());
-            tries += 1;
-            if !again || tries == READ_TRIES {
-                return Err(error);
-            }
-            self.reopen(generation);
-        }
-    }
-
-    fn is_failed(&self) -> bool {
-        matches!(self.slot.read().unwrap_or_else(PoisonError::into_inner).state, State::Failed(_))
-    }
-
-    fn slot_to_change(&self) -> RwLockWriteGuard<'_, Slot> {
-        self.slot.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reopening(&self) -> MutexGuard<'_, ()> {
-        self.reopening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Opens the file again after an error on a database of this generation, unless somebody did. Readers wait meanwhile.
-    fn reopen(&self, generation: u64) {
-        let _alone = self.reopening();
-        let mut slot = self.slot_to_change();
-        if slot.generation != generation || matches!(slot.state, State::Closed) {
-            return;
-        }
-        // The old one goes first: it may not write any more once the new one does.
-        slot.state = State::Failed(StoreError::Closed);
-        slot.state = match open::open(&*self.medium, &self.options) {
-            Ok(database) => State::Open(database),
-            Err(error) => match open::open_to_read(&*self.medium, &self.options) {
-                Ok(database) => State::ReadOnly(database, error),
-                Err(_) => State::Failed(error),
-            },
-        };
-        slot.generation += 1;
-    }
-
-    /// Gives a store that was reduced to reading another chance to write. Readers go on meanwhile: what the attempt writes to the file does not touch
-    /// pages that the last whole transaction uses.
-    fn restore(&self) -> Result<(), StoreError> {
-        let (reason, generation) = {
-            let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
-            match &slot.state {
-                State::Open(_) => return Ok(()),
-                State::Closed => return Err(StoreError::Closed),
-                State::ReadOnly(_, error) => (Some(error.clone()), slot.generation),
-                State::Failed(_) => (None, slot.generation),
-            }
-        };
-        if reason.is_none() {
-            self.reopen(generation);
-        } else {
-            let _alone = self.reopening();
-            let database = open::open(&*self.medium, &self.options)?;
-            let mut slot = self.slot_to_change();
-            if matches!(slot.state, State::ReadOnly(..)) && slot.generation == generation {
-                slot.state = State::Open(database);
-                slot.generation += 1;
-            }
-        }
-        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
-        match &slot.state {
-            State::Open(_) => Ok(()),
-            State::ReadOnly(_, error) | State::Failed(error) => Err(error.clone()),
-            State::Closed => Err(StoreError::Closed),
-        }
-    }
-
-    /// Writes a batch of changes in one transaction. The leader of the queue calls this, so there is one at a time.
+    /// Writes a batch of changes in one transaction. The leader of the queue calls this, so there is one at a time. It may not panic: the
+    /// others of the batch wait for their answers.
     fn commit(&self, changes: &[Change]) -> Vec<Result<Outcome, StoreError>> {
-        let all = |error: StoreError| vec![Err(error); changes.len()];
-        if let Err(error) = self.leave_reserve(changes).and_then(|()| self.restore()) {
-            return all(error);
-        }
-        let (generation, transaction) = {
-            let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
-            match &slot.state {
-                State::Open(database) => (slot.generation, database.begin_write()),
-                State::ReadOnly(_, error) | State::Failed(error) => return all(error.clone()),
-                State::Closed => return all(StoreError::Closed),
-            }
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            self.leave_reserve(changes).and_then(|()| self.keeper.begin_write())
+        }));
+        let error = match begun {
+            Ok(Ok((generation, transaction))) => match self.commit_in(transaction, changes) {
+                Ok(outcomes) => return outcomes,
+                Err(error) => {
+                    // Whatever went wrong, the transaction is lost as a whole and the database writes no more until it is opened again.
+                    self.keeper.reopen(generation);
+                    error
+                }
+            },
+            Ok(Err(error)) => error,
+            Err(payload) => StoreError::corrupt(self.path(), panic_message(&*payload)),
         };
+        vec![Err(error); changes.len()]
+    }
+
+    fn commit_in(
+        &self,
+        transaction: WriteTransaction,
+        changes: &[Change],
+    ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
         let written = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = transaction?;
             let mut writing = Writing::open(&transaction)?;
             let outcomes = changes.iter().map(|change| writing.apply(change)).collect::<Result<_, _>>()?;
             writing.finish()?;
             transaction.commit()?;
             Ok::<_, Trouble>(outcomes)
         }));
-        let error = match written {
-            Ok(Ok(outcomes)) => return outcomes,
-            Ok(Err(trouble)) => trouble.into_error(self.path()),
-            Err(payload) => StoreError::corrupt(self.path(), panic_message(&*payload)),
-        };
-        // Whatever went wrong, the transaction is lost as a whole and the database writes no more until it is opened again.
-        self.reopen(generation);
-        all(error)
+        match written {
+            Ok(outcomes) => outcomes.map_err(|trouble| trouble.into_error(self.path())),
+            Err(payload) => Err(StoreError::corrupt(self.path(), panic_message(&*payload))),
+        }
     }
 
     /// A change may write about as many bytes as it has twice over: pages are copied before they are changed.
     fn leave_reserve(&self, changes: &[Change]) -> Result<(), StoreError> {
-        if self.options.reserve_bytes == 0 {
+        if self.reserve_bytes == 0 {
             return Ok(());
         }
-        let Some(free) = self.medium.free_bytes() else { return Ok(()) };
+        let Some(free) = self.keeper.free_bytes() else { return Ok(()) };
         let bytes: usize = changes.iter().map(Change::bytes).sum();
-        let needed = self.options.reserve_bytes.saturating_add(2 * bytes as u64);
+        let needed = self.reserve_bytes.saturating_add(2 * bytes as u64);
         if free >= needed {
             return Ok(());
         }
@@ -306,6 +193,14 @@ impl RedbStore {
     fn unexpected(&self, outcome: &Outcome) -> StoreError {
         StoreError::corrupt(self.path(), format!("unexpected outcome {outcome:?}"))
     }
+
+    fn interrupted(&self) -> StoreError {
+        StoreError::Io {
+            path: self.path().to_path_buf(),
+            kind: std::io::ErrorKind::Interrupted,
+            reason: "the file had to be opened again in the middle of a scan: scan again".to_owned(),
+        }
+    }
 }
 
 impl Store for RedbStore {
@@ -333,7 +228,7 @@ impl Store for RedbStore {
     }
 
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.read(|reading| reading.history(user, limit))
+        self.keeper.read(|reading| reading.history(user, limit))
     }
 
     fn scan(
@@ -343,7 +238,7 @@ impl Store for RedbStore {
     ) -> Result<Sequence, StoreError> {
         // Once something was handed over, a second try would hand it over again.
         let mut begun = false;
-        self.read(|reading| {
+        self.keeper.read(|reading| {
             if begun {
                 return Err(Trouble::Known(self.interrupted()));
             }
@@ -355,7 +250,7 @@ impl Store for RedbStore {
     }
 
     fn user(&self, key: &str) -> Result<Option<User>, StoreError> {
-        self.read(|reading| reading.user(key))
+        self.keeper.read(|reading| reading.user(key))
     }
 
     fn put_user(&self, key: &str, features: &JsonMap) -> Result<(), StoreError> {
@@ -372,7 +267,7 @@ impl Store for RedbStore {
     }
 
     fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>, StoreError> {
-        self.read(|reading| reading.users(after, limit))
+        self.keeper.read(|reading| reading.users(after, limit))
     }
 
     fn put_items(&self, items: &[ItemRecord]) -> Result<(), StoreError> {
@@ -382,11 +277,11 @@ impl Store for RedbStore {
     }
 
     fn item(&self, key: &str) -> Result<Option<ItemRecord>, StoreError> {
-        self.read(|reading| reading.item(key))
+        self.keeper.read(|reading| reading.item(key))
     }
 
     fn items(&self, after: Option<&str>, limit: usize) -> Result<Vec<ItemRecord>, StoreError> {
-        self.read(|reading| reading.items(after, limit))
+        self.keeper.read(|reading| reading.items(after, limit))
     }
 
     fn delete_item(&self, key: &str) -> Result<bool, StoreError> {
@@ -394,11 +289,11 @@ impl Store for RedbStore {
     }
 
     fn counts(&self) -> Result<Counts, StoreError> {
-        self.read(Reading::counts)
+        self.keeper.read(Reading::counts)
     }
 
     fn get_setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|reading| reading.setting(name))
+        self.keeper.read(|reading| reading.setting(name))
     }
 
     fn put_setting(&self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
@@ -409,32 +304,12 @@ impl Store for RedbStore {
 
     fn backup(&self, path: &Path) -> Result<(), StoreError> {
         backup::refuse_own_file(self.path(), path)?;
-        self.read(|reading| backup::write_file(path, |to| backup::copy(&reading.0, to)))
+        self.keeper.read(|reading| backup::write_file(path, |to| backup::copy(&reading.0, to, path)))
     }
 
     fn close(&self) -> Result<(), StoreError> {
         self.queue.close();
-        let _alone = self.reopening();
-        let state = std::mem::replace(&mut self.slot_to_change().state, State::Closed);
-        let closed = match state {
-            State::Open(database) => {
-                database.close().map_err(|error| Trouble::from(error).into_error(self.path()))
-            }
-            State::Closed => return Ok(()),
-            State::ReadOnly(..) | State::Failed(_) => Ok(()),
-        };
-        let released = self.medium.release().map_err(|error| StoreError::system(self.path(), &error));
-        closed.and(released)
-    }
-}
-
-impl RedbStore {
-    fn interrupted(&self) -> StoreError {
-        StoreError::Io {
-            path: self.path().to_path_buf(),
-            kind: std::io::ErrorKind::Interrupted,
-            reason: "the file had to be opened again in the middle of a scan: scan again".to_owned(),
-        }
+        self.keeper.close()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Handles to the bytes of a store as redb uses them; one kind keeps what is written in memory.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -139,14 +140,15 @@ impl StorageBackend for Overlay {
         let mut over = self.lock();
         let below = over.below;
         for (piece, within, at) in pieces(offset, data.len()) {
-            if !over.pieces.contains_key(&piece) {
-                let mut whole = vec![0; PIECE as usize].into_boxed_slice();
-                self.read_below(below, piece * PIECE, &mut whole)?;
-                over.pieces.insert(piece, whole);
-            }
-            if let Some(whole) = over.pieces.get_mut(&piece) {
-                whole[within].copy_from_slice(&data[at]);
-            }
+            let whole = match over.pieces.entry(piece) {
+                Entry::Occupied(whole) => whole.into_mut(),
+                Entry::Vacant(missing) => {
+                    let mut whole = vec![0; PIECE as usize].into_boxed_slice();
+                    self.read_below(below, piece * PIECE, &mut whole)?;
+                    missing.insert(whole)
+                }
+            };
+            whole[within].copy_from_slice(&data[at]);
         }
         Ok(())
     }

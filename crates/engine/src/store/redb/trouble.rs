@@ -14,6 +14,8 @@ pub(super) enum Trouble {
     Damaged(String),
     /// Already told apart.
     Known(StoreError),
+    /// The file could not be opened again after an earlier error.
+    Unopened(StoreError),
 }
 
 impl<E: Into<redb::Error>> From<E> for Trouble {
@@ -28,19 +30,25 @@ impl Trouble {
     pub(super) fn spoils_the_handle(&self) -> bool {
         matches!(
             self,
-            Self::Redb(
-                redb::Error::Io(_)
-                    | redb::Error::PreviousIo
-                    | redb::Error::DatabaseClosed
-                    | redb::Error::LockPoisoned(_)
-            )
+            Self::Unopened(_)
+                | Self::Redb(
+                    redb::Error::Io(_)
+                        | redb::Error::PreviousIo
+                        | redb::Error::DatabaseClosed
+                        | redb::Error::LockPoisoned(_)
+                )
         )
+    }
+
+    /// Whether the call met what an earlier error of another call left behind.
+    pub(super) fn is_anothers(&self) -> bool {
+        matches!(self, Self::Redb(redb::Error::PreviousIo | redb::Error::DatabaseClosed))
     }
 
     /// The same for the caller.
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
-            Self::Known(error) => error,
+            Self::Known(error) | Self::Unopened(error) => error,
             Self::Damaged(reason) => StoreError::corrupt(path, reason),
             Self::Redb(redb::Error::Corrupted(reason)) => StoreError::corrupt(path, reason),
             Self::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::Locked { path: path.to_path_buf() },
