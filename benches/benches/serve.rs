@@ -44,7 +44,8 @@ fn main() -> Outcome<()> {
     let server = Process::start(Command::new(std::env::current_exe()?).arg("--serve").arg(&place.0))?;
     bench.line("cold start to ready").measured(begin.elapsed().as_secs_f64() * 1e3, "ms").goal(500.0);
     let n_users = data.users.len();
-    let ask = |n: usize| format!("GET /v1/users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
+    let ask =
+        |n: usize| format!("GET /v1/users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
     load(server.address, 0.2 * seconds, &ask)?;
     let (rate, times) = load(server.address, seconds, &ask)?;
     bench.line("recommendations a second").measured(rate, "/s").goal_at_least(8000.0);
@@ -91,7 +92,8 @@ impl Drop for Place {
 /// Fits a model, writes it as a version, and fills a store.
 fn prepare(place: &Path, shape: Shape) -> Outcome<Dataset> {
     let interactions = ratings(shape, 1);
-    let keys = |letter: &str, n: usize| Dictionary::from_keys((0..n).map(|at| format!("{letter}{at}")).collect());
+    let keys =
+        |letter: &str, n: usize| Dictionary::from_keys((0..n).map(|at| format!("{letter}{at}")).collect());
     let users = keys("u", interactions.n_users())?;
     let items = keys("", interactions.n_items())?;
     let data = Dataset::new("generated", interactions, users, items)?;
@@ -106,7 +108,8 @@ fn prepare(place: &Path, shape: Shape) -> Outcome<Dataset> {
     let mut events = (0..data.users.len()).flat_map(|user| {
         let (items, values) = data.interactions.by_user().row(user);
         let event = |(&item, &value): (&u32, &f32)| {
-            Event::new(&data.users.keys()[user], &data.items.keys()[item as usize], "rating", 0).with_value(value)
+            Event::new(&data.users.keys()[user], &data.items.keys()[item as usize], "rating", 0)
+                .with_value(value)
         };
         items.iter().zip(values).map(event).collect::<Vec<_>>()
     });
@@ -277,7 +280,8 @@ fn rival(place: &Path, data: &Dataset, seconds: f64) -> Outcome<(f64, Percentile
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rivals/fastapi_als.py");
     let service = Process::start(Command::new(python).arg(script).arg(place.join("clicks.tsv")))?;
     let n_users = data.users.len();
-    let ask = |n: usize| format!("GET /users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
+    let ask =
+        |n: usize| format!("GET /users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
     load(service.address, 0.2 * seconds, &ask)?;
     load(service.address, seconds, &ask)
 }

@@ -34,9 +34,10 @@ pub(super) async fn file(uri: Uri, headers: HeaderMap) -> Response {
     } else {
         let mut response = file.data.into_owned().into_response();
         let kind = HeaderValue::from_str(file.metadata.mimetype());
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            kind.unwrap_or(HeaderValue::from_static("application/octet-stream")),
+        );
         response
     };
     let caching = if lasting { FOREVER } else { "no-cache" };

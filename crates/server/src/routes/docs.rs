@@ -45,11 +45,8 @@ fn render(api: &Value) -> String {
     );
     for tag in api["tags"].as_array().into_iter().flatten() {
         let name = text(&tag["name"]);
-        let _ = write!(
-            out,
-            "<h2 id={name}>{name}</h2><p class=dim>{}</p>",
-            escape(text(&tag["description"]))
-        );
+        let _ =
+            write!(out, "<h2 id={name}>{name}</h2><p class=dim>{}</p>", escape(text(&tag["description"])));
         for (path, operations) in api["paths"].as_object().into_iter().flatten() {
             for method in METHODS {
                 let operation = &operations[method];
@@ -130,8 +127,7 @@ fn fields(out: &mut String, api: &Value, schema: &Value, depth: usize) {
     for (name, property) in properties {
         let needed = if required.contains(&name.as_str()) { "" } else { " <span class=dim>optional</span>" };
         let meaning = text(&property["description"]);
-        let meaning =
-            if meaning.is_empty() { text(&resolve(api, property)["description"]) } else { meaning };
+        let meaning = if meaning.is_empty() { text(&resolve(api, property)["description"]) } else { meaning };
         let _ = write!(
             out,
             "<tr><td><code>{}</code>{needed}<td>{}<td>{}",
