@@ -38,8 +38,22 @@ pub struct KindRule {
 /// `view` (0.2; a view alone does not make an item seen).
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeMap<String, KindRule>", into = "BTreeMap<String, KindRule>")]
 pub struct Kinds(BTreeMap<String, KindRule>);
+
+impl TryFrom<BTreeMap<String, KindRule>> for Kinds {
+    type Error = EngineError;
+
+    fn try_from(kinds: BTreeMap<String, KindRule>) -> Result<Self, EngineError> {
+        Self::new(kinds)
+    }
+}
+
+impl From<Kinds> for BTreeMap<String, KindRule> {
+    fn from(kinds: Kinds) -> Self {
+        kinds.0
+    }
+}
 
 impl Default for Kinds {
     fn default() -> Self {

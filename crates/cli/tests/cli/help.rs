@@ -20,6 +20,10 @@ fn help_of_every_command() {
         &["tune", "--help"],
         &["recommend", "--help"],
         &["predict", "--help"],
+        &["serve", "--help"],
+        &["import", "--help"],
+        &["keys", "--help"],
+        &["keys", "create", "--help"],
         &["inspect", "--help"],
         &["reproduce", "--help"],
     ] {

@@ -6,6 +6,7 @@ mod errors;
 mod evaluate;
 mod help;
 mod person;
+mod serve;
 mod tables;
 mod train;
 

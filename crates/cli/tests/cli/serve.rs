@@ -1,0 +1,181 @@
+//! The server as it is started, asked, killed and stopped.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{foldin, ok, write_ratings};
+
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(folder: &Path, args: &[&str]) -> Running {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foldin"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error"])
+        .args(args)
+        .current_dir(folder)
+        .env_remove("FOLDIN_DATA_DIR")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("it was asked for");
+    BufReader::new(stdout).read_line(&mut line).expect("it says where it is");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
+    let address = address.unwrap_or_else(|| panic!("no address in `{line}`")).to_owned();
+    Running { child, address }
+}
+
+/// Status and JSON of an answer; `None` if the server went away.
+fn ask(address: &str, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+}
+
+fn train(folder: &Path) {
+    write_ratings(folder);
+    ok(folder, &["train", "--data", "ratings.csv", "--model", "lfg-bayes", "--out", "model"]);
+}
+
+#[test]
+fn a_model_is_served_and_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let args = ["--model", "model", "--store", "store", "--import", "ratings.csv"];
+    let mut server = start(folder, &args);
+    let (status, user) = ask(&server.address, "GET", "/v1/users/u3", None).unwrap();
+    assert_eq!(status, 200);
+    assert!(user["history"].as_array().unwrap().len() >= 19, "{user}");
+    let event = json!({"user": "ada", "item": "i2", "value": 9});
+    assert_eq!(ask(&server.address, "POST", "/v1/events", Some(&event)).unwrap().0, 201);
+    let (_, list) = ask(&server.address, "GET", "/v1/users/ada/recommendations?n=5", None).unwrap();
+    assert_eq!((list["source"].as_str(), list["used"].as_u64()), (Some("generated"), Some(1)));
+    let in_use = foldin(folder, &["import", "--store", "store", "--data", "ratings.csv"]);
+    assert!(String::from_utf8_lossy(&in_use.stderr).contains("in use by another process"));
+
+    #[cfg(unix)]
+    {
+        let stopped = Command::new("kill").arg(server.child.id().to_string()).status().unwrap();
+        assert!(stopped.success());
+        assert_eq!(server.child.wait().unwrap().code(), Some(0), "a server that is asked to stop ends well");
+    }
+    // The same again, without the model folder: the version that served last, with everything that was written.
+    let server = start(folder, &["--store", "store"]);
+    let (_, again) = ask(&server.address, "GET", "/v1/users/ada/recommendations?n=5", None).unwrap();
+    assert_eq!(again["items"], list["items"]);
+}
+
+/// Killed in the middle of writing, again and again: what was acknowledged is there, and everything opens.
+#[test]
+fn nothing_acknowledged_is_lost_when_it_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..20 {
+        let mut server = start(folder, &["--model", "model", "--store", "store"]);
+        let begin = Instant::now();
+        let address = server.address.clone();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let address = address.clone();
+                std::thread::spawn(move || {
+                    let mut written = Vec::new();
+                    for number in 0.. {
+                        let user = format!("r{round}-w{writer}-n{number}");
+                        let event = json!({"user": user, "item": "i1", "value": 3});
+                        match ask(&address, "POST", "/v1/events", Some(&event)) {
+                            Some((201, _)) => written.push(user),
+                            _ => break,
+                        }
+                    }
+                    written
+                })
+            })
+            .collect();
+        while begin.elapsed() < Duration::from_millis(40 + 17 * (round % 7)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+        for writer in writers {
+            acknowledged.extend(writer.join().unwrap());
+        }
+    }
+    assert!(acknowledged.len() > 20, "{} events were acknowledged", acknowledged.len());
+    let server = start(folder, &["--store", "store"]);
+    for user in &acknowledged {
+        let (status, found) = ask(&server.address, "GET", &format!("/v1/users/{user}"), None).unwrap();
+        assert_eq!((status, found["events"].as_u64()), (200, Some(1)), "{user}");
+    }
+    let (_, stats) = ask(&server.address, "GET", "/v1/stats", None).unwrap();
+    assert!(stats["store"]["events"].as_u64().unwrap() >= acknowledged.len() as u64);
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let made = ok(folder, &["keys", "create", "--store", "store", "--role", "read", "--label", "a reader"]);
+    let key = made.lines().next().unwrap().to_owned();
+    assert!(key.starts_with("fk_") && made.contains("may read"), "{made}");
+    let listed = ok(folder, &["keys", "list", "--store", "store"]);
+    assert!(listed.contains("a reader") && !listed.contains(&key), "{listed}");
+    let server = start(folder, &["--model", "model", "--store", "store"]);
+    assert_eq!(ask(&server.address, "GET", "/v1/stats", None).unwrap().0, 401);
+    let id = key.split('_').nth(1).unwrap();
+    ok(folder, &["keys", "revoke", "--store", "store", id]);
+    let again = foldin(folder, &["keys", "revoke", "--store", "store", id]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("there is no key"));
+}
+
+#[test]
+fn settings_are_checked_before_anything_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let fails = |config: &str, expected: &str| {
+        std::fs::write(folder.join("foldin.toml"), config).unwrap();
+        let args = ["serve", "--model", "model", "--config", "foldin.toml", "--check"];
+        let output = foldin(folder, &args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(expected), "{config}: {text}");
+    };
+    fails("lisen = 3", "unknown field `lisen`");
+    fails("listen = \"0.0.0.0:0\"", "foldin keys create");
+    fails("[limits]\nconcurrency = 0", "`limits.concurrency` is 0");
+    fails("cors_origins = [\"shop.example/x\"]", "an origin is a scheme and a host");
+    fails("[engine.kinds]\nview = { weight = -1.0, seen = false }", "a weight is above 0");
+    std::fs::write(folder.join("foldin.toml"), "listen = \"127.0.0.1:0\"\n[train]\nevery_seconds = 60")
+        .unwrap();
+    let well = ok(folder, &["serve", "--model", "model", "--config", "foldin.toml", "--check"]);
+    assert!(well.contains("all is well: lfg-bayes"), "{well}");
+    let output = foldin(folder, &["serve", "--store", "nothing"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give a model with --model DIR"));
+}
