@@ -467,8 +467,6 @@ fn multiply_tile<S: Simd, const R: usize>(
     c: &mut [f32],
 ) {
     let panel = 2 * S::LANES;
-    let depth = left.len() / R;
-    assert!(right.len() == depth * panel);
     let mut line = [0.0f32; 64];
     let mut sums = [[simd.splat(0.0); 2]; R];
     if go_on {
@@ -486,20 +484,7 @@ fn multiply_tile<S: Simd, const R: usize>(
             }
         }
     }
-    let (mut x, mut y) = (left.as_ptr(), right.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `left` holds `depth` groups of R numbers and `right` as many groups of two registers.
-        unsafe {
-            let (low, high) = (simd.load(y), simd.load(y.add(S::LANES)));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = simd.splat(*x.add(row));
-                sums[0] = simd.mul_add(x, low, sums[0]);
-                sums[1] = simd.mul_add(x, high, sums[1]);
-            }
-            x = x.add(R);
-            y = y.add(panel);
-        }
-    }
+    let sums = tile_sums(simd, left, right, sums);
     for (row, sums) in sums.iter().enumerate().take(place.rows) {
         let c = &mut c[place.first + row * place.stride..][..place.width];
         // SAFETY: as above.
@@ -523,6 +508,35 @@ fn multiply_tile<S: Simd, const R: usize>(
             *c = if add { *c + x } else { x };
         }
     }
+}
+
+/// Goes on with the sums of a tile. Taken and given by value, and never indexed by anything but a constant, they stay in registers;
+/// behind a reference they would be written out at every step.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the inner loop of dense layers")]
+fn tile_sums<S: Simd, const R: usize>(
+    simd: S,
+    left: &[f32],
+    right: &[f32],
+    mut sums: [[S::V; 2]; R],
+) -> [[S::V; 2]; R] {
+    let panel = 2 * S::LANES;
+    let depth = left.len() / R;
+    assert!(right.len() == depth * panel);
+    let (mut x, mut y) = (left.as_ptr(), right.as_ptr());
+    for _ in 0..depth {
+        // SAFETY: `left` holds `depth` groups of R numbers and `right` as many groups of two registers.
+        unsafe {
+            let (low, high) = (simd.load(y), simd.load(y.add(S::LANES)));
+            for row in 0..R {
+                let x = simd.splat(*x.add(row));
+                sums[row] = [simd.mul_add(x, low, sums[row][0]), simd.mul_add(x, high, sums[row][1])];
+            }
+            x = x.add(R);
+            y = y.add(panel);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
