@@ -56,7 +56,7 @@ fn main() {
                 &epochs[1],
             ];
             match run_rival("lfg_torch.py", &ratings, &arguments.map(str::to_owned)) {
-                Ok(Rival { seconds, bytes }) => {
+                Ok(Rival { seconds, bytes, .. }) => {
                     bench.line(format!("{label}: PyTorch {form}, CPU an epoch")).seconds(seconds);
                     bench.line(format!("{label}: PyTorch {form}, memory of the fit")).bytes(bytes as u64);
                     if seconds < best {

@@ -88,16 +88,22 @@ def main():
     data = (np.fromfile(args.folder / "offsets.u64", "<u8").astype(np.int64),
             np.fromfile(args.folder / "columns.u32", "<u4"), shape["users"], shape["items"])
     before = status("VmRSS")
-    seconds = []
+    seconds, walls = [], []
     for epochs in args.epochs:
-        start = time.process_time()
+        start, wall = time.process_time(), time.perf_counter()
         loss = run(data, args, epochs)
         seconds.append(time.process_time() - start)
+        walls.append(time.perf_counter() - wall)
+
+    def an_epoch(took):
+        return (took[1] - took[0]) / (args.epochs[1] - args.epochs[0])
+
     # Not getrusage's figure, which a new process inherits from the one that started it.
     peak = status("VmHWM")
     print(json.dumps({
         "torch": torch.__version__, "loss": loss,
-        "cpu_seconds_per_epoch": (seconds[1] - seconds[0]) / (args.epochs[1] - args.epochs[0]),
+        "cpu_seconds_per_epoch": an_epoch(seconds),
+        "wall_seconds_per_epoch": an_epoch(walls),
         "memory_bytes": peak - before,
     }))
 

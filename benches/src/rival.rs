@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 pub struct Rival {
     /// CPU seconds of one epoch.
     pub seconds: f64,
+    /// Wall-clock seconds of one epoch, if the script tells.
+    pub wall: Option<f64>,
     /// Memory above an interpreter that has its library imported, in bytes.
     pub bytes: f64,
 }
@@ -36,7 +38,11 @@ pub fn run_rival(script: &str, ratings: &Interactions, arguments: &[String]) -> 
     }
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     let number = |key: &str| answer[key].as_f64().ok_or_else(|| format!("no {key} in its answer"));
-    Ok(Rival { seconds: number("cpu_seconds_per_epoch")?, bytes: number("memory_bytes")? })
+    Ok(Rival {
+        seconds: number("cpu_seconds_per_epoch")?,
+        wall: answer["wall_seconds_per_epoch"].as_f64(),
+        bytes: number("memory_bytes")?,
+    })
 }
 
 fn write(folder: &Path, ratings: &Interactions) -> std::io::Result<()> {

@@ -272,3 +272,33 @@ fn schemes_sample_what_they_say() {
         assert_eq!(bits != before, seen_more);
     }
 }
+
+#[test]
+fn a_gradient_that_hardly_passes_deep_layers_keeps_its_digits() {
+    // With four layers whose weights decay, gradients of the first come down to 1e-9. They are proportional to the last layer's
+    // weights where these are too small to move a logit.
+    let config = CfganConfig { discriminator_hidden: vec![34, 5, 5, 5], ..CfganConfig::default() };
+    let cases = cases();
+    let numbers = [4, 0, 3, 5];
+    let batch = Batch { cases: &cases, numbers: &numbers, samples: Samples::new(&config, 7, 2) };
+    let optimiser = Optimiser::Adam(Steps::new(Adam::default(), [0.0]));
+    let generator = Generator::new(PLACES, &config, &optimiser, 1);
+    let start = Discriminator::new(PLACES, &config, &optimiser, 2);
+    let tables = |small: f32| {
+        let mut discriminator = start.clone();
+        discriminator.output.w.iter_mut().for_each(|w| *w *= small);
+        let mut scratch = Scratch::new(&generator, &discriminator, numbers.len());
+        let decoder = generator.packed_decoder();
+        discriminator_gradients(&generator, &decoder, &discriminator, &batch, &mut scratch);
+        let [_, condition, vector] = scratch.tables();
+        [condition, vector].map(|table| table.data().iter().map(|x| x / small).collect::<Vec<_>>())
+    };
+    let (small, tiny) = (tables(2f32.powi(-20)), tables(2f32.powi(-40)));
+    for (small, tiny) in small.iter().zip(&tiny) {
+        let most = small.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+        assert!(most > 0.0);
+        for (small, tiny) in small.iter().zip(tiny) {
+            assert!((small - tiny).abs() < 5e-3 * most, "{small} {tiny}");
+        }
+    }
+}
