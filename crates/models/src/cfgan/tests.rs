@@ -275,8 +275,8 @@ fn schemes_sample_what_they_say() {
 
 #[test]
 fn a_gradient_that_hardly_passes_deep_layers_keeps_its_digits() {
-    // With four layers whose weights decay, gradients of the first come down to 1e-9. They are proportional to the last layer's
-    // weights where these are too small to move a logit.
+    // Four layers whose weights decay leave the first next to no gradient. It is proportional to the last layer's weights where
+    // these are too small to move a logit.
     let config = CfganConfig { discriminator_hidden: vec![34, 5, 5, 5], ..CfganConfig::default() };
     let cases = cases();
     let numbers = [4, 0, 3, 5];
