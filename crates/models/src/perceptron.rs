@@ -1,7 +1,7 @@
 //! The layers of a network behind its first sums: bias, activation, and dense layers with the same, forward and backward.
 //!
 //! The sums of the first layer come from outside, as every network here reads its input sparsely: `x₁ = f₁(z₁ + b₁)`,
-//! `x_l = f_l(x_{l−1}·W_l + b_l)`. Activations may be trained. Work is cut by rows of a batch, sums over rows are merged in
+//! `x_l = f_l(x_{l−1}·W_l + b_l)`. Activations may be trained, and follow the moments of their sums. Work is cut by rows of a batch, sums over rows are merged in
 //! fixed order: the same bits at any number of threads.
 
 use foldin_core::{FitError, Tensor, TrainState};
@@ -70,7 +70,7 @@ impl Layers {
             units.push(Units {
                 activation,
                 bias: Trained::new(&draw(0, width), optimiser),
-                parameters: Trained::new(&activation.initial(sharing, width), optimiser),
+                parameters: Trained::of_activation(activation, sharing, width, optimiser),
             });
         }
         Self { widths: layers.iter().map(|layer| layer.0).collect(), units, weights }
@@ -171,6 +171,7 @@ impl Layers {
         for part in parts {
             sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
         }
+        units.activation.average_moments(z.len(), &mut sum);
         sum
     }
 
@@ -247,7 +248,7 @@ pub(crate) fn step(
 
 /// Everything under its name, for a checkpoint.
 pub(crate) fn save(parameters: Vec<Named<'_>>, prefix: &str, state: &mut TrainState) {
-    for (name, _, Trained { w, first, second }) in parameters {
+    for (name, _, Trained { w, first, second, .. }) in parameters {
         for (part, data) in [("w", &**w), ("first", &**first), ("second", &**second)] {
             state.tensors.insert(format!("{prefix}{name}.{part}"), Tensor::new([data.len()], data.to_vec()));
         }
@@ -263,7 +264,7 @@ pub(crate) fn restore(
     prefix: &str,
     state: &mut TrainState,
 ) -> Result<(), FitError> {
-    for (name, _, Trained { w, first, second }) in parameters {
+    for (name, _, Trained { w, first, second, .. }) in parameters {
         for (part, out) in [("w", w), ("first", first), ("second", second)] {
             let name = format!("{prefix}{name}.{part}");
             match state.tensors.remove(&name) {
@@ -276,4 +277,97 @@ pub(crate) fn restore(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use foldin_core::random::Random;
+    use foldin_nn::adam::{Adam, Steps};
+
+    use super::*;
+
+    const WIDTHS: [usize; 2] = [3, 2];
+    const ROWS: usize = 70;
+
+    fn layers(optimiser: &Optimiser, activation: Activation, sharing: Sharing) -> Layers {
+        let mut random = Random::new(5);
+        Layers::new(&WIDTHS.map(|width| (width, activation)), sharing, optimiser, |from, to| {
+            (0..from.max(1) * to).map(|_| random.normal() as f32).collect()
+        })
+    }
+
+    /// Mean and variance of each column of `x`, or of all numbers if they are shared.
+    fn moments(x: &[f32], width: usize, sharing: Sharing) -> Vec<f64> {
+        let sets = sharing.sets(width);
+        let of = |set: usize| x.iter().skip(set).step_by(sets).map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let means: Vec<f64> = (0..sets).map(|set| mean(&of(set))).collect();
+        let squares = |set: usize| of(set).iter().map(|x| (x - means[set]).powi(2)).collect::<Vec<_>>();
+        let variances: Vec<f64> = (0..sets).map(|set| mean(&squares(set))).collect();
+        [means, variances].concat()
+    }
+
+    /// In training the moments of Dice follow those of the sums, and are constants within a step; in serving they stay.
+    #[test]
+    fn dice_follows_in_training_and_stays_in_serving() {
+        // Nothing else learns, so that the sums' moments stand still.
+        let optimiser = Optimiser::Adam(Steps::new(Adam::default(), vec![0.0; 300]));
+        let mut random = Random::new(7);
+        let first: Vec<f32> = (0..ROWS * WIDTHS[0]).map(|_| 3.0 + 2.0 * random.normal() as f32).collect();
+        for sharing in [Sharing::Unit, Sharing::Layer] {
+            let mut layers = layers(&optimiser, Activation::Dice, sharing);
+            let start = layers.clone();
+            for at in 0..300 {
+                let passed = layers.forward(first.clone());
+                let mut gradients = Vec::new();
+                layers.backward(&passed, vec![0.1; ROWS * WIDTHS[1]], Some(&mut gradients));
+                let gradients: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
+                step(layers.parameters(), &gradients, &optimiser, at, 0.0);
+                layers.constrain();
+            }
+            assert_ne!(layers, start);
+            let trained = layers.clone();
+            let passed = layers.forward(first.clone());
+            for ((served, z), width) in layers.serving().iter().zip(&passed.z).zip(WIDTHS) {
+                let sets = sharing.sets(width);
+                for (got, want) in served.parameters[sets..].iter().zip(moments(z, width, sharing)) {
+                    assert!((f64::from(*got) - want).abs() < 1e-3 * (1.0 + want.abs()), "{got} {want}");
+                }
+            }
+            // A forward pass moves nothing, and a row alone gives what it gives among others.
+            assert_eq!(layers, trained);
+            let alone = layers.forward(first[..WIDTHS[0]].to_vec());
+            assert_eq!(alone.last(), &passed.last()[..WIDTHS[1]]);
+            // So it is with a gradient that nobody wants the parameters' part of: an adversary that does not learn.
+            layers.backward(&passed, vec![0.1; ROWS * WIDTHS[1]], None);
+            assert_eq!(layers, trained);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_moments() {
+        let optimiser = Optimiser::Adam(Steps::new(Adam::default(), vec![0.01; 20]));
+        let mut random = Random::new(2);
+        let batches: Vec<Vec<f32>> =
+            (0..20).map(|_| (0..ROWS * WIDTHS[0]).map(|_| random.normal() as f32).collect()).collect();
+        let run = |layers: &mut Layers, steps: std::ops::Range<usize>| {
+            for at in steps {
+                let passed = layers.forward(batches[at].clone());
+                let mut gradients = Vec::new();
+                layers.backward(&passed, passed.last().to_vec(), Some(&mut gradients));
+                let gradients: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
+                step(layers.parameters(), &gradients, &optimiser, at, 1e-3);
+                layers.constrain();
+            }
+        };
+        let mut whole = layers(&optimiser, Activation::Dice, Sharing::Unit);
+        let mut resumed = whole.clone();
+        let mut state = TrainState::default();
+        run(&mut whole, 0..8);
+        save(whole.parameters(), "", &mut state);
+        run(&mut whole, 8..20);
+        restore(resumed.parameters(), "", &mut state).unwrap();
+        run(&mut resumed, 8..20);
+        assert_eq!(resumed, whole);
+    }
 }

@@ -2,9 +2,12 @@
 //!
 //! Each is a function `f(x; p)` of one number, with its slope `∂f/∂x` and the gradient `∂f/∂p` of its parameters. Parameters are
 //! kept once a unit or once a layer ([`Sharing`]), laid out `[n_parameters × n_units]` or `[n_parameters × 1]`, and after each
-//! step of the optimiser are put back into the range that [`Parameter`] names. Those of [`Parameter::follows`] have no gradient: they
-//! are running moments of what comes in, which [`Activation::follow`] moves on. [`Activation::formula`] states each function
-//! and [`Activation::source`] where it comes from; `s` is the logistic function throughout.
+//! step of the optimiser are put back into the range that [`Parameter`] names. Those of [`Parameter::follows`] are running moments of
+//! what comes in. The loss gives them no gradient; in its place [`Activation::backward`] says how far they are off, and an update of
+//! [`Trained::of_activation`](crate::optimiser::Trained::of_activation) moves them a fixed share of the way. Between two steps, and in a
+//! model that serves, they are constants: an output never depends on the other rows of a batch.
+//! [`Activation::formula`] states each function and [`Activation::source`] where it comes from; `s` is the logistic function
+//! throughout.
 //!
 //! ```
 //! use foldin_nn::activation::{Activation, Sharing};
@@ -70,8 +73,7 @@ pub enum Activation {
     Swish,
     /// `max(0, x) + Σ_{j=1,2} a_j·max(0, b_j − x)`; all four trained.
     Apl,
-    /// `p·x + (1 − p)·a·x` with `p = s((x − m)/d)`; a trained, m and d running mean and standard deviation of x, which stay at 0 and 1 in
-    /// networks that do not follow them.
+    /// `p·x + (1 − p)·a·x` with `p = s((x − m)/√v)`; a trained, m and v running mean and variance of x.
     Dice,
 }
 
@@ -87,7 +89,7 @@ pub enum Sharing {
 }
 
 /// A parameter of an activation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Parameter {
     /// Its letter in the formula.
     pub name: &'static str,
@@ -223,6 +225,18 @@ impl Activation {
         with_function!(self, F => F::PARAMETERS)
     }
 
+    /// How its parameters may be shared; in no way, of a fixed function.
+    #[must_use]
+    pub fn sharings(self) -> &'static [Sharing] {
+        if self.parameters().is_empty() { &[] } else { &[Sharing::Unit, Sharing::Layer] }
+    }
+
+    /// How many of its parameters, always the last, are running moments.
+    #[must_use]
+    pub fn moments(self) -> usize {
+        with_function!(self, F => F::MOMENTS)
+    }
+
     /// The values between which it stays, if it does so for all `x`.
     #[must_use]
     pub fn bounds(self) -> Option<(f32, f32)> {
@@ -261,7 +275,8 @@ impl Activation {
     }
 
     /// Backward: multiplies `gradient` `[n × units]`, that of the outputs, by the slopes at `z`, and adds to `of_parameters` (laid
-    /// out as `parameters`) their gradients.
+    /// out as `parameters`) their gradients; of running moments the sum of how far they are above what each `z` says, whatever the
+    /// gradient, which [`Activation::average_moments`] turns into the mean.
     ///
     /// # Panics
     /// If the lengths disagree.
@@ -278,33 +293,15 @@ impl Activation {
         backward(self, parameters, units, self.sharing_of(parameters, units), z, gradient, of_parameters);
     }
 
-    /// Moves running moments a `share` of the way to those of `z`, `[n × units]`, a batch of training. For functions without any it does
-    /// nothing. Between such calls the moments are constants, for outputs and gradients alike, so that an output depends on no other
-    /// row of a batch, in training as in serving.
-    ///
-    /// # Panics
-    /// If `parameters` has neither one set nor one a unit.
-    pub fn follow(self, parameters: &mut [f32], units: usize, z: &[f32], share: f32) {
-        if self != Self::Dice || z.is_empty() || units == 0 {
+    /// Ends a backward pass over `n` numbers of a layer: what [`Activation::backward`] summed for running moments becomes its mean.
+    pub fn average_moments(self, n: usize, of_parameters: &mut [f32]) {
+        let (parameters, moments) = (self.parameters().len(), self.moments());
+        if moments == 0 {
             return;
         }
-        let sets = self.sharing_of(parameters, units).sets(units);
-        let (mut sums, mut squares) = (vec![0.0f64; sets], vec![0.0f64; sets]);
-        for row in z.chunks_exact(units) {
-            for (unit, &z) in row.iter().enumerate() {
-                sums[unit % sets] += f64::from(z);
-                squares[unit % sets] += f64::from(z) * f64::from(z);
-            }
-        }
-        let n = (z.len() / sets) as f64;
-        for set in 0..sets {
-            let mean = sums[set] / n;
-            let variance = (squares[set] / n - mean * mean).max(0.0);
-            let (m, d) = (parameters[sets + set], parameters[2 * sets + set]);
-            parameters[sets + set] = m + share * (mean as f32 - m);
-            parameters[2 * sets + set] = (d * d + share * (variance as f32 - d * d)).max(0.0).sqrt();
-        }
-        self.constrain(parameters);
+        let sets = of_parameters.len() / parameters;
+        let each = sets as f32 / n.max(1) as f32;
+        of_parameters[(parameters - moments) * sets..].iter_mut().for_each(|sum| *sum *= each);
     }
 
     fn sharing_of(self, parameters: &[f32], units: usize) -> Sharing {
@@ -395,8 +392,11 @@ fn backward_as<F: Function>(
             let set = set_of(parameters, n, sets, unit);
             let own = F::gradient(&set, z[unit]);
             let first = if sets == 1 { 0 } else { unit };
-            for at in 0..n {
+            for at in 0..n - F::MOMENTS {
                 sums[at * sets + first] += f64::from(gradient[unit] * own[at]);
+            }
+            for at in n - F::MOMENTS..n {
+                sums[at * sets + first] += f64::from(own[at]);
             }
             gradient[unit] *= F::slope(&set, z[unit]);
         }
@@ -483,31 +483,39 @@ mod tests {
     #[test]
     fn dice_follows_the_moments_and_learns_the_slope_alone() {
         let dice = Activation::Dice;
-        let mut parameters = dice.initial(Sharing::Unit, 2);
-        assert_eq!(parameters, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
-        // Unit 0 has mean 2 and deviation 1, unit 1 mean −3 and deviation 2.
+        // Unit 0 has mean 2 and variance 1, unit 1 mean −3 and variance 4.
         let z = [1.0, -5.0, 3.0, -1.0];
-        dice.follow(&mut parameters, 2, &z, 0.5);
-        let deviation = [1.0, 2.5f32.sqrt()];
-        assert_eq!(parameters, [0.0, 0.0, 1.0, -1.5, deviation[0], deviation[1]]);
-        for _ in 0..60 {
-            dice.follow(&mut parameters, 2, &z, 0.5);
-        }
-        for (got, want) in parameters.iter().zip([0.0, 0.0, 2.0, -3.0, 1.0, 2.0]) {
-            assert!((got - want).abs() < 1e-5, "{got} {want}");
-        }
-        let (mut gradient, mut own) = ([1.0; 4], [0.0; 6]);
-        dice.backward(&parameters, 2, &z, &mut gradient, &mut own);
-        assert!(own[0] > 0.0 && own[1] < 0.0 && own[2..].iter().all(|&own| own == 0.0), "{own:?}");
+        let off = |parameters: &[f32]| {
+            let (mut gradient, mut own) = ([0.0; 4], vec![0.0; parameters.len()]);
+            dice.backward(parameters, 2, &z, &mut gradient, &mut own);
+            dice.average_moments(z.len(), &mut own);
+            own
+        };
+        let parameters = dice.initial(Sharing::Unit, 2);
+        assert_eq!(parameters, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        // Without a gradient the slope has none; squares are 1 and 9, 25 and 1.
+        assert_eq!(off(&parameters), [0.0, 0.0, -2.0, 3.0, -4.0, -12.0]);
+        let there = [0.0, 0.0, 2.0, -3.0, 1.0, 4.0];
+        assert_eq!(off(&there), [0.0; 6]);
+        // A layer's moments are those of all its units: mean −0.5, and squares of 2.25, 20.25, 12.25 and 0.25 about it.
+        assert_eq!(off(&[0.0, -0.5, 1.0]), [0.0, 0.0, 1.0 - 8.75]);
         // Half of what stands at the mean comes through.
         let mut out = [0.0; 2];
-        dice.forward(&parameters, 2, &[2.0, -3.0], &mut out);
+        dice.forward(&there, 2, &[2.0, -3.0], &mut out);
         assert!((out[0] - 1.0).abs() < 1e-4 && (out[1] + 1.5).abs() < 1e-4, "{out:?}");
-        let mut shared = dice.initial(Sharing::Layer, 2);
-        dice.follow(&mut shared, 2, &z, 1.0);
-        assert!((shared[1] + 0.5).abs() < 1e-6, "{shared:?}");
         let mut relu = [];
-        Activation::Relu.follow(&mut relu, 2, &z, 1.0);
+        Activation::Relu.average_moments(4, &mut relu);
+    }
+
+    #[test]
+    fn moments_are_the_last_parameters() {
+        for activation in Activation::ALL {
+            let parameters = activation.parameters();
+            let (trained, moments) = parameters.split_at(parameters.len() - activation.moments());
+            assert!(trained.iter().all(|parameter| !parameter.follows), "{activation:?}");
+            assert!(moments.iter().all(|parameter| parameter.follows), "{activation:?}");
+            assert_eq!(activation.sharings().is_empty(), parameters.is_empty());
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 use rayon::prelude::*;
 
+use crate::activation::{Activation, Sharing};
 use crate::adam::{self, Columns, Moving, Steps};
 use crate::aligned::Aligned;
 use crate::rprop::{self, Rprop, Stepping};
@@ -23,6 +24,9 @@ const AT_ONCE: usize = 16_384;
 
 /// Weights that the optimiser sees as one row.
 const WIDTH: usize = 64;
+
+/// The share of the way to what a batch says that running moments move in a step, as is usual for batch normalisation.
+const FOLLOWED: f32 = 0.1;
 
 /// How weights learn.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct Trained {
     pub first: Aligned<f32>,
     /// Means of squared gradients (Adam), or step sizes (RProp).
     pub second: Aligned<f32>,
+    /// How many weights, the last, are running moments of an activation, which no optimiser moves.
+    moments: usize,
 }
 
 impl Trained {
@@ -52,17 +58,41 @@ impl Trained {
         if let Optimiser::Rprop(rule) = optimiser {
             second.fill(rule.first);
         }
-        Self { w: Aligned::from(start), first, second }
+        Self { w: Aligned::from(start), first, second, moments: 0 }
     }
 
-    /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added.
+    /// The parameters of an activation as they start, for a layer of `units` units.
+    #[must_use]
+    pub fn of_activation(
+        activation: Activation,
+        sharing: Sharing,
+        units: usize,
+        optimiser: &Optimiser,
+    ) -> Self {
+        let moments = activation.moments() * sharing.sets(units);
+        Self { moments, ..Self::new(&activation.initial(sharing, units), optimiser) }
+    }
+
+    /// The same weights with an optimiser that remembers nothing.
+    #[must_use]
+    pub fn restarted(&self, optimiser: &Optimiser) -> Self {
+        Self { moments: self.moments, ..Self::new(&self.w, optimiser) }
+    }
+
+    /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added. Running moments move a tenth of the way
+    /// that their part of the gradient says, see [`Activation::average_moments`].
     ///
     /// # Panics
     /// If there is not one gradient a weight.
     pub fn update(&mut self, optimiser: &Optimiser, at: usize, decay: f32, gradient: &[f32]) {
         assert_eq!(gradient.len(), self.w.len(), "a gradient a weight");
-        let weights = self.w.par_chunks_mut(AT_ONCE);
-        let memory = self.first.par_chunks_mut(AT_ONCE).zip(self.second.par_chunks_mut(AT_ONCE));
+        let descending = self.w.len() - self.moments;
+        let (weights, moments) = self.w.split_at_mut(descending);
+        let (gradient, off) = gradient.split_at(descending);
+        moments.iter_mut().zip(off).for_each(|(moment, off)| *moment -= FOLLOWED * off);
+        let weights = weights.par_chunks_mut(AT_ONCE);
+        let memory = (self.first[..descending].par_chunks_mut(AT_ONCE))
+            .zip(self.second[..descending].par_chunks_mut(AT_ONCE));
         weights.zip(memory).zip(gradient.par_chunks(AT_ONCE)).for_each(|((w, (first, second)), gradient)| {
             match optimiser {
                 Optimiser::Rprop(rule) => {
@@ -94,6 +124,28 @@ impl Trained {
 mod tests {
     use super::*;
     use crate::adam::Adam;
+
+    #[test]
+    fn moments_follow_whatever_the_optimiser() {
+        let dice = Activation::Dice;
+        let z = [1.0, -5.0, 3.0, -1.0];
+        for optimiser in [
+            Optimiser::Rprop(Rprop::default()),
+            Optimiser::Adam(Steps::new(Adam::default(), vec![0.0; 200])),
+        ] {
+            let mut own = Trained::of_activation(dice, Sharing::Unit, 2, &optimiser);
+            for step in 0..200 {
+                let mut off = vec![0.0; own.w.len()];
+                dice.backward(&own.w, 2, &z, &mut [0.0; 4], &mut off);
+                dice.average_moments(z.len(), &mut off);
+                own.update(&optimiser, step, 0.5, &off);
+            }
+            for (got, want) in own.w.iter().zip([0.0, 0.0, 2.0, -3.0, 1.0, 4.0]) {
+                assert!((got - want).abs() < 1e-4, "{got} {want}");
+            }
+            assert_eq!(own.restarted(&optimiser).moments, 4);
+        }
+    }
 
     #[test]
     fn every_weight_learns_whatever_the_length() {

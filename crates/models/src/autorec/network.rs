@@ -200,7 +200,12 @@ impl Network {
         let hidden = widths
             .iter()
             .map(|&width| {
-                Trained::new(&config.hidden_activation.initial(config.activation_sharing, width), optimiser)
+                Trained::of_activation(
+                    config.hidden_activation,
+                    config.activation_sharing,
+                    width,
+                    optimiser,
+                )
             })
             .collect();
         let output = config.output_activation;
@@ -218,7 +223,7 @@ impl Network {
             decoder,
             decoder_bias: Trained::new(&decoder_bias, optimiser),
             hidden,
-            output: Trained::new(&output.initial(Sharing::Layer, 1), optimiser),
+            output: Trained::of_activation(output, Sharing::Layer, 1, optimiser),
             centre: if config.centred { mean } else { 0.0 },
             stretch,
             activation: config.hidden_activation,
@@ -250,7 +255,7 @@ impl Network {
 
     /// Everything under its name, for a checkpoint.
     pub(super) fn save(&self, prefix: &str, state: &mut TrainState) {
-        for (name, _, Trained { w, first, second }) in self.clone().parameters() {
+        for (name, _, Trained { w, first, second, .. }) in self.clone().parameters() {
             for (part, data) in [("w", &*w), ("first", &*first), ("second", &*second)] {
                 let tensor = Tensor::new([data.len()], data.to_vec());
                 state.tensors.insert(format!("{prefix}{name}.{part}"), tensor);
@@ -263,7 +268,7 @@ impl Network {
     /// # Errors
     /// [`FitError::Checkpoint`] if it is of another shape.
     pub(super) fn restore(&mut self, prefix: &str, state: &mut TrainState) -> Result<(), FitError> {
-        for (name, _, Trained { w, first, second }) in self.parameters() {
+        for (name, _, Trained { w, first, second, .. }) in self.parameters() {
             for (part, out) in [("w", w), ("first", first), ("second", second)] {
                 let name = format!("{prefix}{name}.{part}");
                 match state.tensors.remove(&name) {
@@ -421,6 +426,9 @@ impl Network {
         let mut hidden: Vec<Vec<f32>> = self.hidden.iter().map(|own| vec![0.0; own.w.len()]).collect();
         let (dense, mut back) = self.dense_backward(&passed, back, drops, &mut hidden);
         let encoder_bias = self.first_backward(&passed.first.0, &mut back, drops.of_layer(0), &mut hidden[0]);
+        for (own, width) in hidden.iter_mut().zip(&self.widths) {
+            self.activation.average_moments(by_case.n_rows() * width, own);
+        }
         let mut encoder = Blocks::zeros(self.places, self.widths[0]);
         sums(by_place, &batch.turned(&inputs), back.view(), &mut encoder);
 
@@ -461,6 +469,7 @@ impl Network {
         for (_, part) in &parts {
             own.iter_mut().zip(part).for_each(|(own, part)| *own += part);
         }
+        self.output_activation.average_moments(z.len(), &mut own);
         (parts.iter().map(|part| part.0).sum(), z, own)
     }
 

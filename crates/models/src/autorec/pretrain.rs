@@ -11,7 +11,7 @@ use foldin_core::{Csr, FitContext, FitError};
 use foldin_nn::activation::{Activation, Sharing};
 use foldin_nn::dense_layer::column_sums;
 use foldin_nn::matmul::{Matrix, matmul};
-use foldin_nn::optimiser::{Optimiser, Trained};
+use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 use rayon::prelude::*;
 
@@ -67,8 +67,7 @@ pub(super) fn pretrain(
     }
     // What the optimiser remembers of the pairs means nothing to the whole.
     for (_, _, weights) in network.parameters() {
-        let start = weights.w.to_vec();
-        *weights = Trained::new(&start, &super::train::optimiser(config, 1, 1));
+        *weights = weights.restarted(&super::train::optimiser(config, 1, 1));
     }
     Ok(())
 }

@@ -103,6 +103,18 @@ models! {
             "hidden": [20], "discriminator_hidden": [10], "epochs": 100, "learning_rate": 5e-3, "batch_size": 16,
             "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.1,
         };
+    u_autorec_dice: "u-autorec", Personal,
+        quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "dice", "output_activation": "dice", "batch_size": 16 },
+        learning { "hidden": [20], "epochs": 150, "hidden_activation": "dice", "regularization": 5.0, "centred": true };
+    u_cfgan_dice: "u-cfgan", Personal, clicks true,
+        quick {
+            "hidden": [9, 4], "discriminator_hidden": [5], "epochs": 3, "batch_size": 16, "hidden_activation": "dice",
+            "activation_sharing": "layer",
+        },
+        learning {
+            "hidden": [20], "discriminator_hidden": [10], "epochs": 100, "learning_rate": 5e-3, "batch_size": 16,
+            "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.1, "hidden_activation": "dice",
+        };
     i_cfgan: "i-cfgan", Personal, clicks true,
         quick {
             "hidden": [9], "discriminator_hidden": [5], "epochs": 3, "batch_size": 8, "scheme": "zr",

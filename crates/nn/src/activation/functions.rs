@@ -12,12 +12,14 @@ pub(super) trait Function {
     const FORMULA: &'static str;
     const SOURCE: &'static str;
     const PARAMETERS: &'static [Parameter] = &[];
+    /// How many of them, the last, are running moments.
+    const MOMENTS: usize = 0;
 
     /// `f(x; p)`.
     fn value(p: &Set, x: f32) -> f32;
     /// `∂f/∂x`.
     fn slope(p: &Set, x: f32) -> f32;
-    /// `∂f/∂p`.
+    /// `∂f/∂p`; of a moment, how far it is above what `x` says.
     #[inline(always)]
     fn gradient(_: &Set, _: f32) -> Set {
         [0.0; MOST_PARAMETERS]
@@ -396,27 +398,30 @@ impl Function for Apl {
 pub(super) struct Dice;
 impl Function for Dice {
     const NAME: &'static str = "dice";
-    const FORMULA: &'static str = "p·x + (1 − p)·a·x, p = s((x − m)/d)";
-    const SOURCE: &'static str = "Zhou et al. 2018, with running moments m and d";
+    const FORMULA: &'static str = "p·x + (1 − p)·a·x, p = s((x − m)/√v)";
+    const SOURCE: &'static str = "Zhou et al. 2018, with running mean m and variance v";
     const PARAMETERS: &'static [Parameter] = &[
         free("a", 0.0),
         Parameter { name: "m", initial: 0.0, min: -1e6, max: 1e6, follows: true },
-        Parameter { name: "d", initial: 1.0, min: 1e-3, max: 1e6, follows: true },
+        Parameter { name: "v", initial: 1.0, min: 1e-6, max: 1e12, follows: true },
     ];
+    const MOMENTS: usize = 2;
     #[inline(always)]
     fn value(p: &Set, x: f32) -> f32 {
-        let s = logistic((x - p[1]) / p[2]);
+        let s = logistic((x - p[1]) / p[2].sqrt());
         x * (s + (1.0 - s) * p[0])
     }
     #[inline(always)]
     fn slope(p: &Set, x: f32) -> f32 {
-        let s = logistic((x - p[1]) / p[2]);
-        s + (1.0 - s) * p[0] + x * (1.0 - p[0]) * s * (1.0 - s) / p[2]
+        let deviation = p[2].sqrt();
+        let s = logistic((x - p[1]) / deviation);
+        s + (1.0 - s) * p[0] + x * (1.0 - p[0]) * s * (1.0 - s) / deviation
     }
     #[inline(always)]
     fn gradient(p: &Set, x: f32) -> Set {
-        let s = logistic((x - p[1]) / p[2]);
-        [(1.0 - s) * x, 0.0, 0.0, 0.0, 0.0]
+        let off = x - p[1];
+        let s = logistic(off / p[2].sqrt());
+        [(1.0 - s) * x, -off, p[2] - off * off, 0.0, 0.0]
     }
 }
 
