@@ -284,12 +284,14 @@ fn compare(models: &mut [ModelReport], by_user: &[ByUser], main: &str) {
             .metrics
             .iter()
             .filter_map(|(name, reference)| {
-                let folds = paired(&model.metrics.get(name)?.folds, &reference.folds)?;
+                let own = model.metrics.get(name)?;
+                let folds = paired(&own.folds, &reference.folds)?;
+                let p_fits = paired(&own.fits, &reference.fits).and_then(|test| test.p);
                 let users = of_users.get(name).zip(by_user[0].get(name));
                 let users = users.and_then(|(this, first)| paired(this, first));
                 // What differs in each fold is kept; how surely it differs is said by the users.
                 let test = users.map(|users| PairedTest { folds: folds.folds.clone(), ..users });
-                Some((name.to_owned(), test.unwrap_or(folds)))
+                Some((name.to_owned(), PairedTest { p_fits, ..test.unwrap_or(folds) }))
             })
             .collect();
         let Some((_, test)) = by_metric.iter().find(|(name, _)| name == main).cloned() else { continue };

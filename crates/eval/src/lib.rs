@@ -14,6 +14,7 @@
 //! | [`tune`] | a search over settings by a validation part of the training data |
 //! | [`machine`] | processor, peak memory |
 
+mod beside;
 pub mod error;
 pub mod evaluate;
 mod fold;
@@ -39,7 +40,7 @@ pub use leak::{LeakError, leak_check};
 pub use options::{
     Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,
 };
-pub use published::{Published, PublishedFigure};
+pub use published::{Claim, OtherFigures, Published, PublishedFigure};
 pub use report::{EvalReport, ModelReport};
 pub use split::{
     NewUser, NewUserFold, NewUserSplit, RatingFold, RatingSplit, new_user_folds, random_rating_fold,

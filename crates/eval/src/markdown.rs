@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::beside::{by_cutoff, figures_beside, verdicts};
 use crate::published::Published;
 use crate::report::EvalReport;
 use crate::table::{Grid, figures, headline, in_words, per_fold};
@@ -19,7 +20,13 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
     }
     let _ = write!(out, "Made by `{command}`, and changed by no hand.\n\n{}\n\n", headline(report));
     if let Some(published) = published {
-        out += &section("Published and measured", &beside(report, published));
+        for verdict in verdicts(report, published) {
+            let _ = write!(out, "{verdict}\n\n");
+        }
+        out += &section("Published and measured", &figures_beside(report, published));
+        for (figure, grid) in by_cutoff(report, published) {
+            out += &section(&format!("{figure} by length of the list"), &grid);
+        }
     }
     out += &section("Figures", &figures(report));
     if report.folds.len() > 1 {
@@ -46,22 +53,6 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
 
 fn section(heading: &str, grid: &Grid) -> String {
     format!("## {heading}\n\n{}\n", table(grid))
-}
-
-fn beside(report: &EvalReport, published: &Published) -> Grid {
-    let rows = published.paper.iter().filter_map(|paper| {
-        let model = report.model(&paper.label)?;
-        let digits = |value: f64| format!("{value:.4}");
-        let summary = model.metrics.get(&paper.metric);
-        let ours = summary.map_or_else(|| "–".to_owned(), crate::table::figure);
-        Some(vec![
-            paper.label.clone(),
-            in_words(&paper.metric),
-            paper.mean.map_or_else(|| "–".to_owned(), digits),
-            ours,
-        ])
-    });
-    Grid { header: ["model", "figure", "paper", "ours"].map(str::to_owned).to_vec(), rows: rows.collect() }
 }
 
 fn table(grid: &Grid) -> String {

@@ -23,6 +23,9 @@ pub struct Summary {
     pub sd_fits: Option<f64>,
     /// The figure in each fold, in the order of the report's `folds`; the mean over fits, if there were several.
     pub folds: Vec<f64>,
+    /// The figure of each fit, the mean over the folds; empty with a single fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fits: Vec<f64>,
 }
 
 impl Summary {
@@ -30,7 +33,14 @@ impl Summary {
     #[must_use]
     pub fn of(folds: &[f64]) -> Option<Self> {
         let mean = mean(folds)?;
-        Some(Self { mean, ci95: half_width(folds), ci95_users: None, sd_fits: None, folds: folds.to_vec() })
+        Some(Self {
+            mean,
+            ci95: half_width(folds),
+            ci95_users: None,
+            sd_fits: None,
+            folds: folds.to_vec(),
+            fits: Vec::new(),
+        })
     }
 
     /// Adds what users say, whose figures these are; nothing with fewer than two.
@@ -46,7 +56,10 @@ impl Summary {
             .iter()
             .map(|fits| standard_error(fits).map(|error| error * (fits.len() as f64).sqrt()))
             .collect();
-        Self { sd_fits: deviations.and_then(|deviations| mean(&deviations)), ..self }
+        let n = folds.iter().map(Vec::len).min().unwrap_or(0);
+        let of_fit = |fit: usize| mean(&folds.iter().map(|fits| fits[fit]).collect::<Vec<_>>());
+        let fits = if n > 1 { (0..n).filter_map(of_fit).collect() } else { Vec::new() };
+        Self { sd_fits: deviations.and_then(|deviations| mean(&deviations)), fits, ..self }
     }
 
     /// The interval to show: over folds, or with one fold over users.
@@ -67,6 +80,9 @@ pub struct PairedTest {
     pub p: Option<f64>,
     /// `p` after Holm's correction over all models compared in this report; see [`holm`].
     pub p_holm: Option<f64>,
+    /// Where both models were fitted several times: two-sided p-value of the paired t-test over fits, which have the same seeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_fits: Option<f64>,
     /// The difference in each fold.
     pub folds: Vec<f64>,
 }
@@ -91,7 +107,7 @@ pub fn paired(this: &[f64], other: &[f64]) -> Option<PairedTest> {
             1.0
         }
     });
-    Some(PairedTest { mean_difference, ci95: half_width(&folds), p, p_holm: None, folds })
+    Some(PairedTest { mean_difference, ci95: half_width(&folds), p, p_holm: None, p_fits: None, folds })
 }
 
 /// Holm's step-down correction: with `m` tests, the smallest p-value is multiplied by `m`, the next by `m − 1`, and so on;
@@ -180,6 +196,14 @@ mod tests {
         near(test.mean_difference, 2.0);
         near(test.p.unwrap(), 1.0 - 12f64.sqrt() / 14f64.sqrt());
         near(test.ci95.unwrap(), 4.302_652_7 / 3f64.sqrt());
+    }
+
+    #[test]
+    fn fits_are_means_over_folds() {
+        let summary = Summary::of(&[2.0, 5.0]).unwrap().over_fits(&[vec![1.0, 3.0], vec![4.0, 6.0]]);
+        assert_eq!(summary.fits, [2.5, 4.5]);
+        near(summary.sd_fits.unwrap(), 2f64.sqrt());
+        assert!(Summary::of(&[2.0]).unwrap().over_fits(&[vec![2.0]]).fits.is_empty());
     }
 
     #[test]

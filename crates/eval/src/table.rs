@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use crate::beside::{by_cutoff, figures_beside, verdicts};
+use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
 use crate::statistics::{PairedTest, Summary, mean};
 
@@ -29,6 +31,24 @@ pub fn render(report: &EvalReport) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// Draws what a recipe asks for beside its lines: figures in columns with those that others published, figures by length of the list, and
+/// whether claims hold. Empty if it asks for none of these; else without a newline at the end.
+#[must_use]
+pub fn render_beside(report: &EvalReport, published: &Published) -> String {
+    let mut out = String::new();
+    if !published.metrics.is_empty() {
+        out += &block(figures_beside(report, published));
+    }
+    for (figure, grid) in by_cutoff(report, published) {
+        out += &format!("\n{figure} by length of the list\n");
+        out += &block(grid);
+    }
+    for verdict in verdicts(report, published) {
+        out += &format!("\n{verdict}\n");
+    }
+    out.trim().to_owned()
 }
 
 /// One line on data, protocol, folds and seed.

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 
-use crate::error::EvalError;
 use serde_json::Value;
 
+use crate::beside::{by_cutoff, figures_beside, verdicts};
+use crate::error::EvalError;
 use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
-use crate::table::{costs, headline, in_words, lower_is_better, metric_names, p_value, shown_names};
+use crate::table::{Grid, costs, headline, in_words, lower_is_better, metric_names, p_value, shown_names};
 use crate::tune::Trial;
 
 mod plots;
+
+pub use plots::panels::{Panel, Stroke};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -38,8 +41,28 @@ pub fn render_beside(report: &EvalReport, published: &Published) -> Result<Strin
             format!("{} by {}", plots::metric_name(report), published.x.as_deref().unwrap_or_default());
         section(&mut first, &heading, &plot(&key_list(&keys.collect::<Vec<_>>()), &svg, caption));
     }
-    section(&mut first, "Published and measured", &beside(report, published));
+    for verdict in verdicts(report, published) {
+        let _ = writeln!(first, "<p>{}</p>", escape(&verdict));
+    }
+    let beside = if published.metrics.is_empty() {
+        beside(report, published)
+    } else {
+        grid(figures_beside(report, published))
+            + "<p class=\"quiet\">Of ours ± is a standard deviation over fits, of others what they say.</p>\n"
+    };
+    section(&mut first, "Published and measured", &beside);
+    for (figure, by_length) in by_cutoff(report, published) {
+        section(&mut first, &format!("{figure} by length of the list"), &grid(by_length));
+    }
     page(report, &published.title, &first)
+}
+
+/// Draws curves as a picture of its own, a panel each, that needs no page around it.
+///
+/// # Errors
+/// [`EvalError::Plot`] if the drawing library fails.
+pub fn render_panels(title: &str, panels: &[Panel]) -> Result<String, EvalError> {
+    plots::panels::draw_panels(title, panels)
 }
 
 /// Draws a search over settings as a page: the figure trial by trial, and by each setting that was searched. `spaces` are settings with
@@ -106,7 +129,7 @@ fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalErr
     let by_length = plots::by_length(report)?;
     if !by_length.is_empty() {
         let caption =
-            "Dashed: 95 % confidence interval over users, or a standard deviation over fits to either side.";
+            "Bands: 95 % confidence interval over users, or a standard deviation over fits to either side.";
         let drawn: String = by_length.iter().map(|svg| plot("", svg, "")).collect();
         let keys = keys(report, |model| !model.metrics.0.is_empty());
         let content =
@@ -241,6 +264,11 @@ fn all_figures(report: &EvalReport) -> String {
         [(in_words(name), false)].into_iter().chain(cells).collect()
     });
     format!("<details>\n<summary>Every figure</summary>\n{}</details>\n", table(&header, rows))
+}
+
+/// A grid without marks.
+fn grid(grid: Grid) -> String {
+    table(&grid.header, grid.rows.into_iter().map(|row| row.into_iter().map(|cell| (cell, false)).collect()))
 }
 
 fn beside(report: &EvalReport, published: &Published) -> String {

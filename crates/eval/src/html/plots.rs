@@ -1,10 +1,13 @@
 //! The plots of the HTML report, as SVG that takes its colours from the page, so that it follows light and dark.
 
+pub(super) mod panels;
+
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::beside::lengths;
 use crate::error::EvalError;
 use crate::published::Published;
 use crate::report::{CurvePoint, EvalReport, ModelReport};
@@ -127,8 +130,18 @@ struct Line {
     marked: bool,
 }
 
+/// What lies between two lines, from left to right along the lower one and back along the upper one.
+struct Band {
+    points: Vec<(f64, f64)>,
+    colour: RGBColor,
+}
+
 impl Plot<'_> {
     fn paint(self, area: &Area<'_>, lines: Vec<Line>) -> Drawn {
+        self.paint_over(area, Vec::new(), lines)
+    }
+
+    fn paint_over(self, area: &Area<'_>, bands: Vec<Band>, lines: Vec<Line>) -> Drawn {
         let mut chart = ChartBuilder::on(area)
             .margin(10 * ZOOM)
             .x_label_area_size(42 * ZOOM)
@@ -147,6 +160,9 @@ impl Plot<'_> {
             .y_label_formatter(self.y_label)
             .y_labels(7)
             .draw()?;
+        for Band { points, colour } in bands {
+            chart.draw_series([Polygon::new(points, colour.mix(0.18))])?;
+        }
         for Line { points, colour, width, dashed, marked } in lines {
             if marked {
                 chart.draw_series(points.iter().map(|&at| Circle::new(at, 4 * ZOOM, colour.filled())))?;
@@ -280,15 +296,11 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
 
 /// Precision, recall, F1 and nDCG by length of the list, a plot each; none with less than three lengths.
 pub(super) fn by_length(report: &EvalReport) -> Result<Vec<String>, EvalError> {
-    let lengths = |figure: &str| -> Vec<usize> {
-        let names = crate::table::metric_names(report).into_iter();
-        names.filter_map(|name| name.strip_prefix(figure)?.strip_prefix('@')?.parse().ok()).collect()
-    };
     let mut out = Vec::new();
     for figure in ["precision", "recall", "f1", "ndcg"] {
-        let lengths = lengths(figure);
+        let lengths = lengths(report, figure);
         let Some(&last) = lengths.last().filter(|_| lengths.len() >= 3) else { return Ok(Vec::new()) };
-        let mut lines = Vec::new();
+        let (mut bands, mut lines) = (Vec::new(), Vec::new());
         for (number, model) in report.models.iter().enumerate() {
             let of = |side: f64| -> Vec<(f64, f64)> {
                 let point = |&k: &usize| {
@@ -298,15 +310,15 @@ pub(super) fn by_length(report: &EvalReport) -> Result<Vec<String>, EvalError> {
                 };
                 lengths.iter().filter_map(point).collect()
             };
-            let line = |points, dashed| {
-                let (width, marked) = if dashed { (1, false) } else { (4, true) };
-                Line { points, colour: series(number), width, dashed, marked }
-            };
-            lines.extend([line(of(0.0), false), line(of(-1.0), true), line(of(1.0), true)]);
+            let colour = series(number);
+            bands.push(Band {
+                points: of(-1.0).into_iter().chain(of(1.0).into_iter().rev()).collect(),
+                colour,
+            });
+            lines.push(Line { points: of(0.0), colour, width: 4, dashed: false, marked: true });
         }
-        let Some(y) = range(lines.iter().flat_map(|line| line.points.iter().map(|point| point.1))) else {
-            return Ok(Vec::new());
-        };
+        let ends = bands.iter().flat_map(|band: &Band| band.points.iter().map(|point| point.1));
+        let Some(y) = range(ends) else { return Ok(Vec::new()) };
         let name = in_words(figure);
         out.push(draw(&format!("{name} by length of the list"), (440, 300), |area| {
             Plot {
@@ -316,7 +328,7 @@ pub(super) fn by_length(report: &EvalReport) -> Result<Vec<String>, EvalError> {
                 y,
                 y_label: &|value| format!("{value:.3}"),
             }
-            .paint(area, lines)
+            .paint_over(area, bands, lines)
         })?);
     }
     Ok(out)

@@ -4,9 +4,10 @@ use foldin_core::ModelEntry;
 use foldin_core::registry::Settings;
 use foldin_eval::html::render_beside;
 use foldin_eval::machine::Machine;
+use foldin_eval::report::Named;
 use foldin_eval::{
-    Clock, EvalOptions, EvalReport, ModelRequest, NewUserMode, Protocol, Published, PublishedFigure,
-    evaluate, html_page, text_table,
+    Claim, Clock, EvalOptions, EvalReport, ModelRequest, NewUserMode, OtherFigures, Protocol, Published,
+    PublishedFigure, evaluate, html_page, text_table,
 };
 use serde_json::Value;
 
@@ -153,9 +154,9 @@ fn published_figures_stand_beside_ours() {
             metric: "rmse".to_owned(),
             mean: Some(0.98765),
             folds: vec![0.9, 0.8],
-            x: None,
+            ..PublishedFigure::default()
         }],
-        x: None,
+        ..Published::default()
     };
     let page = render_beside(&report, &published).unwrap();
     let ours = format!("{:.4}", report.models[0].metrics.get("rmse").unwrap().mean);
@@ -196,6 +197,7 @@ fn lines_that_differ_in_a_number_are_plotted_against_it() {
         mean,
         folds: Vec::new(),
         x: Some(10.0 * (at + 1) as f64),
+        ..PublishedFigure::default()
     };
     let published = |x: Option<&str>, mean| Published {
         name: "figure".to_owned(),
@@ -203,10 +205,54 @@ fn lines_that_differ_in_a_number_are_plotted_against_it() {
         about: "Read as it stands.".to_owned(),
         paper: vec![of(0, None), of(1, mean)],
         x: x.map(str::to_owned),
+        ..Published::default()
     };
     let page = render_beside(&report, &published(Some("hidden units"), Some(0.9))).unwrap();
     assert!(page.contains("<h2>RMSE by hidden units</h2>") && page.contains(">published</li>"));
     let page = render_beside(&report, &published(Some("hidden units"), None)).unwrap();
     assert!(page.contains(">ours</li>") && !page.contains(">published</li>"));
     assert!(!render_beside(&report, &published(None, None)).unwrap().contains("hidden units"));
+}
+
+#[test]
+fn figures_stand_in_columns_and_by_length_with_a_verdict() {
+    let requests = [
+        ModelRequest::new(ModelEntry::of::<ItemMean>()).fitted(2),
+        ModelRequest::new(ModelEntry::of::<History>()).fitted(2).labelled("other"),
+    ];
+    let options =
+        EvalOptions { protocol: Protocol::TopN, folds: 2, cutoffs: vec![2, 5, 20], ..EvalOptions::default() };
+    let report = evaluate(&generated(30), &requests, &options, &()).unwrap();
+    let of = |label: &str, others| PublishedFigure {
+        label: label.to_owned(),
+        others,
+        ..PublishedFigure::default()
+    };
+    let figures = Named(vec![("ndcg@20".to_owned(), (0.4207, Some(0.0048)))]);
+    let published = Published {
+        paper: vec![
+            of(&report.models[0].label, vec![OtherFigures { by: "replicated".to_owned(), figures }]),
+            of("other", Vec::new()),
+        ],
+        metrics: vec!["ndcg@20".to_owned(), "precision@5".to_owned()],
+        by_cutoff: vec!["recall".to_owned()],
+        claims: vec![Claim { model: "other".to_owned(), figure: "recall".to_owned(), points: 90.0 }],
+        ..Published::default()
+    };
+    let text = foldin_eval::table::render_beside(&report, &published);
+    let summary = report.models[0].metrics.get("ndcg@20").unwrap();
+    assert_eq!(summary.fits.len(), 2);
+    let own = format!("{:.4} ± {:.4}", summary.mean, summary.sd_fits.unwrap());
+    assert!(text.contains(&own) && text.contains("0.4207 ± 0.0048"), "{text}");
+    assert!(text.contains("recall by length of the list") && text.contains("@20"), "{text}");
+    assert!(text.contains("p over users (Holm)") && text.contains("p over fits"), "{text}");
+    assert!(
+        text.contains("Claimed: other gains 90 points of recall") && text.contains("does not hold"),
+        "{text}"
+    );
+    let page = render_beside(&report, &published).unwrap();
+    assert!(page.contains("0.4207 <small>± 0.0048</small>") && page.contains("The claim does not hold."));
+    assert!(page.contains("By length of the list") && page.contains("<polygon"));
+    let markdown = foldin_eval::markdown::render(&report, Some(&published), "foldin reproduce x");
+    assert!(markdown.contains("## recall by length of the list") && markdown.contains("does not hold"));
 }
