@@ -3,7 +3,7 @@
 //! | command | does |
 //! | --- | --- |
 //! | `cargo xtask check [--full]` | everything below, then clippy, docs and tests; `--full` adds the quickstart in release |
-//! | `cargo xtask docs [--check]` | writes `docs/config.md` from the registry, or fails if it is out of date |
+//! | `cargo xtask docs [--check]` | writes `docs/config.md` and `docs/activations.md`, or fails if one is out of date |
 //! | `cargo xtask layers` | which crate may depend on which |
 //! | `cargo xtask licences` | licences and native libraries of every dependency |
 //! | `cargo xtask sources` | unfinished marks, machine paths, file lengths |

@@ -88,6 +88,15 @@ pub enum Sharing {
     Layer,
 }
 
+impl std::fmt::Display for Sharing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unit => "unit",
+            Self::Layer => "layer",
+        })
+    }
+}
+
 /// A parameter of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Parameter {

@@ -129,10 +129,9 @@ mod tests {
     fn moments_follow_whatever_the_optimiser() {
         let dice = Activation::Dice;
         let z = [1.0, -5.0, 3.0, -1.0];
-        for optimiser in [
-            Optimiser::Rprop(Rprop::default()),
-            Optimiser::Adam(Steps::new(Adam::default(), vec![0.0; 200])),
-        ] {
+        for optimiser in
+            [Optimiser::Rprop(Rprop::default()), Optimiser::Adam(Steps::new(Adam::default(), vec![0.0; 200]))]
+        {
             let mut own = Trained::of_activation(dice, Sharing::Unit, 2, &optimiser);
             for step in 0..200 {
                 let mut off = vec![0.0; own.w.len()];

@@ -1,5 +1,6 @@
 //! One file a command: its flags, and what it does.
 
+pub(crate) mod activations;
 pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod import;

@@ -1,10 +1,11 @@
-//! `foldin models`: which models there are and what each can do.
+//! `foldin models`: which models there are and what each can do, and which activations their networks know.
 
 use clap::Subcommand;
 use foldin_core::Capabilities;
 use foldin_models::registry::registry;
 use serde_json::json;
 
+use crate::commands::activations;
 use crate::common::{print, print_json, table};
 use crate::models::find;
 
@@ -12,7 +13,8 @@ const EXAMPLES: &str = "\
 Examples:
   foldin models                      every model and what it can do
   foldin models show lfg             every setting of a model, with default, range and meaning
-  foldin models show lfg --toml      the same as a file to edit and give to --config";
+  foldin models show lfg --toml      the same as a file to edit and give to --config
+  foldin models activations          every activation function with its formula";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,6 +51,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Every activation function of the networks, with its formula and trained parameters
+    Activations(activations::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -56,6 +60,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => list(args.json),
         Some(Command::List { json }) => list(args.json || *json),
         Some(Command::Show { model, toml, json }) => show(model, *toml, *json),
+        Some(Command::Activations(args)) => activations::run(args),
     }
 }
 

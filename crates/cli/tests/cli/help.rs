@@ -15,6 +15,7 @@ fn help_of_every_command() {
         &["models", "--help"],
         &["models", "list", "--help"],
         &["models", "show", "--help"],
+        &["models", "activations", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
         &["tune", "--help"],
@@ -66,4 +67,38 @@ fn models_are_listed_and_shown() {
     let settings = crate::json(&ok(at, &["models", "show", "bias-svd", "--json"]));
     assert!(settings["settings"].as_array().unwrap().iter().any(|key| key["key"] == "factors"));
     insta::assert_snapshot!("models_show_unknown", shown(at, &["models", "show", "bais"]));
+}
+
+#[test]
+fn activations_are_listed_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    insta::assert_snapshot!("models_activations_text", shown(at, &["models", "activations"]));
+    let list = crate::json(&ok(at, &["models", "activations", "--json"]));
+    let named = |name: &str| list.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+    assert_eq!(named("mpelu")["parameters"][1]["min"].as_f64().map(|min| min as f32), Some(1e-3));
+    assert_eq!(named("prelu")["sharing"], serde_json::json!(["unit", "layer"]));
+    assert_eq!(named("relu")["parameters"], serde_json::json!([]));
+    crate::write_ratings(at);
+    let train = [
+        "train",
+        "--data",
+        "ratings.csv",
+        "--model",
+        "u-autorec",
+        "--set",
+        "epochs=2",
+        "--set",
+        "hidden=[4]",
+    ];
+    for (name, folder) in [("prelu", "trained"), ("tanh", "fixed")] {
+        let activation = format!("hidden_activation={name}");
+        ok(at, &[&train[..], &["--set", &activation, "--out", folder, "--quiet"]].concat());
+    }
+    ok(at, &["models", "activations", "--svg", "start.svg"]);
+    ok(at, &["models", "activations", "--svg", "both.svg", "--learned", "trained"]);
+    let (start, both) = (crate::read(at, "start.svg"), crate::read(at, "both.svg"));
+    assert!(start.contains("mpelu") && both.len() > start.len() && both.len() < 60_000, "{}", both.len());
+    let said = crate::refused(at, 1, &["models", "activations", "--svg", "x.svg", "--learned", "fixed"]);
+    assert!(said.contains("`tanh` has no trained parameters"), "{said}");
 }

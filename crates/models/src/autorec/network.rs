@@ -200,12 +200,7 @@ impl Network {
         let hidden = widths
             .iter()
             .map(|&width| {
-                Trained::of_activation(
-                    config.hidden_activation,
-                    config.activation_sharing,
-                    width,
-                    optimiser,
-                )
+                Trained::of_activation(config.hidden_activation, config.activation_sharing, width, optimiser)
             })
             .collect();
         let output = config.output_activation;
