@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use foldin_core::registry::Settings;
+use foldin_eval::report::Named;
+use foldin_eval::{Claim, OtherFigures, Published, PublishedFigure};
 use serde::Deserialize;
 
 use crate::settings::to_settings;
 
 /// Recipes are part of the binary, so that a reproduction needs no checkout.
-const EMBEDDED: [(&str, &str); 13] = [
+const EMBEDDED: [(&str, &str); 15] = [
     ("lfg-table1", include_str!("../../../recipes/lfg-table1.toml")),
     ("lfg-table2", include_str!("../../../recipes/lfg-table2.toml")),
     ("lfg-table3", include_str!("../../../recipes/lfg-table3.toml")),
@@ -23,6 +25,8 @@ const EMBEDDED: [(&str, &str); 13] = [
     ("cfgan-ml100k", include_str!("../../../recipes/cfgan-ml100k.toml")),
     ("cfgan-ml1m", include_str!("../../../recipes/cfgan-ml1m.toml")),
     ("cfgan-ciao", include_str!("../../../recipes/cfgan-ciao.toml")),
+    ("cfgan-aaf", include_str!("../../../recipes/cfgan-aaf.toml")),
+    ("cfgan-activations", include_str!("../../../recipes/cfgan-activations.toml")),
 ];
 
 /// A table to rebuild.
@@ -54,8 +58,41 @@ pub(crate) struct Recipe {
     /// What the models differ in, if that is a number to be plotted against.
     #[serde(default)]
     pub(crate) x: Option<String>,
+    /// Figures that are columns of a table whose rows are models; without any, a line is a model and one figure.
+    #[serde(default)]
+    pub(crate) metrics: Vec<String>,
+    /// Figures to show by length of the list, such as `precision`.
+    #[serde(default)]
+    pub(crate) by_cutoff: Vec<String>,
+    /// What the paper claims of models against the first one.
+    #[serde(default)]
+    pub(crate) claim: Vec<Claimed>,
+    /// Changes to the settings of models by name for `--quick`.
+    #[serde(default)]
+    quick: BTreeMap<String, toml::Table>,
     /// The models, in order.
     pub(crate) column: Vec<Column>,
+}
+
+/// A claim of the paper.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claimed {
+    /// Label of the model.
+    model: String,
+    /// The figure by length of the list, such as `precision`.
+    figure: String,
+    /// By how many hundredths it is said to be above that of the first model.
+    points: f64,
+}
+
+/// A figure of others.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum OtherFigure {
+    Mean(f64),
+    /// Mean and standard deviation.
+    Spread([f64; 2]),
 }
 
 /// One model of a recipe.
@@ -86,6 +123,12 @@ pub(crate) struct Column {
     /// The paper's mean by data set, where it prints no folds.
     #[serde(default)]
     paper_mean: BTreeMap<String, f64>,
+    /// The paper's figures for the columns of [`Recipe::metrics`], on [`Recipe::data`].
+    #[serde(default)]
+    published: BTreeMap<String, OtherFigure>,
+    /// Figures that others reached with the paper's program or with the same model.
+    #[serde(default)]
+    replicated: BTreeMap<String, OtherFigure>,
     /// The number by which this line differs, see [`Recipe::x`].
     #[serde(default)]
     pub(crate) x: Option<f64>,
@@ -112,11 +155,65 @@ impl Column {
         to_settings(self.settings.clone())
     }
 
+    /// What others found, for the columns of the recipe.
+    fn others(&self) -> Vec<OtherFigures> {
+        [("published", &self.published), ("replicated", &self.replicated)]
+            .into_iter()
+            .filter(|(_, figures)| !figures.is_empty())
+            .map(|(by, figures)| {
+                let of = |(name, figure): (&String, &OtherFigure)| match *figure {
+                    OtherFigure::Mean(mean) => (name.clone(), (mean, None)),
+                    OtherFigure::Spread([mean, deviation]) => (name.clone(), (mean, Some(deviation))),
+                };
+                OtherFigures { by: by.to_owned(), figures: Named(figures.iter().map(of).collect()) }
+            })
+            .collect()
+    }
+
     /// Mean of the paper's figures for a data set, if it has any.
     pub(crate) fn paper_mean(&self, data: &str) -> Option<f64> {
         let of_folds =
             || (!self.paper.is_empty()).then(|| self.paper.iter().sum::<f64>() / self.paper.len() as f64);
         self.paper_mean.get(data).copied().or_else(of_folds)
+    }
+}
+
+impl Recipe {
+    /// Changes to the settings of a column's model.
+    pub(crate) fn settings_of(&self, column: &Column, quick: bool) -> anyhow::Result<Settings> {
+        let mut settings = column.settings()?;
+        if let Some(changes) = self.quick.get(&column.model).filter(|_| quick) {
+            settings.extend(to_settings(changes.clone())?);
+        }
+        Ok(settings)
+    }
+
+    /// The published side of the table, for one of the data sets.
+    pub(crate) fn published(&self, data: &str) -> Published {
+        let own = data == self.data;
+        let paper = self.column.iter().map(|column| PublishedFigure {
+            label: column.label.clone(),
+            metric: column.metric.clone(),
+            mean: column.paper_mean(data),
+            folds: column.paper.clone(),
+            x: column.x,
+            others: if own { column.others() } else { Vec::new() },
+        });
+        let claims = self.claim.iter().filter(|_| own).map(|Claimed { model, figure, points }| Claim {
+            model: model.clone(),
+            figure: figure.clone(),
+            points: *points,
+        });
+        Published {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            about: self.about.trim().to_owned(),
+            paper: paper.collect(),
+            x: self.x.clone(),
+            metrics: self.metrics.clone(),
+            by_cutoff: self.by_cutoff.clone(),
+            claims: claims.collect(),
+        }
     }
 }
 
@@ -147,7 +244,20 @@ mod tests {
                 let known = |data: &String| *data == recipe.data || recipe.also.contains(data);
                 assert!(column.paper_mean.keys().all(known), "{}: {}", recipe.name, column.label);
                 assert_eq!(column.x.is_some(), recipe.x.is_some(), "{}: {}", recipe.name, column.label);
+                entry.resolve(&recipe.settings_of(column, true).unwrap()).unwrap();
+                for other in column.others() {
+                    assert!(
+                        other
+                            .figures
+                            .iter()
+                            .all(|(name, _)| recipe.metrics.iter().any(|known| known == name))
+                    );
+                }
             }
+            let labelled = |label: &String| recipe.column.iter().skip(1).any(|column| column.label == *label);
+            assert!(recipe.claim.iter().all(|claim| labelled(&claim.model)), "{}", recipe.name);
+            let used = |model: &String| recipe.column.iter().any(|column| column.model == *model);
+            assert!(recipe.quick.keys().all(used), "{}", recipe.name);
         }
     }
 

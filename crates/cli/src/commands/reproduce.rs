@@ -9,9 +9,7 @@ use foldin_data::ReadError;
 use foldin_data::known::find_split;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
-use foldin_eval::{
-    EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Published, PublishedFigure,
-};
+use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode};
 
 use crate::commands::evaluate::{evaluate, given_split, open_with_splits, splits_of};
 use crate::common::{
@@ -36,7 +34,7 @@ pub(crate) struct Args {
     /// List the recipes
     #[arg(long)]
     list: bool,
-    /// Only the first fold, and one fit where the recipe has several
+    /// Only the first fold, one fit where the recipe has several, and fewer epochs where it says so
     #[arg(long)]
     quick: bool,
     /// Folder for RECIPE.json, RECIPE.html and RECIPE.md
@@ -111,7 +109,7 @@ fn reproduce(
     quick: bool,
     global: &Global,
 ) -> anyhow::Result<EvalReport> {
-    let request = |column| request(column, quick);
+    let request = |column| request(recipe, column, quick);
     let models = recipe.column.iter().map(request).collect::<anyhow::Result<Vec<_>>>()?;
     let defaults = EvalOptions::default();
     let options = EvalOptions {
@@ -126,7 +124,7 @@ fn reproduce(
     evaluate(dataset, &models, options, global)
 }
 
-fn request(column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
+fn request(recipe: &Recipe, column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
     let mode = match (column.retrain, column.history) {
         (true, _) => NewUserMode::RetrainAll,
         (false, HistoryRule::None) => NewUserMode::NoHistory,
@@ -134,13 +132,37 @@ fn request(column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
     };
     Ok(ModelRequest::new(*find(&column.model)?)
         .labelled(column.label.clone())
-        .with(column.settings()?)
+        .with(recipe.settings_of(column, quick)?)
         .fitted(if quick { 1 } else { column.fits })
         .meeting(mode))
 }
 
 fn print_table(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Result<()> {
     print(format!("{} ({data})\n{}\n", recipe.title, recipe.about.trim()))?;
+    if recipe.metrics.is_empty() {
+        print_lines(recipe, data, report)?;
+    }
+    let beside = foldin_eval::table::render_beside(report, &recipe.published(data));
+    if !beside.is_empty() {
+        print(beside)?;
+    }
+    let remark = if recipe.column.iter().any(|column| !column.paper.is_empty()) {
+        "; the paper's folds are not published, so compare means"
+    } else {
+        ""
+    };
+    print(format!(
+        "{} folds of {} run, seed {}, {} threads, {}{remark}",
+        report.folds.len(),
+        report.of_folds,
+        report.seed,
+        report.threads,
+        report.machine.cpu
+    ))
+}
+
+/// A line a model and figure, with the paper's beside it.
+fn print_lines(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Result<()> {
     let first = recipe.column.first().map_or("", |column| column.label.as_str());
     let published = recipe.column.iter().any(|column| !column.paper.is_empty());
     let mut header: Vec<String> =
@@ -178,20 +200,7 @@ fn print_table(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Resu
     for column in out.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    print(out)?;
-    let remark = if recipe.column.iter().any(|column| !column.paper.is_empty()) {
-        "; the paper's folds are not published, so compare means"
-    } else {
-        ""
-    };
-    print(format!(
-        "{} folds of {} run, seed {}, {} threads, {}{remark}",
-        report.folds.len(),
-        report.of_folds,
-        report.seed,
-        report.threads,
-        report.machine.cpu
-    ))
+    print(out)
 }
 
 fn figure(value: Option<f64>) -> String {
@@ -207,20 +216,7 @@ fn write(
     out: &Path,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let paper = recipe.column.iter().map(|column| PublishedFigure {
-        label: column.label.clone(),
-        metric: column.metric.clone(),
-        mean: column.paper_mean(data),
-        folds: column.paper.clone(),
-        x: column.x,
-    });
-    let published = Published {
-        name: recipe.name.clone(),
-        title: recipe.title.clone(),
-        about: recipe.about.trim().to_owned(),
-        paper: paper.collect(),
-        x: recipe.x.clone(),
-    };
+    let published = recipe.published(data);
     let mut value = serde_json::to_value(report)?;
     if let Some(map) = value.as_object_mut() {
         map.insert("recipe".to_owned(), serde_json::to_value(&published)?);
