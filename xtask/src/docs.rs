@@ -33,7 +33,7 @@ the way to those of its batch, in serving they stay.
 
 ![Curves of all activations](activations.svg)
 
-Dashed: as they start. Where there are parameters, thin lines are five units of the hidden layer of a `u-autorec` trained on MovieLens 100K, and
+Grey: as they start. Where there are parameters, thin lines are four units of the hidden layer of a `u-autorec` trained on MovieLens 100K, and
 the thick line is the mean of all its units. Drawn by
 
 ```sh

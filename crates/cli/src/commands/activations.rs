@@ -112,8 +112,8 @@ impl Learned {
 
 /// How far to both sides curves go, points on each, and units that are drawn.
 const REACH: f32 = 4.0;
-const POINTS: usize = 33;
-const UNITS: usize = 5;
+const POINTS: usize = 25;
+const UNITS: usize = 4;
 
 fn panel(activation: Activation, learned: Option<&Learned>) -> Panel {
     let x: Vec<f32> = (0..POINTS).map(|at| REACH * (2.0 * at as f32 / (POINTS - 1) as f32 - 1.0)).collect();
