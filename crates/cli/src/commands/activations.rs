@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use foldin_core::ModelParts;
 use foldin_eval::html::{Panel, Stroke, render_panels};
 use foldin_nn::activation::{Activation, Parameter, Sharing};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::common::{check_writable, print, print_json, table, write_file};
 use crate::models::load;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         write_file(svg, &render_panels("activations", &panels)?)?;
     }
     if args.json {
-        let list: Vec<_> = Activation::ALL.iter().map(|&activation| described(activation)).collect();
+        let list: Vec<_> = Activation::ALL.into_iter().map(Described::from).collect();
         return print_json(&list);
     }
     let mut out = table(["activation", "formula", "trained: start, range", "shared by", "source"]);
@@ -67,14 +67,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     )
 }
 
-fn described(activation: Activation) -> Value {
-    json!({
-        "name": activation.name(),
-        "formula": activation.formula(),
-        "parameters": activation.parameters(),
-        "sharing": activation.sharings(),
-        "source": activation.source(),
-    })
+/// An activation as JSON.
+#[derive(Serialize)]
+struct Described {
+    name: &'static str,
+    formula: &'static str,
+    parameters: &'static [Parameter],
+    sharing: &'static [Sharing],
+    source: &'static str,
+}
+
+impl From<Activation> for Described {
+    fn from(activation: Activation) -> Self {
+        Self {
+            name: activation.name(),
+            formula: activation.formula(),
+            parameters: activation.parameters(),
+            sharing: activation.sharings(),
+            source: activation.source(),
+        }
+    }
 }
 
 fn in_words(parameter: &Parameter) -> String {
