@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::settings::to_settings;
 
 /// Recipes are part of the binary, so that a reproduction needs no checkout.
-const EMBEDDED: [(&str, &str); 15] = [
+const EMBEDDED: [(&str, &str); 16] = [
     ("lfg-table1", include_str!("../../../recipes/lfg-table1.toml")),
     ("lfg-table2", include_str!("../../../recipes/lfg-table2.toml")),
     ("lfg-table3", include_str!("../../../recipes/lfg-table3.toml")),
@@ -27,6 +27,7 @@ const EMBEDDED: [(&str, &str); 15] = [
     ("cfgan-ciao", include_str!("../../../recipes/cfgan-ciao.toml")),
     ("cfgan-aaf", include_str!("../../../recipes/cfgan-aaf.toml")),
     ("cfgan-activations", include_str!("../../../recipes/cfgan-activations.toml")),
+    ("fold-in-topn", include_str!("../../../recipes/fold-in-topn.toml")),
 ];
 
 /// A table to rebuild.
@@ -110,7 +111,7 @@ pub(crate) struct Column {
     pub(crate) history: HistoryRule,
     /// Refit in full with the new users' given ratings.
     #[serde(default)]
-    pub(crate) retrain: bool,
+    pub(crate) retrain: Option<Retrain>,
     /// Fits in each fold, each with another seed.
     #[serde(default = "one")]
     pub(crate) fits: usize,
@@ -147,6 +148,16 @@ pub(crate) enum HistoryRule {
     Given,
     /// Nothing.
     None,
+}
+
+/// With how many ratings of the new users a model is fitted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Retrain {
+    /// All that they give.
+    All,
+    /// As many as each column of the protocol says: a fit a column.
+    Each,
 }
 
 impl Column {

@@ -248,6 +248,7 @@ fn model_report(
         fit_seconds: outcomes.iter().map(|outcome| outcome.seconds).collect(),
         seconds_per_user: timed.iter().map(|(seconds, _)| *seconds).collect(),
         seconds_per_user_of: timed.first().map(|(_, what)| (*what).to_owned()),
+        seconds_per_list: list_seconds(complete),
         peak_memory_bytes: peaks.iter().map(|peak| peak.absolute).collect(),
         peak_memory_increase_bytes: peaks.iter().map(|peak| peak.increase).collect(),
         calibration,
@@ -258,6 +259,15 @@ fn model_report(
             .collect(),
         notes,
     }
+}
+
+/// Seconds for a list by what was given, fold by fold.
+fn list_seconds(outcomes: &[Outcome]) -> Named<Vec<f64>> {
+    let Some(first) = outcomes.first() else { return Named::default() };
+    let over_folds =
+        |place: usize| outcomes.iter().map(|outcome| outcome.seconds_per_list[place].1).collect::<Vec<_>>();
+    let given = first.seconds_per_list.iter().enumerate();
+    Named(given.map(|(place, (given, _))| (given.clone(), over_folds(place))).collect())
 }
 
 fn note_on(mode: NewUserMode) -> Option<&'static str> {

@@ -23,6 +23,7 @@ pub mod leak;
 pub mod machine;
 pub mod markdown;
 pub mod metrics;
+mod newcomers;
 pub mod options;
 pub mod published;
 mod ranking;

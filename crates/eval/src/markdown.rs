@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::beside::{by_cutoff, figures_beside, verdicts};
+use crate::newcomers;
 use crate::published::Published;
 use crate::report::EvalReport;
-use crate::table::{Grid, figures, headline, in_words, per_fold};
+use crate::table::{Grid, figures, headline, in_words, longest_list, per_fold};
 
 /// Renders the report, with published figures beside it if there are any. `command` is what made it, as a reader would type it.
 #[must_use]
@@ -23,7 +24,9 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
         for verdict in verdicts(report, published) {
             let _ = write!(out, "{verdict}\n\n");
         }
-        out += &section("Published and measured", &figures_beside(report, published));
+        if published.has_figures() {
+            out += &section("Published and measured", &figures_beside(report, published));
+        }
         for (figure, grid) in by_cutoff(report, published) {
             out += &section(&format!("{figure} by length of the list"), &grid);
         }
@@ -31,6 +34,17 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
     out += &section("Figures", &figures(report));
     if report.folds.len() > 1 {
         out += &section(&format!("{} in each fold", in_words(&report.main_metric)), &per_fold(report));
+    }
+    let leads = newcomers::leads(report);
+    if let Some(grid) = newcomers::grid(report, &leads) {
+        out += &section(&format!("{} by what new users gave", newcomers::figure_name(report)), &grid);
+    }
+    if let Some(sentence) = newcomers::in_a_sentence(report, &leads) {
+        let _ = write!(out, "{sentence}\n\n");
+    }
+    if let Some(times) = newcomers::times(report) {
+        let places = longest_list(report);
+        out += &section(&format!("Time from what one new user gave to a list of {places} items"), &times);
     }
     for note in &report.notes {
         let _ = writeln!(out, "- {note}");

@@ -50,6 +50,16 @@ pub struct OtherFigures {
     pub figures: Named<(f64, Option<f64>)>,
 }
 
+impl Published {
+    /// Whether anything was published to stand beside ours, or is plotted against a number.
+    #[must_use]
+    pub fn has_figures(&self) -> bool {
+        self.x.is_some()
+            || !self.metrics.is_empty()
+            || self.paper.iter().any(|paper| paper.mean.is_some() || !paper.folds.is_empty())
+    }
+}
+
 /// The published figure of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PublishedFigure {

@@ -28,6 +28,12 @@ impl<T> Named<T> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
@@ -154,6 +160,10 @@ pub struct ModelReport {
     pub seconds_per_user: Vec<f64>,
     /// What `seconds_per_user` timed: `factors` or `scores`.
     pub seconds_per_user_of: Option<String>,
+    /// In `top-n-new-users`, by what was given: median seconds from that to a list of one user as long as the longest measured, one user
+    /// at a time, each fold; left out of the JSON if there are none.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub seconds_per_list: Named<Vec<f64>>,
     /// The most that the process held resident during the fit, each fold; empty where unknown.
     pub peak_memory_bytes: Vec<u64>,
     /// That, less what was resident before the fit, each fold; empty where unknown.

@@ -6,7 +6,7 @@ use foldin_core::parallel::chunked;
 use foldin_core::random::numbered_seed;
 use foldin_core::{
     Dataset, Epoch, FitContext, FitError, ItemId, Progress, Recommender, ScoreError, TrainingData, UserId,
-    UserView,
+    UserView, top_k,
 };
 
 use crate::error::EvalError;
@@ -22,9 +22,9 @@ use crate::statistics::median;
 const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 /// Users predicted at once.
 const BATCH: usize = 256;
-/// Users timed one at a time, and the seconds after which no further one is begun.
+/// Users timed one at a time, and the seconds after which no further one is begun, for each thing that is timed.
 const TIMED: usize = 200;
-const TIMED_SECONDS: f64 = 2.0;
+const TIMED_SECONDS: f64 = 1.0;
 
 /// A figure, and where it is a mean over users what it is the mean of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +63,8 @@ pub(crate) struct Outcome {
     pub(crate) peak: Option<Peak>,
     pub(crate) curve: Vec<CurvePoint>,
     pub(crate) seconds_per_user: Option<(f64, &'static str)>,
+    /// What new users give, and the seconds from that to the list of one of them.
+    pub(crate) seconds_per_list: Vec<(String, f64)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -141,6 +143,10 @@ impl Runner<'_> {
                 // Nothing given is the same in every column.
                 let views = fold.views(if silent { GivenRatings::First(0) } else { given });
                 self.measure(fold, &views, fitted, Some(given), &mut outcome)?;
+                if self.options.protocol.ranks() && !silent {
+                    let seconds = self.time_lists(fold, &views, fitted.model.as_ref())?;
+                    outcome.seconds_per_list.extend(seconds.map(|seconds| (given.to_string(), seconds)));
+                }
             }
         } else {
             self.measure(fold, &fold.views(GivenRatings::All), fitted, None, &mut outcome)?;
@@ -286,26 +292,51 @@ impl Runner<'_> {
         fold: &Fold<'_>,
         model: &dyn Recommender,
     ) -> Result<Option<(f64, &'static str)>, EvalError> {
-        if !model.capabilities().new_users {
-            return Ok(None);
-        }
-        let clock = &self.options.clock;
         let views = fold.views(GivenRatings::All);
         let mut scores = vec![0f32; model.n_items()];
         let generator = model.as_generator();
         let what = if generator.is_some() { "factors" } else { "scores" };
+        let seconds = self.time(&views, model, |_, view| match generator {
+            Some(generator) => generator.generate(view).map(|factors| drop(std::hint::black_box(factors))),
+            None => model.score(view, std::hint::black_box(&mut scores)),
+        })?;
+        Ok(seconds.map(|seconds| (seconds, what)))
+    }
+
+    /// Median seconds from what one user gives to the longest list that is measured; `None` for a model that serves no new users.
+    fn time_lists(
+        &self,
+        fold: &Fold<'_>,
+        views: &[UserView<'_>],
+        model: &dyn Recommender,
+    ) -> Result<Option<f64>, EvalError> {
+        let places = self.options.cutoffs.iter().copied().max().unwrap_or(0);
+        let mut scores = vec![0f32; model.n_items()];
+        self.time(views, model, |user, view| {
+            model.score(view, &mut scores)?;
+            drop(std::hint::black_box(top_k(&scores, places, &fold.seen[user])));
+            Ok(())
+        })
+    }
+
+    /// Median seconds that `serve` takes, one user at a time, of users spread evenly; `None` for a model that serves no new users.
+    fn time(
+        &self,
+        views: &[UserView<'_>],
+        model: &dyn Recommender,
+        mut serve: impl FnMut(usize, &[UserView<'_>]) -> Result<(), ScoreError>,
+    ) -> Result<Option<f64>, EvalError> {
+        if !model.capabilities().new_users {
+            return Ok(None);
+        }
+        let clock = &self.options.clock;
         let mut seconds = Vec::with_capacity(TIMED);
         let begin = clock.seconds();
-        for view in views.iter().step_by(views.len().div_ceil(TIMED).max(1)) {
+        for (user, view) in views.iter().enumerate().step_by(views.len().div_ceil(TIMED).max(1)) {
             // As a visitor would come: the model may not look the user up.
             let view = [UserView { trained_as: None, ..*view }];
             let start = clock.seconds();
-            let result = match generator {
-                Some(generator) => {
-                    generator.generate(&view).map(|factors| drop(std::hint::black_box(factors)))
-                }
-                None => model.score(&view, std::hint::black_box(&mut scores)),
-            };
+            let result = serve(user, &view);
             let end = clock.seconds();
             result.map_err(|source| self.score_error(source))?;
             seconds.push(end - start);
@@ -313,7 +344,7 @@ impl Runner<'_> {
                 break;
             }
         }
-        Ok(median(&seconds).map(|seconds| (seconds, what)))
+        Ok(median(&seconds))
     }
 }
 

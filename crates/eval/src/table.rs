@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::beside::{by_cutoff, figures_beside, verdicts};
+use crate::newcomers;
 use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
 use crate::statistics::{PairedTest, Summary, mean};
@@ -16,6 +17,18 @@ pub fn render(report: &EvalReport) -> String {
     if report.folds.len() > 1 {
         out += &format!("\n{} in each fold\n", in_words(&report.main_metric));
         out += &block(per_fold(report));
+    }
+    if let Some(times) = newcomers::times(report) {
+        out += &format!("\nTime from what one new user gave to a list of {} items\n", longest_list(report));
+        out += &block(times);
+    }
+    let leads = newcomers::leads(report);
+    if let Some(grid) = newcomers::grid(report, &leads) {
+        out += &format!("\n{} by what new users gave\n", newcomers::figure_name(report));
+        out += &block(grid);
+    }
+    if let Some(sentence) = newcomers::in_a_sentence(report, &leads) {
+        out += &format!("{sentence}\n");
     }
     if report.models.iter().any(|model| !model.calibration.is_empty()) {
         out += "\nShare of test ratings within predictive intervals\n";
@@ -78,6 +91,12 @@ pub(crate) fn metric_names(report: &EvalReport) -> Vec<&str> {
         names.push(name);
     }
     names
+}
+
+/// Places of the longest lists that were measured.
+pub(crate) fn longest_list(report: &EvalReport) -> usize {
+    let places = |name: &str| name.split_once('@')?.1.split('/').next()?.parse().ok();
+    metric_names(report).into_iter().filter_map(places).max().unwrap_or(0)
 }
 
 /// Of these, the ones that fit a table: all of errors; of lists those at the main cutoff, or with new users the main figure by what

@@ -9,7 +9,9 @@ use foldin_data::ReadError;
 use foldin_data::known::find_split;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
-use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode};
+use foldin_eval::{
+    EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Protocol,
+};
 
 use crate::commands::evaluate::{evaluate, given_split, open_with_splits, splits_of};
 use crate::common::{
@@ -17,7 +19,7 @@ use crate::common::{
 };
 use crate::data_args::DataArgs;
 use crate::models::find;
-use crate::recipe::{self, Column, HistoryRule, Recipe};
+use crate::recipe::{self, Column, HistoryRule, Recipe, Retrain};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,9 +128,10 @@ fn reproduce(
 
 fn request(recipe: &Recipe, column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
     let mode = match (column.retrain, column.history) {
-        (true, _) => NewUserMode::RetrainAll,
-        (false, HistoryRule::None) => NewUserMode::NoHistory,
-        (false, HistoryRule::Given) => NewUserMode::History,
+        (Some(Retrain::All), _) => NewUserMode::RetrainAll,
+        (Some(Retrain::Each), _) => NewUserMode::RetrainEach,
+        (None, HistoryRule::None) => NewUserMode::NoHistory,
+        (None, HistoryRule::Given) => NewUserMode::History,
     };
     Ok(ModelRequest::new(*find(&column.model)?)
         .labelled(column.label.clone())
@@ -139,6 +142,10 @@ fn request(recipe: &Recipe, column: &Column, quick: bool) -> anyhow::Result<Mode
 
 fn print_table(recipe: &Recipe, data: &str, report: &EvalReport) -> anyhow::Result<()> {
     print(format!("{} ({data})\n{}\n", recipe.title, recipe.about.trim()))?;
+    if recipe.protocol.parse() == Ok(Protocol::TopNNewUsers) {
+        // Nothing published stands beside it, and one figure a line would not show what is given.
+        return print(foldin_eval::text_table(report));
+    }
     if recipe.metrics.is_empty() {
         print_lines(recipe, data, report)?;
     }

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use crate::beside::{by_cutoff, figures_beside, verdicts};
 use crate::error::EvalError;
+use crate::newcomers;
 use crate::published::Published;
 use crate::report::{EvalReport, ModelReport};
-use crate::table::{Grid, costs, headline, in_words, lower_is_better, metric_names, p_value, shown_names};
+use crate::table::{
+    Grid, costs, headline, in_words, longest_list, lower_is_better, metric_names, p_value, shown_names,
+};
 use crate::tune::Trial;
 
 mod plots;
@@ -50,7 +53,9 @@ pub fn render_beside(report: &EvalReport, published: &Published) -> Result<Strin
         grid(figures_beside(report, published))
             + "<p class=\"quiet\">Of ours ± is a standard deviation over fits, of others what they say.</p>\n"
     };
-    section(&mut first, "Published and measured", &beside);
+    if published.has_figures() {
+        section(&mut first, "Published and measured", &beside);
+    }
     for (figure, by_length) in by_cutoff(report, published) {
         section(&mut first, &format!("{figure} by length of the list"), &grid(by_length));
     }
@@ -122,9 +127,21 @@ fn page(report: &EvalReport, title: &str, first: &str) -> Result<String, EvalErr
         let caption = "Every column is tested on the same ratings; a user with fewer to give gives all.";
         section(
             &mut body,
-            &format!("{} by ratings given", plots::given_name(report)),
-            &plot(&keys(report, |model| !model.metrics.0.is_empty()), &svg, caption),
+            &format!("{} by ratings given", newcomers::figure_name(report)),
+            &plot(&keys_by_given(report), &svg, caption),
         );
+    }
+    let leads = newcomers::leads(report);
+    if let Some(grid) = newcomers::grid(report, &leads) {
+        let sentence = newcomers::in_a_sentence(report, &leads).unwrap_or_default();
+        let content = format!("<p>{}</p>\n{}", escape(&sentence), plain(grid));
+        section(&mut body, &format!("Who leads in {}", newcomers::figure_name(report)), &content);
+    }
+    if let Some(times) = newcomers::times(report) {
+        let note = "<p class=\"quiet\">Median of users served one at a time: generating, scoring all items and ranking them. Who is \
+                    fitted again waits for the fit.</p>\n";
+        let heading = format!("Time for a list of {} items by ratings given", longest_list(report));
+        section(&mut body, &heading, &(plain(times) + note));
     }
     let by_length = plots::by_length(report)?;
     if !by_length.is_empty() {
@@ -183,6 +200,27 @@ fn keys(report: &EvalReport, drawn: fn(&ModelReport) -> bool) -> String {
         .map(|(number, model)| (plots::series_variable(number), escape(&model.label)))
         .collect();
     key_list(&items)
+}
+
+/// As [`keys`], where a model and the same fitted again have one colour.
+fn keys_by_given(report: &EvalReport) -> String {
+    let items: Vec<_> = report
+        .models
+        .iter()
+        .enumerate()
+        .filter(|(_, model)| !model.metrics.0.is_empty())
+        .map(|(number, model)| {
+            let (series, dashed) = plots::style_by_given(report, number);
+            let dashed = if dashed { " (dashed)" } else { "" };
+            (plots::series_variable(series), escape(&model.label) + dashed)
+        })
+        .collect();
+    key_list(&items)
+}
+
+/// A table without a best.
+fn plain(Grid { header, rows }: Grid) -> String {
+    table(&header, rows.into_iter().map(|row| row.into_iter().map(|cell| (cell, false)).collect()))
 }
 
 fn key_list(items: &[(String, String)]) -> String {

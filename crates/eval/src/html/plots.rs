@@ -9,6 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::beside::lengths;
 use crate::error::EvalError;
+use crate::newcomers;
 use crate::published::Published;
 use crate::report::{CurvePoint, EvalReport, ModelReport};
 use crate::table::in_words;
@@ -250,9 +251,16 @@ fn given_prefix(report: &EvalReport) -> Option<&str> {
     report.main_metric.strip_suffix("all")
 }
 
-/// The main figure without what is given.
-pub(super) fn given_name(report: &EvalReport) -> String {
-    in_words(given_prefix(report).unwrap_or_default().trim_end_matches(['@', '/']))
+/// The series whose colour a model has among those by ratings given, and whether it is dashed: fitted again, it looks like itself.
+pub(super) fn style_by_given(report: &EvalReport, number: usize) -> (usize, bool) {
+    let model = &report.models[number];
+    if !newcomers::is_retrained(model) {
+        return (number, false);
+    }
+    let same = |other: &ModelReport| {
+        !newcomers::is_retrained(other) && other.model == model.model && other.config == model.config
+    };
+    (report.models.iter().position(same).unwrap_or(number), true)
 }
 
 /// The main figure of each model by the number of ratings that new users give.
@@ -271,7 +279,9 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
                 Some((place as f64, model.metrics.get(&format!("{prefix}{column}"))?.mean))
             })
             .collect();
-        lines.push(Line { points, colour: series(number), width: 4, dashed: false, marked: true });
+        let (colour, dashed) = style_by_given(report, number);
+        let width = if dashed { 2 } else { 4 };
+        lines.push(Line { points, colour: series(colour), width, dashed, marked: true });
     }
     let Some(y) = range(lines.iter().flat_map(|line| line.points.iter().map(|point| point.1))) else {
         return Ok(None);
@@ -280,7 +290,7 @@ pub(super) fn by_given(report: &EvalReport) -> Result<Option<String>, EvalError>
         return Ok(None);
     }
     let last = (columns.len() - 1) as f64;
-    let figure = given_name(report);
+    let figure = newcomers::figure_name(report);
     draw(&format!("{figure} by ratings given"), (880, 420), |area| {
         Plot {
             names: ("ratings given by the new user", &format!("{figure} (mean of folds)")),

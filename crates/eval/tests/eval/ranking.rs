@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use foldin_core::{Dataset, Feedback, ItemId, UserId};
-use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol, evaluate};
+use foldin_eval::{
+    Clock, EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Protocol, evaluate,
+    html_page, text_table,
+};
 
-use crate::toys::{ByHeart, ItemMean, dataset, generated, request};
+use crate::toys::{ByHeart, History, ItemMean, dataset, generated, request};
 
 fn near(got: f64, expected: f64) {
     assert!((got - expected).abs() < 1e-12, "{got} is not {expected}");
@@ -131,6 +134,56 @@ fn new_users_are_never_shown_what_they_could_give() {
         near(means[&format!("precision@20/{column}")], 0.1);
     }
     assert!(report.models[1].cannot.is_some(), "a model of training users alone cannot");
+}
+
+#[test]
+fn a_page_says_who_leads_among_new_users_and_how_long_a_list_takes() {
+    let now = std::sync::Mutex::new(0.0);
+    let clock = Clock::new(move || {
+        let mut now = now.lock().unwrap();
+        *now += 0.25;
+        *now
+    });
+    let options = EvalOptions {
+        protocol: Protocol::TopNNewUsers,
+        folds: 3,
+        seed: 3,
+        cutoffs: vec![2],
+        clock,
+        ..EvalOptions::default()
+    };
+    let requests = [
+        request::<ItemMean>(),
+        request::<History>().labelled("other"),
+        request::<ItemMean>().meeting(NewUserMode::RetrainEach).labelled("again"),
+    ];
+    let report = evaluate(&generated(30), &requests, &options, &()).unwrap();
+    for (model, timed) in report.models.iter().zip([true, true, false]) {
+        let given: Vec<&str> = model.seconds_per_list.iter().map(|(given, _)| given).collect();
+        let all = ["0", "1", "3", "5", "10", "20", "all"];
+        assert_eq!(given, if timed { &all[..] } else { &[] }, "{}", model.label);
+        assert!(model.seconds_per_list.iter().all(|(_, seconds)| seconds == &[0.25, 0.25, 0.25]));
+        // Fitted again for each number of ratings, it has a figure for each.
+        assert!(all.iter().all(|given| model.metrics.get(&format!("ndcg@2/{given}")).is_some()));
+    }
+    // The sentence follows from the figures.
+    let text = text_table(&report);
+    let sentence = text.lines().find(|line| line.contains("toy-item-mean ") && line.ends_with('.')).unwrap();
+    let of = |model: usize, given: &str| {
+        report.models[model].metrics.get(&format!("ndcg@2/{given}")).unwrap().mean
+    };
+    for given in ["0", "1", "3", "5", "10", "20", "all"] {
+        let ahead = of(0, given) >= of(1, given);
+        let behind = format!("with {given} given other has {:.4} more", of(1, given) - of(0, given));
+        assert_eq!(sentence.contains(&behind), !ahead, "{given}: {sentence}");
+    }
+    let page = html_page(&report).unwrap();
+    let markdown = foldin_eval::markdown::render(&report, None, "foldin");
+    for shown in [&text, &page, &markdown] {
+        assert!(shown.contains("best other") && shown.contains("0.25 s"), "{shown}");
+        assert!(shown.contains(sentence));
+    }
+    assert!(page.contains("again (dashed)</li>"));
 }
 
 #[test]
