@@ -158,7 +158,7 @@ pub(crate) struct Problem<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Sides {
     /// `[U × k]`.
-    users: Vec<f32>,
+    pub(crate) users: Vec<f32>,
     /// `[N × k]`.
     pub(crate) items: Vec<f32>,
 }
@@ -303,12 +303,27 @@ impl<'a> Problem<'a> {
         mut sides: Sides,
         iteration: usize,
     ) -> Result<(ItemFactors, ClickFoldIn), FitError> {
-        self.solve_users(&mut sides, 0, iteration)?;
+        self.settle(&mut sides, iteration)?;
+        Ok(self.model_of(sides))
+    }
+
+    /// Solves exactly for the users a last time.
+    pub(crate) fn settle(&self, sides: &mut Sides, iteration: usize) -> Result<(), FitError> {
+        self.solve_users(sides, 0, iteration)
+    }
+
+    /// The model of items and of [settled](Problem::settle) users.
+    pub(crate) fn model_of(&self, sides: Sides) -> (ItemFactors, ClickFoldIn) {
         let nobody = mean_of_rows(&sides.users, self.k);
         let items =
             ItemFactors { k: self.k, m: sides.items, bias: vec![0.0; self.clicks.n_items()], mean: 0.0 };
         let fold_in = ClickFoldIn::new(ClickRule::Pointwise(self.weights), &items, nobody);
-        Ok((items, fold_in))
+        (items, fold_in)
+    }
+
+    /// Number of factors.
+    pub(crate) fn k(&self) -> usize {
+        self.k
     }
 
     /// nDCG@20 of the held-out clicks.

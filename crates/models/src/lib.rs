@@ -97,6 +97,7 @@ pub mod pure_svd;
 pub mod ranking;
 pub mod rbm;
 pub mod registry;
+mod regression;
 mod resume;
 pub mod rp3beta;
 pub mod sgd;

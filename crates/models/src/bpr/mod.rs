@@ -30,21 +30,27 @@ use crate::ranking::{CLICKS, implicit_interactions};
 pub struct BprConfig {
     /// Number of factors.
     #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("search" = "log-integers:16:192"))]
     pub factors: usize,
     /// Passes over the clicks, at most.
     #[schemars(range(min = 1, max = 10000))]
+    #[schemars(extend("search" = "log-integers:30:300"))]
     pub epochs: usize,
     /// Step of the first epoch.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.01:0.2"))]
     pub learning_rate: f32,
     /// Factor on the step from one epoch to the next.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "choice:0.97:0.98:0.99:0.995"))]
     pub learning_rate_decay: f32,
     /// λ: shrinkage of factors with each pair.
     #[schemars(range(max = 10.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("search" = "log:0.001:0.1"))]
     pub regularization: f32,
     /// λ_b: shrinkage of the items' biases with each pair.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("search" = "log:0.001:0.3"))]
     pub bias_regularization: f32,
     /// Standard deviation of the random factors to start with.
     #[schemars(range(max = 10.0), extend("exclusiveMinimum" = 0.0))]
@@ -61,11 +67,11 @@ impl Default for BprConfig {
     fn default() -> Self {
         Self {
             factors: 64,
-            epochs: 100,
-            learning_rate: 0.05,
-            learning_rate_decay: 0.99,
-            regularization: 0.01,
-            bias_regularization: 0.01,
+            epochs: 150,
+            learning_rate: 0.1,
+            learning_rate_decay: 0.98,
+            regularization: 0.02,
+            bias_regularization: 0.006,
             start_scale: 0.1,
             validation_fraction: 0.0,
             patience: 10,

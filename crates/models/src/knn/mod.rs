@@ -69,24 +69,31 @@ pub struct KnnConfig {
     /// Of clicks: what a similarity compares the common users (or items) of two items (or users) to. `product` is the product of powers
     /// of how many each has: a cosine if both exponents are 0.5, an asymmetric one if they add up to 1. `tversky` is what both have in
     /// common and what each has for itself, times the two numbers: Jaccard's index if both are 1, Dice's if both are 0.5.
+    #[schemars(extend("search" = "choice:product:tversky"))]
     pub click_similarity: ClickSimilarity,
     /// Of clicks: neighbours kept of each item, or heard for each user, the most similar ones.
     #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(extend("search" = "log-integers:30:3000"))]
     pub click_neighbours: usize,
     /// Of clicks: a common user (or item) of `n` clicks weighs `n^(−a)`; 0 counts all alike, 0.5 is the two-exponent similarity's.
     #[schemars(range(min = 0.0, max = 4.0))]
+    #[schemars(extend("search" = "uniform:0:1"))]
     pub click_common_exponent: f32,
     /// Of clicks: what the size of the item that is scored, or of the history of the user who asks, counts for.
     #[schemars(range(min = 0.0, max = 4.0))]
+    #[schemars(extend("search" = "uniform:0.2:1"))]
     pub click_own_exponent: f32,
     /// Of clicks: what the size of the neighbour counts for.
     #[schemars(range(min = 0.0, max = 4.0))]
+    #[schemars(extend("search" = "uniform:0:1"))]
     pub click_other_exponent: f32,
     /// Of clicks: added to what is divided by, as few may agree by chance.
     #[schemars(range(min = 0.0, max = 1e6))]
+    #[schemars(extend("search" = "log:0.01:30"))]
     pub click_shrinkage: f32,
     /// Of clicks: similarities are raised to this power before they are added up; above 1 the nearest count for more.
     #[schemars(range(min = 0.1, max = 10.0))]
+    #[schemars(extend("search" = "uniform:0.5:2"))]
     pub click_power: f32,
 }
 

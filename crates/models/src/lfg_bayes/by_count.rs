@@ -11,12 +11,14 @@
 
 use foldin_core::parallel::chunked;
 use foldin_core::random::{Random, child_seed, numbered_seed};
-use foldin_core::{Csr, FitError};
+use foldin_core::{Csr, FitError, ModelFamily};
 
+use super::LfgBayes;
 use super::history::HistoryFeatures;
-use super::prior::{Prior, Regression};
+use super::prior::Prior;
 use super::step::Side;
 use crate::item_design::Design;
+use crate::regression::Regression;
 
 /// Counts stop where fewer than this share of the users have as many ratings.
 const LEAST_USERS: f64 = 0.5;
@@ -178,7 +180,8 @@ impl Sample {
             .collect()
         };
         let targets = scaled(means, 1);
-        let regression = Regression::new(design.gram(|_| true), ridge, design.sparse_width())?;
+        let regression =
+            Regression::new(LfgBayes::NAME, design.gram(|_| true), ridge, design.sparse_width())?;
         let right = design.transposed_product(&targets, order, |_| true);
         let mut prior = Prior { weights: regression.solve(&right, order), precision: vec![0.0; order] };
         let mut variance = vec![0f64; order];

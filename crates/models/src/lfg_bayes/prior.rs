@@ -1,49 +1,12 @@
 //! Priors with regressed means: `x ~ N(B'φ, Λ⁻¹)`, `Λ` diagonal.
 
-use foldin_core::FitError;
 use foldin_core::parallel::chunked;
-use foldin_nn::linalg::{cholesky, cholesky_solve};
 use rayon::prelude::*;
 
-use super::LfgBayes;
 use crate::item_design::Design;
 
 /// Smallest and largest precision that is learned, in units of the ratings' own precision.
 const PRECISIONS: (f64, f64) = (1e-3, 1e7);
-
-/// A ridge regression of posterior means on features, its matrix factored once.
-pub(super) struct Regression {
-    width: usize,
-    factor: Vec<f64>,
-}
-
-impl Regression {
-    /// `gram` is `[width × width]`; the column `constant` is not penalised.
-    pub(super) fn new(mut gram: Vec<f64>, ridge: f64, constant: usize) -> Result<Self, FitError> {
-        let width = gram.len().isqrt();
-        for column in 0..width {
-            gram[column * width + column] += if column == constant { 1e-9 } else { ridge };
-        }
-        cholesky(&mut gram, width).map_err(|_| FitError::Diverged {
-            model: <LfgBayes as foldin_core::ModelFamily>::NAME,
-            epoch: 0,
-            what: "the Gram matrix of the features",
-        })?;
-        Ok(Self { width, factor: gram })
-    }
-
-    /// Coefficients `[width × k]` from `F'·y` of the same shape.
-    pub(super) fn solve(&self, right: &[f64], k: usize) -> Vec<f32> {
-        let mut out = vec![0.0; right.len()];
-        let mut column = vec![0.0; self.width];
-        for j in 0..k {
-            column.iter_mut().enumerate().for_each(|(row, x)| *x = right[row * k + j]);
-            cholesky_solve(&self.factor, self.width, &mut column);
-            column.iter().enumerate().for_each(|(row, &x)| out[row * k + j] = x as f32);
-        }
-        out
-    }
-}
 
 /// The learned prior of one side.
 #[derive(Clone, Debug, PartialEq)]

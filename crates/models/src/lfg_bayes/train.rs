@@ -14,10 +14,11 @@ use super::by_count::CountPriors;
 use super::config::{LfgBayesConfig, Sizes};
 use super::history::HistoryFeatures;
 use super::model::{Inputs, LfgBayesModel, Parameters};
-use super::prior::{Prior, Regression};
+use super::prior::Prior;
 use super::step::{Given, Side, Summary};
 use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
+use crate::regression::Regression;
 
 /// Share of the ratings' variance that is taken for noise before the first iteration.
 const INITIAL_NOISE_SHARE: f64 = 0.64;
@@ -77,7 +78,7 @@ impl Learner {
         let prior = Prior::flat(design.width(), order, INITIAL_PRECISION);
         // The first dense column is the constant.
         let gram = design.gram(|row| ratings.row_len(row) > 0);
-        let regression = Regression::new(gram, ridge, design.sparse_width())?;
+        let regression = Regression::new(LfgBayes::NAME, gram, ridge, design.sparse_width())?;
         let prior_means = prior.means(&design);
         let side = Side::zeros(design.n_rows(), order);
         Ok(Self { name, design, regression, prior, prior_means, side })

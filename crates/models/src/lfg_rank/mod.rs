@@ -13,6 +13,9 @@
 //! by data, so `v` and `w` are chosen: everything is fitted on all but a tenth of each user's clicks, the shares with the best nDCG@20 on
 //! that tenth are kept, and everything is fitted again on all clicks. That is our own; the parts are the papers'.
 //!
+//! Side information, where the data have it, gives users and items a prior mean other than 0, by ridge regression of the factors on features (`side.rs`). It is
+//! what a user without clicks is served by, and where an item without clicks is placed. How much it counts, and whether, is decided on the same tenth.
+//!
 //! A user, known or new, is served in one pass: `members` regressions, `n` rows of `B` and of `S`. Nothing is kept of training users. The
 //! score is no inner product of few factors, so the model is no [`Generator`](foldin_core::Generator) to others.
 //!
@@ -21,6 +24,9 @@
 
 mod model;
 mod pairs;
+mod side;
+#[cfg(test)]
+mod tests;
 mod train;
 
 use foldin_core::{
@@ -81,6 +87,9 @@ pub struct LfgRankConfig {
     /// c: an item of n users is damped by n^c where it is in a history.
     #[schemars(range(min = 0.0, max = 2.0))]
     pub similarity_history_exponent: f32,
+    /// Whether side information enters: users' factors are drawn towards what their features foretell, items without clicks get what theirs
+    /// foretell. `auto` does so where it helps on clicks held out, and leaves alone what it does not help; `off` never.
+    pub side_information: SideInformation,
     /// Items that a catalogue may have at most for pairs to be weighed; above, automatic shares are 0.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_items: usize,
@@ -105,9 +114,20 @@ impl Default for LfgRankConfig {
             similarity_user_exponent: 0.5,
             similarity_target_exponent: 0.5,
             similarity_history_exponent: 0.4,
+            side_information: SideInformation::Auto,
             max_items: ease.max_items,
         }
     }
+}
+
+/// Whether side information enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SideInformation {
+    /// Where it helps on clicks held out.
+    Auto,
+    /// Never.
+    Off,
 }
 
 impl ModelConfig for LfgRankConfig {
@@ -154,7 +174,7 @@ impl ModelFamily for LfgRank {
     type Model = LfgRankModel;
 
     fn capabilities() -> Capabilities {
-        CLICKS
+        Capabilities { user_features: true, item_features: true, ..CLICKS }
     }
 
     fn fit(

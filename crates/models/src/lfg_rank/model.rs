@@ -9,6 +9,7 @@ use crate::linear::score_items;
 use crate::per_user::{PerUser, recommender};
 
 use super::LfgRank;
+use super::side::{KNOTS, UserPrior};
 
 /// Shares of the parts that weigh pairs of items; the factors have the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +34,8 @@ pub struct LfgRankModel {
     ease: Vec<f32>,
     similarity: Vec<f32>,
     shares: Shares,
+    /// What side information says of users, where it helps.
+    prior: Option<UserPrior>,
     notes: Vec<String>,
 }
 
@@ -59,7 +62,7 @@ impl PartScores {
 }
 
 /// Mean 0 and variance 1; all 0 where all were the same.
-fn standardise(scores: &mut [f32]) {
+pub(super) fn standardise(scores: &mut [f32]) {
     let n = scores.len().max(1) as f64;
     let mean = scores.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let variance = scores.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
@@ -83,7 +86,20 @@ impl LfgRankModel {
             shares.ease,
             shares.similarity
         )];
-        Self { n_items, members, ease, similarity, shares, notes }
+        Self { n_items, members, ease, similarity, shares, prior: None, notes }
+    }
+
+    /// The same with a prior of users, unless it counts for nothing.
+    pub(super) fn with_prior(mut self, prior: Option<UserPrior>) -> Self {
+        self.prior = prior.filter(UserPrior::counts);
+        self.notes.extend(self.prior.as_ref().map(UserPrior::note));
+        self
+    }
+
+    /// The same with one more remark.
+    pub(super) fn with_note(mut self, note: String) -> Self {
+        self.notes.push(note);
+        self
     }
 
     pub(super) fn load(mut parts: ModelParts) -> Result<Self, LoadError> {
@@ -113,20 +129,52 @@ impl LfgRankModel {
             Ok(parts.take(name, &[Some(n_items), Some(n_items)])?.data)
         };
         let (of_ease, of_similarity) = (pairs("ease", ease)?, pairs("similarity", similarity)?);
-        Ok(Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity }))
+        let model = Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity });
+        let prior = load_prior(&mut parts, &model.members)?;
+        Ok(model.with_prior(prior))
+    }
+
+    /// Scores by the factors of all members, summed; `prior` says what is expected of the user and how much that counts.
+    pub(super) fn factor_scores(
+        &self,
+        user: &UserView<'_>,
+        prior: Option<(&UserPrior, f32)>,
+    ) -> Result<Vec<f32>, ScoreError> {
+        let mut of_member = vec![0.0; self.n_items];
+        let mut sum = vec![0.0; self.n_items];
+        for (member, Member { items, fold_in }) in self.members.iter().enumerate() {
+            let expected = prior.and_then(|(prior, weight)| Some((prior.expected(member, user)?, weight)));
+            let factors = match expected {
+                Some((expected, weight)) if weight > 0.0 => {
+                    // Without history there is no more to it than the mean of all users on the other side.
+                    let rest = if user.items.is_empty() { 1.0 - weight } else { 0.0 };
+                    let pairs = expected.iter().zip(fold_in.nobody());
+                    let expected: Vec<f32> = pairs.map(|(e, nobody)| weight * e + rest * nobody).collect();
+                    fold_in.generate_about(items, user, &expected)?
+                }
+                _ => fold_in.generate(items, &[*user])?.u,
+            };
+            score_items(&factors, 0.0, items, &mut of_member);
+            sum.iter_mut().zip(&of_member).for_each(|(sum, x)| *sum += x);
+        }
+        Ok(sum)
     }
 
     /// Standardised scores of all parts that the model has.
     pub(super) fn part_scores(&self, user: &UserView<'_>) -> Result<PartScores, ScoreError> {
         let mut out = PartScores::default();
-        let mut of_member = vec![0.0; self.n_items];
-        out.factors = vec![0.0; self.n_items];
-        for Member { items, fold_in } in &self.members {
-            let factors = fold_in.generate(items, &[*user])?;
-            score_items(&factors.u, 0.0, items, &mut of_member);
-            out.factors.iter_mut().zip(&of_member).for_each(|(sum, x)| *sum += x);
+        if let Some(prior) = &self.prior {
+            prior.check(user)?;
         }
+        let prior = self.prior.as_ref().map(|prior| (prior, prior.weight(user.items.len())));
+        out.factors = self.factor_scores(user, prior)?;
         standardise(&mut out.factors);
+        self.add_pair_scores(user, &mut out);
+        Ok(out)
+    }
+
+    /// Standardised scores of the parts that weigh pairs.
+    pub(super) fn add_pair_scores(&self, user: &UserView<'_>, out: &mut PartScores) {
         let history = ascending(user);
         for (weights, scores) in [(&self.ease, &mut out.ease), (&self.similarity, &mut out.similarity)] {
             if !weights.is_empty() {
@@ -135,8 +183,30 @@ impl LfgRankModel {
                 standardise(scores);
             }
         }
-        Ok(out)
     }
+}
+
+/// The prior of users, if the folder has one; folders of before there was any have none.
+fn load_prior(parts: &mut ModelParts, members: &[Member]) -> Result<Option<UserPrior>, LoadError> {
+    if !parts.meta.contains_key("user_prior_by_count") {
+        return Ok(None);
+    }
+    let width: usize = parts.get("user_prior_width")?;
+    let by_count: [f32; KNOTS.len()] = parts.get("user_prior_by_count")?;
+    let unusable = || LoadError::Meta { key: "user_prior_by_count".to_owned() };
+    if by_count.iter().any(|weight| !(0.0..=1.0).contains(weight)) || width == usize::MAX {
+        return Err(unusable());
+    }
+    let mut weights = Vec::with_capacity(members.len());
+    for (number, member) in members.iter().enumerate() {
+        let name = format!("user_prior_{number}");
+        weights.push(if parts.tensors.contains_key(&name) {
+            parts.take(&name, &[Some(width + 1), Some(member.items.k)])?.data
+        } else {
+            Vec::new()
+        });
+    }
+    Ok(Some(UserPrior { weights, width, by_count }))
 }
 
 impl PerUser for LfgRankModel {
@@ -185,6 +255,16 @@ impl PerUser for LfgRankModel {
             if !weights.is_empty() {
                 parts.tensors.insert(name.to_owned(), Tensor::new([n, n], weights.clone()));
             }
+        }
+        if let Some(prior) = &self.prior {
+            for (number, weights) in
+                prior.weights.iter().enumerate().filter(|(_, weights)| !weights.is_empty())
+            {
+                let shape = [prior.width + 1, weights.len() / (prior.width + 1)];
+                parts.tensors.insert(format!("user_prior_{number}"), Tensor::new(shape, weights.clone()));
+            }
+            parts.set("user_prior_width", prior.width);
+            parts.set("user_prior_by_count", prior.by_count);
         }
         parts.set("n_items", n);
         parts.set("members", self.members.len());

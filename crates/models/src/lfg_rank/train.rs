@@ -1,11 +1,11 @@
 //! The fit: once on a part of the clicks, to choose the shares, and once on all of them.
 
 use foldin_core::parallel::chunked;
-use foldin_core::random::numbered_seed;
+use foldin_core::random::{Random, numbered_seed};
 use foldin_core::ranking::Ranked;
 use foldin_core::{
     Auto, Epoch, FitContext, FitError, Interactions, ModelFamily, ScoreError, TrainState, TrainingData,
-    UserId, top_k,
+    UserId, UserView, top_k,
 };
 
 use crate::ease::item_weights;
@@ -14,8 +14,9 @@ use crate::implicit_als::{ImplicitAlsConfig, Problem, Sides, views_of};
 use crate::ranking::{PLACES, implicit_interactions};
 use crate::resume;
 
-use super::model::{LfgRankModel, Member, Shares};
+use super::model::{LfgRankModel, Member, PartScores, Shares, standardise};
 use super::pairs::similarity;
+use super::side::{Designs, KNOTS, UserPrior, WEIGHTS};
 use super::{LfgRank, LfgRankConfig};
 
 /// Shares are chosen among multiples of one part of this.
@@ -24,6 +25,12 @@ const STEPS: usize = 10;
 /// Users whose shares are tried at once.
 const BATCH: usize = 64;
 
+/// Users on whom the weights of a prior are chosen, at most.
+const WATCHED: usize = 1000;
+
+/// A weight must better nDCG@20 by so many standard errors of the difference, or it is chance.
+const SURE: f64 = 2.0;
+
 pub(super) fn fit(
     config: &LfgRankConfig,
     data: &TrainingData<'_>,
@@ -31,29 +38,47 @@ pub(super) fn fit(
 ) -> Result<LfgRankModel, FitError> {
     let clicks = implicit_interactions(LfgRank::NAME, data)?;
     let choices = choices(config, clicks.n_items());
-    let holdout = (choices.len() > 1).then(|| Holdout::cut(clicks, config.choosing_fraction, ctx.seed));
+    let designs = Designs::of(config, data);
+    let open = choices.len() > 1 || designs.users.is_some();
+    let holdout = open.then(|| Holdout::cut(clicks, config.choosing_fraction, ctx.seed));
     let of_phase = config.members * config.iterations;
     let phases = 1 + usize::from(holdout.is_some());
     // As many factors for a part of the clicks as for all.
     let mut factors = config.factors();
     factors.factors = Auto::Value(factors.factors_for(clicks.len()));
-    let mut run =
-        Run { config, factors, ctx, clicks, of: phases * of_phase, done: 0, sides: Vec::new(), shares: None };
+    let mut run = Run {
+        config,
+        factors,
+        ctx,
+        data,
+        clicks,
+        designs,
+        of: phases * of_phase,
+        done: 0,
+        sides: Vec::new(),
+        chosen: None,
+    };
     if let Some(saved) = ctx.resume()? {
         run.resume(saved)?;
     }
     let mut first = 0;
     if let Some(holdout) = &holdout {
-        if run.shares.is_none() {
-            let members = run.members(&holdout.train, first)?;
-            run.shares = Some(run.choose(holdout, members, &choices)?);
+        if run.chosen.is_none() {
+            let fitted = run.members(&holdout.train, first)?;
+            run.chosen = Some(run.choose(holdout, fitted, &choices)?);
         }
         first += of_phase;
     }
-    let shares = run.shares.unwrap_or(choices[0]);
-    run.shares = Some(shares);
-    let members = run.members(clicks, first)?;
-    run.model(clicks, members, shares)
+    let chosen = run.chosen.unwrap_or(Chosen { shares: choices[0], prior: NO_PRIOR });
+    run.chosen = Some(chosen);
+    let fitted = run.members(clicks, first)?;
+    let Members { placed, prior, members } = fitted;
+    let model = run.model(clicks, members, chosen.shares)?;
+    let model = model.with_prior(prior.map(|prior| UserPrior { by_count: chosen.prior, ..prior }));
+    Ok(match placed {
+        0 => model,
+        _ => model.with_note(format!("{placed} items without clicks are placed by their side information")),
+    })
 }
 
 /// The shares to choose among: all that the settings leave open.
@@ -73,24 +98,46 @@ fn choices(config: &LfgRankConfig, n_items: usize) -> Vec<Shares> {
     all.filter(|shares| shares.ease + shares.similarity < 1.0 + 1e-6).collect()
 }
 
+/// Side information that counts for nothing.
+const NO_PRIOR: [f32; KNOTS.len()] = [0.0; KNOTS.len()];
+
+/// What is chosen on clicks held out.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    shares: Shares,
+    /// Weights of the prior of users, at the knots.
+    prior: [f32; KNOTS.len()],
+}
+
+/// All members, and what side information says of their users.
+struct Members {
+    members: Vec<Member>,
+    /// Items without clicks that were placed by their side information.
+    placed: usize,
+    /// Its weights are not chosen yet.
+    prior: Option<UserPrior>,
+}
+
 /// How far a fit is.
 struct Run<'a> {
     config: &'a LfgRankConfig,
     factors: ImplicitAlsConfig,
     ctx: &'a FitContext<'a>,
+    data: &'a TrainingData<'a>,
     clicks: &'a Interactions,
+    designs: Designs,
     /// Iterations in all.
     of: usize,
     done: usize,
     /// Factors of each member of this phase so far.
     sides: Vec<Sides>,
-    /// As soon as they are chosen.
-    shares: Option<Shares>,
+    /// As soon as it is.
+    chosen: Option<Chosen>,
 }
 
 impl Run<'_> {
     /// Fits all members; the phase begins after `first` iterations.
-    fn members(&mut self, clicks: &Interactions, first: usize) -> Result<Vec<Member>, FitError> {
+    fn members(&mut self, clicks: &Interactions, first: usize) -> Result<Members, FitError> {
         let problem = Problem::new(LfgRank::NAME, &self.factors, clicks);
         for member in 0..self.config.members {
             let start = first + member * self.config.iterations;
@@ -110,13 +157,21 @@ impl Run<'_> {
                 self.ctx.epoch_done(epoch, || self.state(&problem))?;
             }
         }
-        std::mem::take(&mut self.sides)
-            .into_iter()
-            .map(|sides| {
-                let (items, fold_in) = problem.finish(sides, self.done)?;
-                Ok(Member { items, fold_in })
-            })
-            .collect()
+        let mut out = Members { members: Vec::new(), placed: 0, prior: None };
+        let mut of_users = Vec::new();
+        for mut sides in std::mem::take(&mut self.sides) {
+            problem.settle(&mut sides, self.done)?;
+            let k = problem.k();
+            of_users.push(self.designs.of_users(&sides.users, k, clicks.by_user())?.unwrap_or_default());
+            out.placed = out.placed.max(self.designs.place_items(&mut sides.items, k, clicks.by_item())?);
+            let (items, fold_in) = problem.model_of(sides);
+            out.members.push(Member { items, fold_in });
+        }
+        if of_users.iter().any(|weights| !weights.is_empty()) {
+            let width = self.data.user_features.width();
+            out.prior = Some(UserPrior { weights: of_users, width, by_count: NO_PRIOR });
+        }
+        Ok(out)
     }
 
     fn model(
@@ -134,31 +189,33 @@ impl Run<'_> {
         Ok(LfgRankModel::new(clicks.n_items(), members, ease, similarity, shares))
     }
 
-    /// The shares of the best nDCG@20 on what is held out; of equal ones the first.
-    fn choose(
-        &self,
-        holdout: &Holdout,
-        members: Vec<Member>,
-        choices: &[Shares],
-    ) -> Result<Shares, FitError> {
+    /// The shares of the best nDCG@20 on what is held out, of equal ones the first; then the weights of the prior.
+    fn choose(&self, holdout: &Holdout, fitted: Members, choices: &[Shares]) -> Result<Chosen, FitError> {
         // Whatever any choice needs.
         let most = choices.iter().fold(Shares::default(), |most, shares| Shares {
             ease: most.ease.max(shares.ease),
             similarity: most.similarity.max(shares.similarity),
         });
-        let model = self.model(&holdout.train, members, most)?;
-        let ndcg = ndcg_of(&model, holdout, choices).map_err(|_| FitError::Diverged {
-            model: LfgRank::NAME,
-            epoch: self.done,
-            what: "the scores of a user",
-        })?;
+        let model = self.model(&holdout.train, fitted.members, most)?;
+        let diverged =
+            |_| FitError::Diverged { model: LfgRank::NAME, epoch: self.done, what: "the scores of a user" };
         let mut best = 0;
-        for (at, &of_choice) in ndcg.iter().enumerate() {
-            if of_choice > ndcg[best] {
-                best = at;
+        if choices.len() > 1 {
+            let ndcg = ndcg_of(&model, holdout, choices).map_err(diverged)?;
+            for (at, &of_choice) in ndcg.iter().enumerate() {
+                if of_choice > ndcg[best] {
+                    best = at;
+                }
             }
         }
-        Ok(choices[best])
+        let shares = choices[best];
+        let prior = match &fitted.prior {
+            Some(prior) => {
+                weights_of(&model, prior, shares, holdout, self.data, self.ctx.seed).map_err(diverged)?
+            }
+            None => NO_PRIOR,
+        };
+        Ok(Chosen { shares, prior })
     }
 
     fn state(&self, problem: &Problem<'_>) -> TrainState {
@@ -166,9 +223,12 @@ impl Run<'_> {
         for (member, sides) in self.sides.iter().enumerate() {
             problem.keep(&mut state, &format!("member_{member}_"), sides);
         }
-        if let Some(Shares { ease, similarity }) = self.shares {
+        if let Some(Chosen { shares: Shares { ease, similarity }, prior }) = self.chosen {
             state.numbers.insert("ease_share".to_owned(), f64::from(ease));
             state.numbers.insert("similarity_share".to_owned(), f64::from(similarity));
+            for (n, weight) in KNOTS.iter().zip(prior) {
+                state.numbers.insert(format!("prior_weight_{n}"), f64::from(weight));
+            }
         }
         state
     }
@@ -178,7 +238,8 @@ impl Run<'_> {
         self.done = saved.epochs;
         let share = |name: &str| saved.numbers.get(name).map(|&share| share as f32);
         if let (Some(ease), Some(similarity)) = (share("ease_share"), share("similarity_share")) {
-            self.shares = Some(Shares { ease, similarity });
+            let prior = KNOTS.map(|n| share(&format!("prior_weight_{n}")).unwrap_or(0.0));
+            self.chosen = Some(Chosen { shares: Shares { ease, similarity }, prior });
         }
         let problem = Problem::new(LfgRank::NAME, &self.factors, self.clicks);
         let kept = saved.tensors.keys().filter(|name| name.ends_with("items")).count();
@@ -214,4 +275,79 @@ fn ndcg_of(model: &LfgRankModel, holdout: &Holdout, choices: &[Shares]) -> Resul
         total.iter_mut().zip(sums?).for_each(|(total, sum)| *total += sum);
     }
     Ok(total)
+}
+
+/// The weights of the prior at the knots: each the best of [`WEIGHTS`] in nDCG@20 of what is held out when users give so many of
+/// their clicks, drawn at random; 0 if that is not surely better than none.
+fn weights_of(
+    model: &LfgRankModel,
+    prior: &UserPrior,
+    shares: Shares,
+    holdout: &Holdout,
+    data: &TrainingData<'_>,
+    seed: u64,
+) -> Result<[f32; KNOTS.len()], ScoreError> {
+    let watched: Vec<&[(u32, u32, f32)]> = holdout.validation.chunk_by(|one, next| one.0 == next.0).collect();
+    let watched: Vec<&[(u32, u32, f32)]> =
+        watched.iter().step_by(watched.len().div_ceil(WATCHED).max(1)).copied().collect();
+    // For each knot, the gain over no prior of every weight: count, sum and sum of squares over users.
+    type Gains = [[(f64, f64, f64); WEIGHTS.len()]; KNOTS.len()];
+    let parts = chunked(watched.len(), BATCH, |range| -> Result<Gains, ScoreError> {
+        let mut gains = Gains::default();
+        let mut scores = vec![0.0; holdout.train.n_items()];
+        for of_user in &watched[range] {
+            let user = UserId(of_user[0].0);
+            let seen = holdout.train.by_user().row(user.index()).0;
+            let relevant: Vec<u32> = of_user.iter().map(|&(_, item, _)| item).collect();
+            let mut order = seen.to_vec();
+            Random::new(numbered_seed(seed, "prior", u64::from(user.0))).shuffle(&mut order);
+            let ones = vec![1.0; order.len()];
+            for (&n, gains) in KNOTS.iter().zip(&mut gains) {
+                if n > order.len() {
+                    break;
+                }
+                let features = data.user_features.row(user.index());
+                let view = UserView { features, ..UserView::new(&order[..n], &ones[..n]) };
+                let mut parts = PartScores::default();
+                model.add_pair_scores(&view, &mut parts);
+                // Factors, and so their scores, are linear in the weight.
+                let without = model.factor_scores(&view, None)?;
+                let with = model.factor_scores(&view, Some((prior, 1.0)))?;
+                let mut none = 0.0;
+                for (&weight, gain) in WEIGHTS.iter().zip(gains) {
+                    let pairs = without.iter().zip(&with);
+                    parts.factors =
+                        pairs.map(|(without, with)| without + weight * (with - without)).collect();
+                    standardise(&mut parts.factors);
+                    parts.blend(shares, &mut scores);
+                    let list: Vec<u32> =
+                        top_k(&scores, PLACES, seen).into_iter().map(|scored| scored.item.0).collect();
+                    let ndcg = Ranked::new(&list, &relevant).ndcg(PLACES);
+                    if weight == 0.0 {
+                        none = ndcg;
+                    }
+                    let more = ndcg - none;
+                    *gain = (gain.0 + 1.0, gain.1 + more, gain.2 + more * more);
+                }
+            }
+        }
+        Ok(gains)
+    });
+    let mut total = Gains::default();
+    for part in parts {
+        for (total, part) in total.iter_mut().flatten().zip(part?.iter().flatten()) {
+            *total = (total.0 + part.0, total.1 + part.1, total.2 + part.2);
+        }
+    }
+    Ok(total.map(|gains| {
+        let mut best = 0;
+        for (at, gain) in gains.iter().enumerate() {
+            if gain.1 > gains[best].1 {
+                best = at;
+            }
+        }
+        let (n, sum, squares) = gains[best];
+        let error = (squares - sum * sum / n.max(1.0)).max(0.0).sqrt();
+        if sum > SURE * error { WEIGHTS[best] } else { 0.0 }
+    }))
 }

@@ -14,32 +14,40 @@ const MOST_UNITS: usize = 16_384;
 pub struct MultVaeConfig {
     /// Units of the layer before the Gaussian and of the one after it; the paper's are 600.
     #[schemars(range(min = 1, max = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:200:400:600"))]
     pub hidden: usize,
     /// Dimensions of the Gaussian; the paper's are 200.
     #[schemars(range(min = 1, max = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:50:100:200"))]
     pub latent: usize,
     /// Activation of the hidden layers; the paper's is `tanh`.
     pub activation: Activation,
     /// Share of a history that is not read in an epoch.
     #[schemars(range(min = 0.0, max = 0.95))]
+    #[schemars(extend("search" = "uniform:0.3:0.85"))]
     pub dropout: f32,
     /// Weight β of the divergence from the prior at the end of its growth; the paper finds 0.2 good.
     #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(extend("search" = "log:0.02:1"))]
     pub beta: f32,
     /// Epochs in which that weight grows evenly from 0.
     #[schemars(range(min = 0, max = 100_000))]
     pub annealing_epochs: usize,
     /// Weight λ of `½λ‖W‖²` beside the mean loss of a batch.
     #[schemars(range(min = 0.0, max = 1_000.0))]
+    #[schemars(extend("search" = "log:0.0001:0.1"))]
     pub weight_decay: f32,
     /// Step of Adam.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0003:0.003"))]
     pub learning_rate: f64,
     /// Users of a batch.
     #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(extend("search" = "choice:50:100:250"))]
     pub batch_size: usize,
     /// Passes over all users, at most.
     #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(extend("search" = "integers:20:150"))]
     pub epochs: usize,
     /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20; 0 trains on all for all epochs.
     #[schemars(range(min = 0.0, max = 0.5))]
@@ -52,16 +60,16 @@ pub struct MultVaeConfig {
 impl Default for MultVaeConfig {
     fn default() -> Self {
         Self {
-            hidden: 600,
-            latent: 200,
+            hidden: 400,
+            latent: 100,
             activation: Activation::Tanh,
-            dropout: 0.5,
-            beta: 0.2,
+            dropout: 0.78,
+            beta: 0.33,
             annealing_epochs: 50,
-            weight_decay: 0.0,
-            learning_rate: 1e-3,
-            batch_size: 100,
-            epochs: 60,
+            weight_decay: 4e-4,
+            learning_rate: 2.4e-3,
+            batch_size: 250,
+            epochs: 100,
             validation_fraction: 0.0,
             patience: 10,
         }
@@ -76,9 +84,11 @@ impl ModelConfig for MultVaeConfig {}
 pub struct LfgSoftmaxConfig {
     /// Number of factors.
     #[schemars(range(min = 1, max = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:50:100:200"))]
     pub factors: usize,
     /// Widths of the hidden layers between history and factors, at least one, each of 1 to 16384 units.
     #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
+    #[schemars(extend("search" = "choice:[200]:[400]:[600]"))]
     pub widths: Vec<usize>,
     /// Activation of the hidden layers; the factors have none.
     pub activation: Activation,
@@ -86,18 +96,23 @@ pub struct LfgSoftmaxConfig {
     pub activation_sharing: Sharing,
     /// Share of a history that is not read in an epoch.
     #[schemars(range(min = 0.0, max = 0.95))]
+    #[schemars(extend("search" = "uniform:0.3:0.85"))]
     pub dropout: f32,
     /// Weight λ of `½λ‖W‖²` beside the mean loss of a batch.
     #[schemars(range(min = 0.0, max = 1_000.0))]
+    #[schemars(extend("search" = "log:0.0001:0.1"))]
     pub weight_decay: f32,
     /// Step of Adam.
     #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(extend("search" = "log:0.0002:0.003"))]
     pub learning_rate: f64,
     /// Users of a batch.
     #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(extend("search" = "choice:50:100:250"))]
     pub batch_size: usize,
     /// Passes over all users, at most.
     #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(extend("search" = "integers:10:120"))]
     pub epochs: usize,
     /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20; 0 trains on all for all epochs.
     #[schemars(range(min = 0.0, max = 0.5))]
@@ -110,15 +125,15 @@ pub struct LfgSoftmaxConfig {
 impl Default for LfgSoftmaxConfig {
     fn default() -> Self {
         Self {
-            factors: 200,
-            widths: vec![600],
+            factors: 50,
+            widths: vec![200],
             activation: Activation::Tanh,
             activation_sharing: Sharing::Unit,
-            dropout: 0.5,
-            weight_decay: 0.0,
-            learning_rate: 1e-3,
+            dropout: 0.78,
+            weight_decay: 1e-3,
+            learning_rate: 1.3e-3,
             batch_size: 100,
-            epochs: 40,
+            epochs: 75,
             validation_fraction: 0.0,
             patience: 10,
         }
