@@ -49,10 +49,12 @@ pub enum EvalError {
         ratings: usize,
     },
     /// A fold without a single test rating.
-    #[error("fold {fold} has no test ratings")]
+    #[error("fold {fold} has no test ratings{}", left_out_in_words(*left_out))]
     EmptyFold {
         /// The fold.
         fold: String,
+        /// Those that there were before some were left out, where items are ranked.
+        left_out: usize,
     },
     /// New users who cannot give any rating.
     #[error("no new user of fold {fold} can give a rating: each has fewer than 2")]
@@ -176,4 +178,13 @@ fn in_words(scale: Option<RatingScale>) -> String {
         || "the data are clicks or purchases without a scale".to_owned(),
         |scale| format!("the scale is {} to {}", scale.min, scale.max),
     )
+}
+
+fn left_out_in_words(left_out: usize) -> String {
+    match left_out {
+        0 => String::new(),
+        n => format!(
+            ": the {n} there are were left out, being of items that nobody has in the training part or not liked"
+        ),
+    }
 }

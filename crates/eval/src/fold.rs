@@ -350,9 +350,10 @@ impl<'a> Cutter<'a> {
             }
             Deal::Given => given_fold(data, &options.given[fold])?,
         };
+        let left_out = made.test.values.len();
         let made = if options.protocol.ranks() { made.ranked(options.liked_from) } else { made };
         if made.test.values.is_empty() {
-            return Err(EvalError::EmptyFold { fold: made.name });
+            return Err(EvalError::EmptyFold { fold: made.name, left_out });
         }
         Ok(made)
     }

@@ -35,7 +35,10 @@ Protocols:
   splits: cfgan-ml-100k, cfgan-ml-1m, cfgan-ciao
 
 Errors are RMSE, predictions clipped to the scale; lists are measured by nDCG and others at
-each cutoff, for models of clicks and for models of ratings alike. ± is a 95 % confidence
+each cutoff, for models of clicks and for models of ratings alike. Test ratings of items that
+nobody has in the training part are left out and counted; a split without any other, or an
+empty file, is an error. A user without training ratings is ranked for by an empty history. A
+list is as long as there are items left, and places beyond its end count as misses. ± is a 95 % confidence
 interval, over folds, or with one fold and lists over users; sd over repeated fits.
 The form of the JSON report is described in docs/report-schema.md.";
 

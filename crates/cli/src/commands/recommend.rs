@@ -217,6 +217,9 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     if explained {
         header.push("because (effect on the score)");
     }
+    if answer.items.is_empty() {
+        print("nothing is left to recommend: all items are in the history; --include-seen lists them too")?;
+    }
     out.set_header(header);
     for item in &answer.items {
         let digits = if popular {

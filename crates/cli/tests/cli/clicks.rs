@@ -50,6 +50,71 @@ fn lists_of_a_split_without_other_data() {
 }
 
 #[test]
+fn splits_with_odd_test_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // Users u0 to u9 have five of i0 to i5, in turns; `all` has them all.
+    let own = |user: usize| (0..6).filter(move |item| item % 6 != user % 6).map(move |item| (user, item));
+    let mut train: String = (0..10).flat_map(own).map(|(user, item)| format!("u{user},i{item}\n")).collect();
+    (0..6).for_each(|item| train += &format!("all,i{item}\n"));
+    let header = "user,item\n";
+    let test: String = (0..10).map(|user| format!("u{user},i{}\n", user % 6)).collect();
+    write(at, "train.csv", format!("{header}{train}"));
+    let with = |more: &str| format!("{header}{test}{more}");
+    for (name, text) in [
+        ("test.csv", with("")),
+        ("empty.csv", header.to_owned()),
+        ("unseen.csv", with("u0,new\nall,new\n")),
+        ("only-unseen.csv", format!("{header}u0,new\n")),
+        ("stranger.csv", with("nobody,i3\n")),
+    ] {
+        write(at, name, text);
+    }
+    let report = |test: &str| {
+        let split = format!("train.csv,{test}");
+        // More places than there are items.
+        let args = ["--split", &split, "--models", "popularity,lfg-rank,ease", "--cutoffs", "2,500"];
+        ok(at, &[&TOP_N[..], &args].concat());
+        json(&read(at, "r.json"))
+    };
+    let plain = report("test.csv");
+    let recall = |report: &serde_json::Value| {
+        report["models"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["metrics"]["recall@500"]["mean"].as_f64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((&plain["test_users"], recall(&plain)), (&json("[10]"), vec![1.0; 3]));
+    // An item that is not in the training part is left out and counted, whoever has everything else is not tested.
+    let unseen = report("unseen.csv");
+    assert_eq!(unseen["test_users"], json("[10]"));
+    assert!(unseen["notes"][0].as_str().unwrap().contains("2 test ratings of items that nobody has"));
+    // Somebody without training ratings is tested.
+    let stranger = report("stranger.csv");
+    assert_eq!((&stranger["test_users"], recall(&stranger)), (&json("[11]"), vec![1.0; 3]));
+    for (test, says) in [("empty.csv", "no interaction was found"), ("only-unseen.csv", "were left out")] {
+        let split = format!("train.csv,{test}");
+        let said = refused(at, 1, &[&TOP_N[..], &["--split", &split, "--models", "popularity"]].concat());
+        assert!(said.contains(says), "{test}: {said}");
+    }
+    let said =
+        refused(at, 1, &[&TOP_N[..], &["--split", "empty.csv,test.csv", "--models", "popularity"]].concat());
+    assert!(said.contains("no interaction was found"), "{said}");
+    // Served, whoever has everything gets an empty list, and a list is no longer than what is left.
+    ok(at, &["train", "--data", "train.csv", "--model", "ease", "--out", "model", "--quiet"]);
+    let recommend = |user: &str, more: &[&str]| {
+        let args = ["recommend", "--model", "model", "--data", "train.csv", "--user", user, "-n", "500"];
+        ok(at, &[&args[..], more].concat())
+    };
+    assert!(recommend("all", &[]).contains("nothing is left to recommend"));
+    assert_eq!(json(&recommend("all", &["--json"]))["items"].as_array().unwrap().len(), 0);
+    assert_eq!(json(&recommend("all", &["--json", "--include-seen"]))["items"].as_array().unwrap().len(), 6);
+    assert_eq!(json(&recommend("u1", &["--json"]))["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_model_of_clicks_is_trained_on_ratings_and_recommends() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

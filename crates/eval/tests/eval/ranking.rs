@@ -72,7 +72,9 @@ fn what_nobody_had_is_left_out_and_counted() {
     assert_eq!((report.test_users.as_slice(), report.test_ratings.as_slice()), (&[1][..], &[1][..]));
     assert!(report.notes[0].contains("2 test ratings of items that nobody has"), "{:?}", report.notes);
     let nothing = by_hand(&[(2, 5, 5.0)], |_| ());
-    assert_eq!(nothing.unwrap_err(), EvalError::EmptyFold { fold: "hand".into() });
+    assert_eq!(nothing.clone().unwrap_err(), EvalError::EmptyFold { fold: "hand".into(), left_out: 1 });
+    assert!(nothing.unwrap_err().to_string().contains("nobody has in the training part"));
+    assert_eq!(by_hand(&[], |_| ()).unwrap_err(), EvalError::EmptyFold { fold: "hand".into(), left_out: 0 });
 }
 
 #[test]
