@@ -38,9 +38,9 @@ Errors are RMSE, predictions clipped to the scale; lists are measured by nDCG an
 each cutoff, for models of clicks and for models of ratings alike. Test ratings of items that
 nobody has in the training part are left out and counted; a split without any other, or an
 empty file, is an error. A user without training ratings is ranked for by an empty history. A
-list is as long as there are items left, and places beyond its end count as misses. ± is a 95 % confidence
-interval, over folds, or with one fold and lists over users; sd over repeated fits.
-The form of the JSON report is described in docs/report-schema.md.";
+list is as long as there are items left, and places beyond its end count as misses. ± is a
+95 % confidence interval, over folds, or with one fold and lists over users; sd over repeated
+fits. The form of the JSON report is described in docs/report-schema.md.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
