@@ -102,10 +102,15 @@ pub(crate) fn in_a_sentence(report: &EvalReport, leads: &[Lead<'_>]) -> Option<S
         )
     };
     let where_behind = behind.iter().map(|lead| {
-        let p = lead.test.map_or_else(String::new, |test| format!(", p {}", p_value(test)));
-        format!("with {} given {} has {:.4} more{p}", lead.given, lead.other.label, lead.best - lead.own)
+        let p = lead.test.map_or_else(String::new, |test| format!(" (p {})", p_value(test)));
+        format!(
+            "with {} given, where {} has {:.4} more{p}",
+            lead.given,
+            lead.other.label,
+            lead.best - lead.own
+        )
     });
-    out += &format!("; it does not lead {}.", where_behind.collect::<Vec<_>>().join("; "));
+    out += &format!("; it does not lead {}.", where_behind.collect::<Vec<_>>().join(", "));
     Some(out)
 }
 

@@ -176,7 +176,7 @@ fn a_page_says_who_leads_among_new_users_and_how_long_a_list_takes() {
     };
     for given in ["0", "1", "3", "5", "10", "20", "all"] {
         let ahead = of(0, given) >= of(1, given);
-        let behind = format!("with {given} given other has {:.4} more", of(1, given) - of(0, given));
+        let behind = format!("with {given} given, where other has {:.4} more", of(1, given) - of(0, given));
         assert_eq!(sentence.contains(&behind), !ahead, "{given}: {sentence}");
     }
     let page = html_page(&report).unwrap();
