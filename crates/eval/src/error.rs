@@ -184,7 +184,7 @@ fn left_out_in_words(left_out: usize) -> String {
     match left_out {
         0 => String::new(),
         n => format!(
-            ": the {n} there are were left out, being of items that nobody has in the training part or not liked"
+            ": all {n} were left out, being of items that nobody has in the training part, or not liked"
         ),
     }
 }
