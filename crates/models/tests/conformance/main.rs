@@ -131,11 +131,17 @@ models! {
             "discriminator_learning_rate": 3e-3, "zero_weight": 0.3, "regularization": 0.01,
         };
     mult_vae: "mult-vae", Personal, clicks true,
-        quick { "hidden": 9, "latent": 4, "epochs": 3, "batch_size": 16, "annealing_epochs": 2 },
-        learning { "hidden": 40, "latent": 10, "epochs": 60, "batch_size": 16 };
+        quick { "hidden": 9, "latent": 4, "epochs": 3, "batch_size": 16, "annealing_epochs": 2, "dropout": 0.5 },
+        learning {
+            "hidden": 40, "latent": 10, "epochs": 60, "batch_size": 16, "dropout": 0.5, "beta": 0.2, "learning_rate": 0.001,
+            "weight_decay": 0.0,
+        };
     lfg_softmax: "lfg-softmax", Personal, clicks true,
-        quick { "factors": 4, "widths": [9, 7], "epochs": 3, "batch_size": 16, "activation": "mpelu" },
-        learning { "factors": 10, "widths": [40], "epochs": 60, "batch_size": 16 };
+        quick { "factors": 4, "widths": [9, 7], "epochs": 3, "batch_size": 16, "activation": "mpelu", "dropout": 0.5 },
+        learning {
+            "factors": 10, "widths": [40], "epochs": 60, "batch_size": 16, "dropout": 0.5, "learning_rate": 0.001,
+            "weight_decay": 0.0,
+        };
     llorma: "llorma", Personal,
         quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },
         learning { "anchors": 10, "factors": 4, "regularization": 0.5, "global_factors": 4 };
@@ -147,7 +153,9 @@ models! {
         learning { "factors": 4 };
     bpr: "bpr", Personal, clicks true,
         quick { "factors": 4, "epochs": 3 },
-        learning { "factors": 4, "epochs": 60 };
+        learning {
+            "factors": 4, "epochs": 60, "learning_rate": 0.05, "learning_rate_decay": 0.99, "regularization": 0.01,
+        };
     implicit_als: "implicit-als", Personal, clicks true,
         quick { "factors": 4, "iterations": 3 },
         learning { "factors": 4 };
