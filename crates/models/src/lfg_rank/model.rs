@@ -34,8 +34,10 @@ pub struct LfgRankModel {
     ease: Vec<f32>,
     similarity: Vec<f32>,
     shares: Shares,
-    /// What side information says of users, where it helps.
+    /// What side information says of users, where there is any.
     prior: Option<UserPrior>,
+    /// Items without clicks that were placed by their side information.
+    placed: usize,
     notes: Vec<String>,
 }
 
@@ -86,19 +88,16 @@ impl LfgRankModel {
             shares.ease,
             shares.similarity
         )];
-        Self { n_items, members, ease, similarity, shares, prior: None, notes }
+        Self { n_items, members, ease, similarity, shares, prior: None, placed: 0, notes }
     }
 
-    /// The same with a prior of users, unless it counts for nothing.
-    pub(super) fn with_prior(mut self, prior: Option<UserPrior>) -> Self {
-        self.prior = prior.filter(UserPrior::counts);
-        self.notes.extend(self.prior.as_ref().map(UserPrior::note));
-        self
-    }
-
-    /// The same with one more remark.
-    pub(super) fn with_note(mut self, note: String) -> Self {
-        self.notes.push(note);
+    /// The same with a prior of users, and so many items that were placed by their side information.
+    pub(super) fn with_side(mut self, prior: Option<UserPrior>, placed: usize) -> Self {
+        self.notes.extend(prior.as_ref().filter(|prior| prior.counts()).map(UserPrior::note));
+        if placed > 0 {
+            self.notes.push(format!("{placed} items without clicks are placed by their side information"));
+        }
+        (self.prior, self.placed) = (prior, placed);
         self
     }
 
@@ -131,7 +130,9 @@ impl LfgRankModel {
         let (of_ease, of_similarity) = (pairs("ease", ease)?, pairs("similarity", similarity)?);
         let model = Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity });
         let prior = load_prior(&mut parts, &model.members)?;
-        Ok(model.with_prior(prior))
+        // Folders of before there were any do not say.
+        let placed = parts.get("placed_items").unwrap_or(0);
+        Ok(model.with_side(prior, placed))
     }
 
     /// Scores by the factors of all members, summed; `prior` says what is expected of the user and how much that counts.
@@ -265,6 +266,9 @@ impl PerUser for LfgRankModel {
             }
             parts.set("user_prior_width", prior.width);
             parts.set("user_prior_by_count", prior.by_count);
+        }
+        if self.placed > 0 {
+            parts.set("placed_items", self.placed);
         }
         parts.set("n_items", n);
         parts.set("members", self.members.len());

@@ -74,11 +74,8 @@ pub(super) fn fit(
     let fitted = run.members(clicks, first)?;
     let Members { placed, prior, members } = fitted;
     let model = run.model(clicks, members, chosen.shares)?;
-    let model = model.with_prior(prior.map(|prior| UserPrior { by_count: chosen.prior, ..prior }));
-    Ok(match placed {
-        0 => model,
-        _ => model.with_note(format!("{placed} items without clicks are placed by their side information")),
-    })
+    let prior = prior.map(|prior| UserPrior { by_count: chosen.prior, ..prior });
+    Ok(model.with_side(prior, placed))
 }
 
 /// The shares to choose among: all that the settings leave open.
@@ -162,14 +159,17 @@ impl Run<'_> {
         for mut sides in std::mem::take(&mut self.sides) {
             problem.settle(&mut sides, self.done)?;
             let k = problem.k();
-            of_users.push(self.designs.of_users(&sides.users, k, clicks.by_user())?.unwrap_or_default());
+            of_users.push(self.designs.of_users(&sides.users, k, clicks.by_user())?);
             out.placed = out.placed.max(self.designs.place_items(&mut sides.items, k, clicks.by_item())?);
             let (items, fold_in) = problem.model_of(sides);
             out.members.push(Member { items, fold_in });
         }
-        if of_users.iter().any(|weights| !weights.is_empty()) {
+        if self.designs.users.is_some() {
             let width = self.data.user_features.width();
-            out.prior = Some(UserPrior { weights: of_users, width, by_count: NO_PRIOR });
+            // Of users who cannot be foretold nothing is expected.
+            let nothing = || vec![0.0; (width + 1) * problem.k()];
+            let weights = of_users.into_iter().map(|weights| weights.unwrap_or_else(nothing)).collect();
+            out.prior = Some(UserPrior { weights, width, by_count: NO_PRIOR });
         }
         Ok(out)
     }

@@ -172,7 +172,7 @@ models! {
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };
     lfg_rank: "lfg-rank", Personal, clicks true,
-        quick { "factors": 4, "iterations": 2, "members": 2 },
+        quick { "factors": 4, "iterations": 4, "members": 2, "ease_share": 0.2, "similarity_share": 0.2 },
         learning { "factors": 4 };
     u_rbm: "u-rbm", Personal, step 2.5,
         quick { "hidden_units": 9, "epochs": 3, "batch_size": 16, "chain": "sampled" },
