@@ -201,11 +201,7 @@ fn load_prior(parts: &mut ModelParts, members: &[Member]) -> Result<Option<UserP
     let mut weights = Vec::with_capacity(members.len());
     for (number, member) in members.iter().enumerate() {
         let name = format!("user_prior_{number}");
-        weights.push(if parts.tensors.contains_key(&name) {
-            parts.take(&name, &[Some(width + 1), Some(member.items.k)])?.data
-        } else {
-            Vec::new()
-        });
+        weights.push(parts.take(&name, &[Some(width + 1), Some(member.items.k)])?.data);
     }
     Ok(Some(UserPrior { weights, width, by_count }))
 }
@@ -258,9 +254,7 @@ impl PerUser for LfgRankModel {
             }
         }
         if let Some(prior) = &self.prior {
-            for (number, weights) in
-                prior.weights.iter().enumerate().filter(|(_, weights)| !weights.is_empty())
-            {
+            for (number, weights) in prior.weights.iter().enumerate() {
                 let shape = [prior.width + 1, weights.len() / (prior.width + 1)];
                 parts.tensors.insert(format!("user_prior_{number}"), Tensor::new(shape, weights.clone()));
             }

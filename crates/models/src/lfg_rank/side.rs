@@ -73,7 +73,7 @@ impl Designs {
 /// What side information says of users.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UserPrior {
-    /// `[(features + 1) × k]` for each member, the constant last; empty if its users are not foretold.
+    /// `[(features + 1) × k]` for each member, the constant last; 0 if its users are not foretold.
     pub(super) weights: Vec<Vec<f32>>,
     /// Number of features.
     pub(super) width: usize,
