@@ -1,5 +1,7 @@
 //! Store and model together: what is written is in the next answer, versions come and go, and training judges before it promotes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldin_core::{CancelFlag, FitError, RawFeatures};

@@ -101,10 +101,13 @@ pub enum KeyError {
     Label,
 }
 
+/// By what a file is known to be as it was: when it was written, and its length.
+type Stamp = (SystemTime, u64);
+
 #[derive(Debug)]
 struct Read {
     keys: Vec<Stored>,
-    stamp: Option<(SystemTime, u64)>,
+    stamp: Option<Stamp>,
     looked: Option<Instant>,
 }
 
@@ -226,7 +229,7 @@ impl Keys {
         Ok(())
     }
 
-    fn load(&self) -> Result<(Vec<Stored>, Option<(SystemTime, u64)>), KeyError> {
+    fn load(&self) -> Result<(Vec<Stored>, Option<Stamp>), KeyError> {
         let stamp = stamp(&self.path);
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -239,7 +242,7 @@ impl Keys {
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
@@ -273,7 +276,7 @@ mod tests {
         }
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains(key.rsplit('_').next().unwrap()), "no secret is written");
-        assert_eq!(Keys::open(&path).unwrap().list(), [info.clone()]);
+        assert_eq!(Keys::open(&path).unwrap().list(), std::slice::from_ref(&info));
         keys.revoke(&info.id).unwrap();
         assert_eq!(keys.check(&key), None);
         assert!(matches!(keys.revoke(&info.id), Err(KeyError::Unknown { .. })));

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut out = table(["activation", "formula", "trained: start, range", "shared by", "source"]);
     for activation in Activation::ALL {
         let parameters: Vec<String> = activation.parameters().iter().map(in_words).collect();
-        let sharing = activation.sharings().iter().map(|sharing| sharing.to_string()).collect::<Vec<_>>();
+        let sharing = activation.sharings().iter().map(ToString::to_string).collect::<Vec<_>>();
         let or_none = |text: String| if text.is_empty() { "–".to_owned() } else { text };
         out.add_row([
             activation.name().to_owned(),

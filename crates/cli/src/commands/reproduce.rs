@@ -9,9 +9,7 @@ use foldin_data::ReadError;
 use foldin_data::known::find_split;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
-use foldin_eval::{
-    EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Protocol,
-};
+use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Protocol};
 
 use crate::commands::evaluate::{evaluate, given_split, open_with_splits, splits_of};
 use crate::common::{

@@ -1,7 +1,7 @@
 //! A model of planted data, through the folder it would be served from.
 
-// Each test file uses what it needs.
-#![allow(dead_code)]
+// Each test file uses what it needs, and helpers of tests fail as tests do.
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 use std::path::Path;
 

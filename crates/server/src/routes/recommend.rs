@@ -173,7 +173,7 @@ pub(crate) enum OneOrMany {
 )]
 pub(crate) enum RecommendBody {
     /// One.
-    One(RecommendIn),
+    One(Box<RecommendIn>),
     /// Many.
     Many(Vec<RecommendIn>),
 }
