@@ -132,7 +132,7 @@ mod tests {
         let mut random = Random::new(1);
         let cells: Vec<(u32, u32, f32)> = (0..n).map(|row| (row as u32, (row / 3 % 2) as u32, 1.0)).collect();
         let design = Design::new(Csr::from_triples(n, 2, &cells).unwrap(), vec![1.0; n], 1);
-        let at = |row: usize| if row / 3 % 2 == 0 { [1.0, 2.0] } else { [-3.0, 0.0] };
+        let at = |row: usize| if (row / 3).is_multiple_of(2) { [1.0, 2.0] } else { [-3.0, 0.0] };
         let targets =
             (0..n).flat_map(|row| at(row).map(|y| of_groups * y)).map(|y| y + 0.1 * random.normal() as f32);
         (design, targets.collect())
