@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
-use foldin_core::{ItemId, RawFeatures, UserView};
-use foldin_nn::kernels::dot;
+use foldin_core::{ItemId, RawFeatures};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{Question, ask_next};
 use crate::catalogue::{Catalogue, Details, Filter, features_of};
+use crate::crowd::Crowd;
 use crate::error::EngineError;
 use crate::explain::{Influence, influences};
 use crate::history::{Action, History, Kinds};
@@ -20,9 +20,6 @@ use crate::store::{Event, Forgotten, ItemRecord, Sequence, Store};
 
 /// Item records read from the store at a time.
 const PAGE: usize = 1000;
-
-/// Users whose factors are compared when similar ones are wanted, and how many are generated at a time.
-const NEIGHBOURS: (usize, usize) = (50_000, 256);
 
 /// How an engine answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,24 +94,13 @@ pub struct Near {
     pub similarity: f32,
 }
 
-/// Generated factors of the store's users, kept until enough has changed.
-#[derive(Debug)]
-struct Crowd {
-    version: String,
-    as_of: Sequence,
-    keys: Vec<Arc<str>>,
-    /// `[users × k]`, each of length 1.
-    u: Vec<f32>,
-    k: usize,
-}
-
 /// A store of events and a model that answers from it. Shared by any number of threads.
 #[derive(Debug)]
 pub struct Engine {
     store: Box<dyn Store>,
     options: EngineOptions,
     live: ArcSwap<Live>,
-    crowd: Mutex<Option<Arc<Crowd>>>,
+    pub(crate) crowd: Mutex<Option<Arc<Crowd>>>,
     /// One writer of item records at a time, so that store and catalogue agree.
     items: Mutex<()>,
 }
@@ -276,13 +262,28 @@ impl Engine {
         Ok(history.with_features(serving, &features))
     }
 
+    /// Makes another model ready to answer beside the one in service, with the store's items as they are now.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store's items cannot be read.
+    pub fn beside(&self, serving: Serving) -> Result<Live, EngineError> {
+        live(&*self.store, serving)
+    }
+
     /// The best items for somebody.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn recommend(&self, who: &Who<'_>, wish: &Wish) -> Result<Answer, EngineError> {
-        let live = self.live();
-        let history = self.history(&live, who)?;
+        self.recommend_by(&self.live(), who, wish)
+    }
+
+    /// As [`Engine::recommend`], by another model than the one in service.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn recommend_by(&self, live: &Live, who: &Who<'_>, wish: &Wish) -> Result<Answer, EngineError> {
+        let history = self.history(live, who)?;
         let catalogue = live.catalogue();
         recommend(&live.serving, &catalogue, &history, wish)
     }
@@ -373,114 +374,6 @@ impl Engine {
             })
             .collect())
     }
-
-    /// The users of the store most like somebody, by the cosine of generated factors. Of a large store, the first
-    /// users that it saw are compared. Factors are kept, and made anew when a hundredth of the events is new or a user was forgotten.
-    ///
-    /// # Errors
-    /// [`EngineError::Unsupported`] for a model that does not generate factors.
-    pub fn similar_users(&self, who: &Who<'_>, n: usize) -> Result<Vec<Near>, EngineError> {
-        let live = self.live();
-        let history = self.history(&live, who)?;
-        let Some((generator, _)) = live.serving.generator() else {
-            return Err(EngineError::Unsupported {
-                model: live.serving.model().name().to_owned(),
-                what: "similar users, since it generates no factors",
-            });
-        };
-        let own = generator.generate(&[history.view()])?;
-        let own = unit(own.row(0));
-        let crowd = self.crowd(&live)?;
-        let mut near: Vec<(f32, &Arc<str>)> = crowd
-            .u
-            .chunks_exact(crowd.k.max(1))
-            .zip(&crowd.keys)
-            .filter(|(_, key)| who.user != Some(&***key))
-            .map(|(u, key)| (dot(u, &own), key))
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        let near = near.into_iter().take(n);
-        Ok(near
-            .map(|(similarity, key)| Near { key: key.to_string(), title: key.to_string(), similarity })
-            .collect())
-    }
-
-    fn crowd(&self, live: &Live) -> Result<Arc<Crowd>, EngineError> {
-        let mut kept = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = self.store.counts()?;
-        if let Some(crowd) = &*kept
-            && crowd.version == live.serving.version()
-            && (counts.last.0 - crowd.as_of.0) * 100 <= counts.events
-        {
-            return Ok(crowd.clone());
-        }
-        let crowd = Arc::new(self.gather(live)?);
-        *kept = Some(crowd.clone());
-        Ok(crowd)
-    }
-
-    fn gather(&self, live: &Live) -> Result<Crowd, EngineError> {
-        let Some((generator, packed)) = live.serving.generator() else {
-            return Ok(Crowd {
-                version: String::new(),
-                as_of: Sequence(0),
-                keys: Vec::new(),
-                u: Vec::new(),
-                k: 0,
-            });
-        };
-        let (mut keys, mut histories) = (Vec::<Arc<str>>::new(), Vec::<History>::new());
-        let mut events: Vec<Event> = Vec::new();
-        let mut failed = None;
-        let mut finish = |events: &mut Vec<Event>| {
-            let Some(first) = events.first() else { return };
-            let key = first.user.clone();
-            let known = events.iter().filter(|event| self.options.kinds.rule(&event.kind).is_ok());
-            let actions =
-                known.map(|event| Action { item: &event.item, kind: &event.kind, value: event.value });
-            match History::new(&live.serving, &self.options.kinds, actions) {
-                Ok(history) if !history.items.is_empty() => {
-                    keys.push(key);
-                    histories.push(history);
-                }
-                Ok(_) => {}
-                Err(error) => failed = Some(error),
-            }
-            events.clear();
-        };
-        let mut users = 0;
-        let as_of = self.store.scan(None, &mut |event| {
-            if events.last().is_some_and(|last| last.user != event.user) {
-                finish(&mut events);
-                users += 1;
-                if users == NEIGHBOURS.0 {
-                    return std::ops::ControlFlow::Break(());
-                }
-            }
-            events.push(event);
-            std::ops::ControlFlow::Continue(())
-        })?;
-        finish(&mut events);
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let mut u = Vec::with_capacity(histories.len() * packed.k());
-        for some in histories.chunks(NEIGHBOURS.1) {
-            let views: Vec<UserView<'_>> = some.iter().map(History::view).collect();
-            let factors = generator.generate(&views)?;
-            for user in 0..views.len() {
-                u.extend(unit(factors.row(user)));
-            }
-        }
-        Ok(Crowd { version: live.serving.version().to_owned(), as_of, keys, u, k: packed.k() })
-    }
-}
-
-/// A vector of length 1 in the same direction; zeros stay.
-fn unit(u: &[f32]) -> Vec<f32> {
-    let length = dot(u, u).sqrt();
-    let factor = if length > 0.0 { 1.0 / length } else { 0.0 };
-    u.iter().map(|x| x * factor).collect()
 }
 
 fn live(store: &dyn Store, serving: Serving) -> Result<Live, EngineError> {

@@ -7,6 +7,7 @@
 //! | [`catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
 //! | [`history`] | [`History`]: what somebody did, as a model sees it |
 //! | [`recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
+//! | [`crowd`] | all users at once: who is like somebody, and a map in two dimensions |
 //! | [`explain`] | which part of a history moved a score, and how far |
 //! | [`ask`] | the items whose rating would tell most |
 //! | [`similar`] | the items nearest to an item |
@@ -19,6 +20,7 @@
 
 pub mod ask;
 pub mod catalogue;
+pub mod crowd;
 pub mod engine;
 pub mod error;
 pub mod explain;

@@ -111,6 +111,7 @@ impl Server {
             metrics: Arc::default(),
             config: Arc::new(config),
             started: now(),
+            beside: Arc::default(),
         };
         app.note_version();
         Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new() })

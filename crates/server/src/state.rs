@@ -1,11 +1,12 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foldin_engine::{Engine, Versions};
+use foldin_engine::{Engine, Live, Versions};
 
 use crate::config::ServerConfig;
+use crate::error::ApiError;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -20,6 +21,36 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) started: i64,
+    /// Versions that answered beside the one in service, the latest last.
+    pub(crate) beside: Arc<Mutex<Vec<Arc<Live>>>>,
+}
+
+/// Versions kept loaded beside the one in service.
+const BESIDE: usize = 2;
+
+impl App {
+    /// A version by name: the one in service, one that is loaded already, or one that is loaded now.
+    pub(crate) fn version(&self, name: &str) -> Result<Arc<Live>, ApiError> {
+        let live = self.engine.live();
+        if live.serving().version() == name {
+            return Ok(live);
+        }
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = beside.iter().find(|known| known.serving().version() == name) {
+            return Ok(known.clone());
+        }
+        let loaded = Arc::new(self.engine.beside(self.versions.load(name)?)?);
+        if beside.len() == BESIDE {
+            beside.remove(0);
+        }
+        beside.push(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Forgets versions beside the one in service: items or versions changed.
+    pub(crate) fn forget_beside(&self) {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// Milliseconds since 1970.

@@ -381,6 +381,18 @@ fn training_is_watched_promoted_and_rolled_back() {
     assert_eq!(get(&server, "/v1/users/ada/recommendations").1["version"], "000002");
     assert_eq!(post(&server, "/v1/models/rollback", &json!({})).1["serving"], "000001");
     assert_eq!(get(&server, "/v1/users/ada/recommendations").1["version"], "000001");
+    // Both answer the same history, whichever serves.
+    let history = json!([{"item": "item 1", "value": 10}]);
+    let by = |version: &str| {
+        let (status, list) = post(&server, "/v1/recommend", &json!({"history": history, "version": version}));
+        assert_eq!((status, list["version"].as_str()), (200, Some(version)), "{list}");
+        list["items"].clone()
+    };
+    assert_ne!(by("000001"), by("000002"));
+    assert_eq!(post(&server, "/v1/recommend", &json!({"version": "000009"})).0, 404);
+    let (_, map) = get(&server, "/v1/map?items=10&users=7");
+    assert_eq!((map["items"].as_array().unwrap().len(), map["users"].as_array().unwrap().len()), (10, 7));
+    assert!((0.0..=1.0).contains(&map["explained"].as_f64().unwrap()), "{map}");
     assert_eq!(post(&server, "/v1/models/000002/promote", &json!({})).0, 200);
     assert_eq!(get(&server, "/v1/jobs").1[0]["state"], "done");
     let (status, refused) = post(&server, "/v1/train", &json!({"model": "i-autorec"}));

@@ -150,6 +150,7 @@ pub(super) async fn put_many(
     Body(items): Body<Vec<ItemWithId>>,
 ) -> Result<StatusCode, ApiError> {
     let records: Vec<ItemRecord> = items.into_iter().map(|item| item.item.record(&item.id)).collect();
+    app.forget_beside();
     blocking(move || app.engine.put_items(&records)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -176,6 +177,7 @@ pub(super) async fn put(
     Key(id): Key,
     Body(item): Body<ItemIn>,
 ) -> Result<StatusCode, ApiError> {
+    app.forget_beside();
     blocking(move || app.engine.put_items(&[item.record(&id)])).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -188,6 +190,7 @@ pub(super) async fn put(
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn delete(State(app): State<App>, Key(id): Key) -> Result<StatusCode, ApiError> {
     let key = id.clone();
+    app.forget_beside();
     if blocking(move || app.engine.delete_item(&key)).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {

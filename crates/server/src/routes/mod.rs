@@ -91,6 +91,7 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(recommend::explain))
         .routes(routes!(recommend::ask_next))
         .routes(routes!(recommend::similar_users))
+        .routes(routes!(recommend::map))
         .routes(routes!(users::get, users::put, users::delete))
         .routes(routes!(users::list))
         .routes(routes!(items::list, items::put_many))

@@ -89,6 +89,7 @@ pub(super) async fn roll_back(State(app): State<App>) -> Result<Json<Serves>, Ap
     params(("version" = String, Path, description = "Name of the version")),
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(State(app): State<App>, Key(name): Key) -> Result<StatusCode, ApiError> {
+    app.forget_beside();
     blocking(move || app.versions.remove(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

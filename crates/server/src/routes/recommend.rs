@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use foldin_engine::ask::Question;
+use foldin_engine::crowd::FactorMap;
 use foldin_engine::explain::Influence;
 use foldin_engine::{Answer, Filter, Near, Prediction, Who, Wish};
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,8 @@ pub(crate) struct RecommendIn {
     features: foldin_core::RawFeatures,
     /// What the list shall be like.
     wish: Wish,
+    /// Name of another version of the model that is to answer; the one in service unless given. Not in an array.
+    version: Option<String>,
 }
 
 impl RecommendIn {
@@ -220,6 +223,24 @@ pub(super) async fn recommend(
     Body(body): Body<OneOrMany>,
 ) -> Result<Json<OneOrManyLists>, ApiError> {
     match body {
+        OneOrMany::One(one) if one.version.is_some() => {
+            let version = one.version.clone().unwrap_or_default();
+            let (who, wish) = one.parts();
+            let work = move || {
+                let live = app.version(&version)?;
+                let begin = Instant::now();
+                let answer = app.engine.recommend_by(&live, &who.who(), &wish)?;
+                Ok(Recommendations { answer, micros: begin.elapsed().as_micros() as u64 })
+            };
+            let list: Result<Recommendations, ApiError> = tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|error| ApiError::internal(&error.to_string()))?;
+            Ok(Json(OneOrManyLists::One(Box::new(list?))))
+        }
+        OneOrMany::Many(many) if many.iter().any(|one| one.version.is_some()) => {
+            let message = "an array is answered by one version, the one in service";
+            Err(ApiError::new("bad_request", message).with_field("version"))
+        }
         OneOrMany::One(one) => {
             let (who, wish) = one.parts();
             let list = slowly(app, who, wish).await?;
@@ -315,6 +336,37 @@ pub(super) async fn ask_next(
     Body(body): Body<AskIn>,
 ) -> Result<Json<Vec<Question>>, ApiError> {
     blocking(move || app.engine.ask_next(&body.who.who(), body.n)).await.map(Json)
+}
+
+/// How many of each.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MapQuery {
+    /// Items, the most popular ones.
+    #[serde(default = "three_hundred")]
+    #[param(default = 300, maximum = 2000)]
+    items: usize,
+    /// Users of the store.
+    #[serde(default = "three_hundred")]
+    #[param(default = 300, maximum = 2000)]
+    users: usize,
+}
+
+fn three_hundred() -> usize {
+    300
+}
+
+/// A map of items and users
+///
+/// In two dimensions: directions of their factors, along the two in which items differ most.
+#[utoipa::path(get, path = "/v1/map", tag = "recommendations", params(MapQuery),
+    responses((status = 200, body = FactorMap)))]
+pub(super) async fn map(
+    State(app): State<App>,
+    Query(query): Query<MapQuery>,
+) -> Result<Json<FactorMap>, ApiError> {
+    blocking(move || app.engine.factor_map(query.items.min(2000), query.users.min(2000))).await.map(Json)
 }
 
 /// Users like somebody
