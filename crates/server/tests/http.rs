@@ -185,7 +185,8 @@ fn every_refusal_has_the_one_shape() {
         assert!(answer["error"]["message"].as_str().unwrap().len() > 5);
     };
     const JSON: &str = "application/json";
-    bad("GET", "/nowhere", None, 404, "not_found", None);
+    bad("GET", "/v1/nowhere", None, 404, "not_found", None);
+    bad("GET", "/nowhere.js", None, 404, "not_found", None);
     bad("GET", "/v1/../../etc/passwd", None, 404, "not_found", None);
     bad("PATCH", "/v1/stats", None, 405, "method_not_allowed", None);
     bad("GET", "/v1/users/ada", None, 404, "unknown_user", None);

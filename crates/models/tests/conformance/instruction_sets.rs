@@ -26,7 +26,8 @@ fn child() {
     };
     let said: BTreeMap<String, Vec<f32>> = tested()
         .into_iter()
-        .map(|subject| {
+        .enumerate()
+        .map(|(number, subject)| {
             let data = subject.data(planted::with_side_information(90, 36, 3, 1));
             let entry = subject.entry;
             let model = entry.fit(&subject.quick, &data.training_data(), &FitContext::new(1)).unwrap();
@@ -38,7 +39,7 @@ fn child() {
             let pairs = pairs_of(users.len());
             let mut out = vec![0.0; pairs.len()];
             model.predict(&users, &pairs, &mut out).unwrap();
-            (format!("{} {}", entry.name, if subject.clicks { "clicks" } else { "ratings" }), out)
+            (format!("{number} {}", entry.name), out)
         })
         .collect();
     std::fs::write(out, serde_json::to_vec(&said).unwrap()).unwrap();

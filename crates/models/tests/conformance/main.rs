@@ -104,17 +104,8 @@ models! {
             "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.1,
         };
     u_autorec_dice: "u-autorec", Personal,
-        quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "dice", "output_activation": "dice", "batch_size": 16 },
+        quick { "hidden": [9, 70], "epochs": 3, "hidden_activation": "dice", "batch_size": 16 },
         learning { "hidden": [20], "epochs": 150, "hidden_activation": "dice", "regularization": 5.0, "centred": true };
-    u_cfgan_dice: "u-cfgan", Personal, clicks true,
-        quick {
-            "hidden": [9, 4], "discriminator_hidden": [5], "epochs": 3, "batch_size": 16, "hidden_activation": "dice",
-            "activation_sharing": "layer",
-        },
-        learning {
-            "hidden": [20], "discriminator_hidden": [10], "epochs": 100, "learning_rate": 5e-3, "batch_size": 16,
-            "discriminator_batch_size": 32, "discriminator_learning_rate": 5e-3, "zero_weight": 0.1, "hidden_activation": "dice",
-        };
     i_cfgan: "i-cfgan", Personal, clicks true,
         quick {
             "hidden": [9], "discriminator_hidden": [5], "epochs": 3, "batch_size": 8, "scheme": "zr",
@@ -141,6 +132,14 @@ models! {
         learning {
             "factors": 10, "widths": [40], "epochs": 60, "batch_size": 16, "dropout": 0.5, "learning_rate": 0.001,
             "weight_decay": 0.0,
+        };
+    lfg_softmax_dice: "lfg-softmax", Personal, clicks true,
+        quick {
+            "factors": 4, "widths": [9, 7], "epochs": 3, "batch_size": 16, "activation": "dice", "activation_sharing": "layer",
+        },
+        learning {
+            "factors": 10, "widths": [40], "epochs": 60, "batch_size": 16, "dropout": 0.5, "learning_rate": 0.001,
+            "weight_decay": 0.0, "activation": "dice",
         };
     llorma: "llorma", Personal,
         quick { "anchors": 10, "factors": 2, "iterations": 2, "global_factors": 4 },

@@ -92,10 +92,10 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(recommend::ask_next))
         .routes(routes!(recommend::similar_users))
         .routes(routes!(recommend::map))
-        .routes(routes!(users::get, users::put, users::delete))
+        .routes(routes!(users::get))
         .routes(routes!(users::list))
-        .routes(routes!(items::list, items::put_many))
-        .routes(routes!(items::get, items::put, items::delete))
+        .routes(routes!(items::list))
+        .routes(routes!(items::get))
         .routes(routes!(items::similar))
         .routes(routes!(items::categories))
         .routes(routes!(models::list))
@@ -103,7 +103,11 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(models::job))
         .routes(routes!(models::job_events))
         .routes(routes!(health::stats));
-    let write = OpenApiRouter::new().routes(routes!(events::append, events::delete));
+    let write = OpenApiRouter::new()
+        .routes(routes!(events::append, events::delete))
+        .routes(routes!(users::put, users::delete))
+        .routes(routes!(items::put_many))
+        .routes(routes!(items::put, items::delete));
     let admin = OpenApiRouter::new()
         .routes(routes!(models::train))
         .routes(routes!(models::cancel))
