@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{docs, layers, licences, sources};
+use crate::{docs, layers, licences, sources, web};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     // Last, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
+    ("web", || said(web::run())),
 ];
 
 const FULL: &[Step] = &[("quickstart", || cargo(&["run", "--release", "--locked", "--", "quickstart"], &[]))];
@@ -85,7 +86,8 @@ fn said(outcome: Result<String, String>) -> Result<(), String> {
     outcome.map(|summary| println!("{summary}"))
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+/// Runs cargo.
+pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     let status = Command::new(crate::metadata::cargo())
         .args(arguments)
         .envs(environment.iter().copied())

@@ -2,11 +2,12 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `cargo xtask check [--full]` | everything below, then clippy, docs and tests; `--full` adds the quickstart in release |
+//! | `cargo xtask check [--full]` | everything below, clippy, docs and tests; `--full` adds the quickstart in release |
 //! | `cargo xtask docs [--check]` | writes `docs/config.md` and `docs/activations.md`, or fails if one is out of date |
 //! | `cargo xtask layers` | which crate may depend on which |
 //! | `cargo xtask licences` | licences and native libraries of every dependency |
 //! | `cargo xtask sources` | unfinished marks, machine paths, file lengths |
+//! | `cargo xtask web` | the dashboard: checked, built, compared with what is checked in, and driven in a browser |
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 use std::process::ExitCode;
@@ -17,8 +18,9 @@ mod layers;
 mod licences;
 mod metadata;
 mod sources;
+mod web;
 
-const USAGE: &str = "usage: cargo xtask check [--full] | docs [--check] | layers | licences | sources";
+const USAGE: &str = "usage: cargo xtask check [--full] | docs [--check] | layers | licences | sources | web";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["licences"] => licences::run(),
         ["sources"] => sources::run(),
+        ["web"] => web::run(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
