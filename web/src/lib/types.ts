@@ -1,0 +1,203 @@
+// What the server sends and takes, as /openapi.json describes it.
+
+export interface Scale {
+  min: number;
+  max: number;
+  step: number | null;
+}
+
+export interface KindRule {
+  weight: number | null;
+  seen: boolean;
+}
+
+export interface Stats {
+  version: string;
+  started: number;
+  now: number;
+  model: string;
+  model_version: string;
+  model_items: number;
+  store: { users: number; items: number; events: number; by_kind: Record<string, number>; last: number };
+  memory: number | null;
+  training: boolean;
+  scale: Scale | null;
+  kinds: Record<string, KindRule>;
+}
+
+export type Feature = number | string | string[];
+export type Features = Record<string, Feature>;
+
+export interface Action {
+  item: string;
+  kind: string;
+  value?: number;
+}
+
+/** Somebody: a user of the store, anybody with a history, or both. */
+export interface Who {
+  user?: string;
+  history?: Action[];
+  features?: Features;
+}
+
+export interface Wish {
+  n?: number;
+  offset?: number;
+  diversity?: number;
+  explain?: number;
+  filter?: { categories?: string[] };
+}
+
+export interface Influence {
+  item: string;
+  title: string;
+  value: number;
+  effect: number;
+}
+
+export interface Recommended {
+  item: string;
+  title: string;
+  score: number;
+  predicted?: number;
+  deviation?: number;
+  confidence?: number;
+  because?: Influence[];
+}
+
+export interface Recommendations {
+  model: string;
+  version: string;
+  source: 'generated' | 'popular';
+  used: number;
+  unknown: number;
+  items: Recommended[];
+  micros: number;
+}
+
+export interface Question {
+  item: string;
+  title: string;
+  tells?: number;
+  known: number;
+}
+
+export interface Near {
+  key: string;
+  title: string;
+  similarity: number;
+}
+
+export interface Item {
+  id: string;
+  title: string;
+  categories: string[];
+  attributes: Features;
+  hidden: boolean;
+  known: boolean;
+  count: number;
+}
+
+export interface ItemPage {
+  items: Item[];
+  total: number;
+}
+
+export interface UserLine {
+  id: string;
+  features: Record<string, unknown>;
+  events: number;
+}
+
+export interface StoredEvent {
+  item: string;
+  title: string;
+  kind: string;
+  value?: number;
+  time: number;
+  known: boolean;
+}
+
+export interface User extends UserLine {
+  history: StoredEvent[];
+}
+
+export interface Drift {
+  users: number;
+  scores: number;
+  top_10: number;
+}
+
+export interface TrainReport {
+  version: string | null;
+  promoted: boolean;
+  against: string;
+  model: string;
+  metric: string;
+  candidate: number;
+  serving: number;
+  training: number;
+  held_out: number;
+  unknown_to_serving: number;
+  users: number;
+  items: number;
+  drift: Drift;
+  unused: number;
+  verdict: string;
+}
+
+export interface Version {
+  name: string;
+  serving: boolean;
+  model: string;
+  data: { name?: string; fingerprint?: string; users?: number; items?: number; interactions?: number };
+  config: Record<string, unknown>;
+  metrics: Record<string, unknown>;
+  report?: TrainReport | null;
+}
+
+export interface Epoch {
+  number: number;
+  of: number;
+  train_rmse: number | null;
+  validation_rmse: number | null;
+  train_loss: number | null;
+  validation_ndcg: number | null;
+}
+
+export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
+
+export interface Job {
+  id: number;
+  state: JobState;
+  stage: string;
+  epochs: Epoch[];
+  started: number;
+  ended: number | null;
+  report: TrainReport | null;
+  error: string | null;
+}
+
+export interface TrainOptions {
+  model?: string;
+  settings?: Record<string, unknown>;
+  held_out?: number;
+  tolerance?: number;
+  promote?: boolean;
+  threads?: number;
+  seed?: number;
+}
+
+export type Role = 'read' | 'write' | 'admin';
+
+export interface KeyInfo {
+  id: string;
+  label: string;
+  role: Role;
+  created: number;
+}
+
+export interface NewKey extends KeyInfo {
+  key: string;
+}
