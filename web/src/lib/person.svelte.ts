@@ -66,8 +66,8 @@ class Person {
     }
   }
 
-  who(stats: Stats, parse: (text: string) => number | string): Who {
-    const taken = takenKind(stats);
+  /** As requests describe somebody; `taken` is the kind of event that stands for "took it". */
+  who(taken: string, parse: (text: string) => number | string): Who {
     // Oldest first, as the server wants it.
     const history: Action[] = this.rated
       .map(({ item, value }) => (value === null ? { item, kind: taken } : { item, kind: 'rating', value }))
