@@ -22,5 +22,9 @@ export default defineConfig({
     assetsDir: 'assets',
   },
   server: { proxy },
-  preview: { proxy },
+  // The server's own policy, so that what it would refuse is refused here too.
+  preview: {
+    proxy,
+    headers: { 'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'" },
+  },
 });
