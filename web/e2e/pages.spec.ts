@@ -123,7 +123,6 @@ describe('Items', () => {
     await page.getByText('can be recommended again').waitFor();
     expect(faults).toEqual([]);
     await close();
-    await ask('DELETE', `/v1/items/${encodeURIComponent(item.id)}`);
   });
 });
 
