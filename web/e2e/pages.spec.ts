@@ -106,6 +106,21 @@ describe('Users', () => {
   });
 });
 
+describe('The map', () => {
+  it('shows where items and users stand, and finds them', async () => {
+    const { items } = await ask<ItemPage>('GET', '/v1/items?limit=1');
+    const title = items[0]?.title ?? '';
+    const { page, faults, close } = await open(browser, '/#/users');
+    await page.getByRole('button', { name: 'Map' }).click();
+    await page.getByRole('img', { name: /^Map of/ }).waitFor();
+    await page.getByRole('searchbox', { name: 'Find on the map' }).fill(title);
+    await page.getByRole('link', { name: title }).first().click();
+    await page.getByRole('heading', { name: title }).waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
 describe('Items', () => {
   it('are found, shown, hidden and shown again', async () => {
     const { items } = await ask<ItemPage>('GET', '/v1/items?limit=3');

@@ -2,7 +2,7 @@
 
 import { readEvents } from './sse';
 import type {
-  Features, Item, ItemPage, Job, KeyInfo, Near, NewKey, Question, Recommendations, Role, Stats, TrainOptions, User, UserLine,
+  FactorMap, Features, Item, ItemPage, Job, KeyInfo, Near, NewKey, Question, Recommendations, Role, Stats, TrainOptions, User, UserLine,
   Version, Who, Wish,
 } from './types';
 
@@ -124,6 +124,7 @@ export const api = {
   recommend: (body: Record<string, unknown>, signal?: AbortSignal) =>
     json<Recommendations>('POST', '/v1/recommend', body, signal),
   askNext: (who: Who, n: number, signal?: AbortSignal) => json<Question[]>('POST', '/v1/ask-next', { who, n }, signal),
+  map: (items: number, users: number) => json<FactorMap>('GET', `/v1/map${query({ items, users })}`),
   similarUsers: (who: Who, n: number) => json<Near[]>('POST', '/v1/similar-users', { who, n }),
 
   items: (search: string, limit: number, offset = 0, signal?: AbortSignal) =>

@@ -201,3 +201,17 @@ export interface KeyInfo {
 export interface NewKey extends KeyInfo {
   key: string;
 }
+
+export interface Place {
+  key: string;
+  title: string;
+  x: number;
+  y: number;
+}
+
+export interface FactorMap {
+  items: Place[];
+  users: Place[];
+  /** Share of the variance of the items' directions that two dimensions hold. */
+  explained: number;
+}
