@@ -181,6 +181,20 @@ describe('Model', () => {
     await close();
   }, 300_000);
 
+  it('answers the same history by two versions, side by side', async () => {
+    const versions = await ask<Version[]>('GET', '/v1/models');
+    const other = versions.find(({ serving }) => !serving)?.name ?? '';
+    const { page, faults, close } = await open(browser, '/#/try');
+    await page.getByRole('region', { name: 'Recommended' }).getByRole('slider').first().press('End');
+    await page.getByLabel('Beside').selectOption(other);
+    const lists = page.getByRole('region', { name: /\d{6}$/ });
+    await until(async () => (await lists.count()) === 2, 'two lists');
+    await lists.nth(1).getByText('from 1 rating', { exact: true }).waitFor();
+    expect(await lists.nth(1).locator('ol > li').count()).toBe(12);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
   it('cancels a run', async () => {
     const { page, faults, close } = await open(browser, '/#/model');
     await page.getByRole('button', { name: 'Train a new version' }).click();
