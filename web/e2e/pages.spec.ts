@@ -82,7 +82,7 @@ describe('Users', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: id }).waitFor();
     expect(await page.getByRole('region', { name: 'History' }).getByRole('listitem').count()).toBe(8);
-    await page.getByRole('region', { name: 'Recommendations' }).getByText('because you').first().waitFor();
+    await page.getByRole('region', { name: 'Recommendations' }).getByText('because they').first().waitFor();
 
     const features = page.getByRole('region', { name: 'Features' });
     await features.getByRole('button', { name: 'Edit' }).click();
