@@ -81,7 +81,8 @@ describe('Users', () => {
     await page.getByRole('textbox', { name: 'Key of a user' }).fill(id);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: id }).waitFor();
-    expect(await page.getByRole('region', { name: 'History' }).getByRole('listitem').count()).toBe(8);
+    const events = page.getByRole('region', { name: 'History' }).getByRole('listitem');
+    await until(async () => (await events.count()) === 8, 'the history');
     await page.getByRole('region', { name: 'Recommendations' }).getByText('because they').first().waitFor();
 
     const features = page.getByRole('region', { name: 'Features' });
