@@ -29,7 +29,9 @@ pub(crate) fn run() -> Result<String, String> {
         };
     };
     let server = Server::start()?;
-    npm.with("FOLDIN_URL", &server.url).with("CHROMIUM", &chromium.display().to_string()).run(&["run", "e2e"])?;
+    npm.with("FOLDIN_URL", &server.url)
+        .with("CHROMIUM", &chromium.display().to_string())
+        .run(&["run", "e2e"])?;
     Ok("web: built as checked in, and it works in a browser".to_owned())
 }
 
@@ -43,9 +45,11 @@ impl Npm {
     fn find() -> Result<Self, String> {
         let version = output(Command::new("node").arg("--version"))
             .map_err(|error| format!("{error}; install Node with npm (apt-get install nodejs npm)"))?;
-        let mut numbers = version.trim().trim_start_matches('v').split('.').map(|number| number.parse().unwrap_or(0));
+        let mut numbers =
+            version.trim().trim_start_matches('v').split('.').map(|number| number.parse().unwrap_or(0));
         let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        let words: &[&str] = if found >= NODE { &["npm"] } else { &["npx", "--yes", "-p", "node@22", "--", "npm"] };
+        let words: &[&str] =
+            if found >= NODE { &["npm"] } else { &["npx", "--yes", "-p", "node@22", "--", "npm"] };
         Ok(Self { words: words.iter().map(|&word| word.to_owned()).collect(), variables: Vec::new() })
     }
 
@@ -63,7 +67,11 @@ impl Npm {
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .status()
             .map_err(|error| format!("{} did not start: {error}", self.words[0]))?;
-        if status.success() { Ok(()) } else { Err(format!("web: npm {} failed ({status})", arguments.join(" "))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("web: npm {} failed ({status})", arguments.join(" ")))
+        }
     }
 }
 
@@ -104,7 +112,8 @@ impl Server {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let at = |name: &str| folder.join(name).display().to_string();
         write_ratings(&folder.join("ratings.csv"))?;
-        let train = ["train", "--data", &at("ratings.csv"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
+        let train =
+            ["train", "--data", &at("ratings.csv"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
         output(Command::new(&foldin).args(train))?;
         let mut child = Command::new(&foldin)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--model", &at("model")])
@@ -117,7 +126,10 @@ impl Server {
             // The rest of what it says is of no interest, and a pipe that nobody reads would be closed.
             BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
         }
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).map(|word| word.trim_end_matches(','));
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .map(|word| word.trim_end_matches(','));
         let Some(url) = url.map(str::to_owned) else {
             let _ = child.kill();
             return Err(format!("the server did not say where it is: {line}"));

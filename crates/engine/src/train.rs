@@ -2,8 +2,12 @@
 //!
 //! The latest tenth of the events is held out. A candidate is fitted on the rest with the settings of the model that serves; then both
 //! say what the users of the held-out events would do, from what these had done before: RMSE of ratings that both can predict, nDCG@20
-//! of clicks. A candidate that is not worse is fitted once more on all events, and becomes the new version. What serves was fitted on
-//! older events, so that neither has seen what is asked.
+//! of clicks. A candidate that is not worse is fitted once more on all events, and becomes the new version.
+//!
+//! Neither may have seen what is asked. A version that was trained here says how far the events went that it learned from, and only later
+//! ones are held out. Where there are too few of those, or where nothing is said (a model that came from elsewhere may have learned from
+//! the very events that were imported), the version that serves is stood in for by its own settings, fitted on what the candidate
+//! learns from: settings are judged then, and new events with the same settings are promoted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -14,7 +18,7 @@ use foldin_core::ranking::Ranked;
 use foldin_core::registry::Settings;
 use foldin_core::{
     CancelFlag, Csr, DataError, Dataset, Dictionary, Features, Feedback, FitContext, FitError, Interactions,
-    ItemId, Progress, RawFeatures, Recommender, ScoreError, UserView, top_k,
+    ItemId, ModelEntry, Progress, RawFeatures, Recommender, ScoreError, UserView, top_k,
 };
 use foldin_models::folder::{SaveOptions, SavedContext, save};
 use foldin_models::registry::UnknownModel;
@@ -157,6 +161,9 @@ pub struct TrainReport {
     pub candidate: f64,
     /// The figure of the version that served.
     pub serving: f64,
+    /// Whether that is of the version's settings, fitted on what the candidate learned from, since the version itself has seen the
+    /// held-out events, or may have.
+    pub stood_in: bool,
     /// Interactions that the candidate learned from.
     pub training: usize,
     /// Held-out interactions that judged.
@@ -193,8 +200,15 @@ struct Collected {
     dataset: Dataset,
     /// By user, in the order of their rows: how many of the latest interactions are held out, found by time.
     held_out: Vec<bool>,
+    /// Whether the version that serves has seen none of these.
+    unseen: bool,
+    /// When the latest event was, in seconds since 1970.
+    until: i64,
     unused: usize,
 }
+
+/// Where a version's figures say how far the events went that it learned from.
+const TRAINED_UNTIL: &str = "trained_until";
 
 /// Trains on the store's events, judges, and puts a version that is not worse into service.
 ///
@@ -212,6 +226,7 @@ pub fn train(
     let manifest = &live.serving().loaded().manifest;
     let name = options.model.as_deref().unwrap_or(&manifest.model);
     let entry = foldin_models::find(name)?;
+    let serving_entry = foldin_models::find(&manifest.model)?;
     if !entry.capabilities.new_users {
         return Err(TrainError::CannotServe { model: name.to_owned() });
     }
@@ -222,10 +237,11 @@ pub fn train(
     if !fits {
         return Err(TrainError::OtherFeedback { model: name.to_owned(), what });
     }
-    let mut settings = match &manifest.config {
-        Value::Object(config) if name == manifest.model => config.clone(),
+    let serving_settings = match &manifest.config {
+        Value::Object(config) => config.clone(),
         _ => Settings::new(),
     };
+    let mut settings = if name == manifest.model { serving_settings.clone() } else { Settings::new() };
     settings.extend(options.settings.clone());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
@@ -235,7 +251,7 @@ pub fn train(
 
     pool.install(|| {
         progress.stage("reading the store");
-        let collected = collect(engine, &live, options.held_out)?;
+        let collected = collect(engine, &live, options)?;
         let whole = &collected.dataset;
         let keep: Vec<bool> = collected.held_out.iter().map(|held_out| !held_out).collect();
         let before = Dataset { interactions: whole.interactions.filter(&keep), ..whole.clone() };
@@ -251,19 +267,26 @@ pub fn train(
         }
 
         let ctx = FitContext { progress, cancel: cancel.clone(), ..FitContext::new(options.seed) };
-        let fit = |dataset: &Dataset| -> Result<Box<dyn Recommender>, TrainError> {
+        let fit = |entry: &ModelEntry, settings: &Settings, dataset: &Dataset| {
             let interactions = dataset.interactions.for_model(entry.capabilities);
             let dataset = Dataset { interactions, ..dataset.clone() };
-            Ok(entry.fit(&settings, &dataset.training_data(), &ctx)?)
+            entry.fit(settings, &dataset.training_data(), &ctx)
         };
         progress.stage("fitting the candidate");
-        let candidate = fit(&before)?;
+        let candidate = fit(entry, &settings, &before)?;
         progress.stage("judging");
         let known = live.serving().n_items();
         let judge =
             |model: &dyn Recommender, n_known: usize| judge(model, &before, &test, n_known.min(known));
         let (ours, held_out) = judge(&*candidate, before.items.len())?;
-        let (theirs, _) = judge(live.serving().model(), known)?;
+        let theirs = if collected.unseen {
+            judge(live.serving().model(), known)?.0
+        } else if entry.name == serving_entry.name && settings == serving_settings {
+            ours
+        } else {
+            progress.stage("fitting the settings of the version that serves");
+            judge(&*fit(serving_entry, &serving_settings, &before)?, before.items.len())?.0
+        };
         let rates = whole.interactions.feedback().scale().is_some();
         let allowed = theirs * if rates { 1.0 + options.tolerance } else { 1.0 - options.tolerance };
         let not_worse = if rates { ours <= allowed } else { ours >= allowed };
@@ -277,6 +300,7 @@ pub fn train(
             metric: if rates { "rmse" } else { "ndcg@20" }.to_owned(),
             candidate: ours,
             serving: theirs,
+            stood_in: !collected.unseen,
             training,
             held_out,
             unknown_to_serving: unknown,
@@ -286,24 +310,30 @@ pub fn train(
             unused: collected.unused,
             verdict: String::new(),
         };
+        let of = if report.stood_in {
+            format!("the settings of version {}, which may have seen these events", report.against)
+        } else {
+            format!("version {}", report.against)
+        };
         if !not_worse {
             report.verdict = format!(
-                "not promoted: {} {ours:.4} on the latest events is worse than the {theirs:.4} of version {}",
-                report.metric, report.against
+                "not promoted: {} {ours:.4} on the latest events is worse than the {theirs:.4} of {of}",
+                report.metric
             );
             return Ok(report);
         }
         progress.stage("fitting on all events");
-        let model = fit(whole)?;
+        let model = fit(entry, &settings, whole)?;
         report.promoted = options.promote;
         report.verdict = format!(
-            "{}: {} {ours:.4} on the latest events is not worse than the {theirs:.4} of version {}",
+            "{}: {} {ours:.4} on the latest events is not worse than the {theirs:.4} of {of}",
             if options.promote { "promoted" } else { "not worse, and not promoted as asked" },
-            report.metric,
-            report.against
+            report.metric
         );
         let config = entry.resolve(&settings).map_err(FitError::from)?;
-        let metrics = json!({ "seed": options.seed, "judged": { report.metric.clone(): ours } });
+        let metrics = json!({
+            "seed": options.seed, TRAINED_UNTIL: collected.until, "judged": { report.metric.clone(): ours },
+        });
         let written = |folder: &Path| -> Result<(), VersionError> {
             Ok(save(folder, &*model, &SavedContext::of(whole, config, metrics), SaveOptions::default())?)
         };
@@ -319,7 +349,11 @@ pub fn train(
     })
 }
 
-fn check(options: &TrainOptions) -> Result<(), TrainError> {
+/// Checks every number, without training.
+///
+/// # Errors
+/// [`TrainError::Option`] naming the first that cannot be.
+pub fn check(options: &TrainOptions) -> Result<(), TrainError> {
     let refuse = |field, got, expected| Err(TrainError::Option { field, got, expected });
     if !(options.held_out > 0.0 && options.held_out <= 0.5) {
         return refuse("held_out", options.held_out, "it is a share above 0 and at most 0.5");
@@ -334,7 +368,7 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
 }
 
 /// Reads the store into a data set. Items keep the numbers of the model that serves; new ones follow.
-fn collect(engine: &Engine, live: &Live, held_out: f64) -> Result<Collected, TrainError> {
+fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> Result<Collected, TrainError> {
     let serving = live.serving();
     let kinds = &engine.options().kinds;
     let feedback = serving.feedback();
@@ -378,17 +412,21 @@ fn collect(engine: &Engine, live: &Live, held_out: f64) -> Result<Collected, Tra
         times.extend(matrix.row(user).0.iter().map(|&item| cells[&(user as u32, item)].1));
     }
     drop(cells);
-    let held_out = latest(&times, held_out);
-    let seconds = times.iter().map(|&time| time.div_euclid(1000)).collect();
+    let seconds: Vec<i64> = times.iter().map(|&time| time.div_euclid(1000)).collect();
+    let share = (times.len() as f64 * options.held_out).round() as usize;
+    let trained_until = serving.loaded().manifest.metrics.get(TRAINED_UNTIL).and_then(Value::as_i64);
+    let newer = trained_until.map_or(0, |until| seconds.iter().filter(|&&time| time > until).count());
+    let unseen = newer >= options.least_held_out.max(1);
+    let held_out = latest(&times, if unseen { share.min(newer) } else { share });
+    let until = seconds.iter().copied().max().unwrap_or_default();
     let mut dataset =
         Dataset::new("store", Interactions::new(matrix, Some(seconds), feedback)?, users, items)?;
     describe(engine, live, &mut dataset)?;
-    Ok(Collected { dataset, held_out, unused })
+    Ok(Collected { dataset, held_out, unseen, until, unused })
 }
 
-/// Marks the latest `share` of the times, ties included only as far as they fit.
-fn latest(times: &[i64], share: f64) -> Vec<bool> {
-    let n = (times.len() as f64 * share).round() as usize;
+/// Marks the latest `n` of the times.
+fn latest(times: &[i64], n: usize) -> Vec<bool> {
     let mut order: Vec<usize> = (0..times.len()).collect();
     order.sort_by_key(|&at| (std::cmp::Reverse(times[at]), at));
     let mut out = vec![false; times.len()];

@@ -232,8 +232,21 @@ fn a_better_model_is_promoted_and_can_be_rolled_back() {
         assert!(report.drift.scores > 0.0 && report.drift.top_10 < 1.0, "{report:?}");
         assert!(engine.live().serving().item("an item of tomorrow").is_ok(), "new items are known now");
         let listed = versions.list().unwrap();
-        assert_eq!(listed.len(), 2);
+        assert_eq!(listed.len(), 2, "{model}");
         assert!(listed[1].serving && listed[1].report.is_some() && listed[0].report.is_none());
+
+        // It came from elsewhere: nobody knows what it has seen. The new one says so, and with new events it is judged itself.
+        assert!(report.stood_in, "{report:?}");
+        let late: Vec<Event> = (0..60)
+            .map(|n| {
+                let user = format!("user {}", n % 30);
+                Event::new(&user, &format!("item {}", (n * 7) % 40), kind, 100_000_000 + n).with_value(0.0)
+            })
+            .collect();
+        engine.append(&late).unwrap();
+        let options = TrainOptions { tolerance: 0.99, promote: false, ..options };
+        let again = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();
+        assert!(!again.stood_in && again.against == "000002" && again.held_out <= 60, "{again:?}");
 
         let before = versions.roll_back().unwrap();
         engine.swap(versions.load(&before).unwrap()).unwrap();

@@ -48,7 +48,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let refused = ApiError::new("bad_body", error.inner().to_string());
-        if path == "." { refused } else { refused.with_field(path) }
+        // Where the text ends early there is no place to name.
+        if path == "." || path.contains('?') { refused } else { refused.with_field(path) }
     })?;
     deserializer.end().map_err(|error| ApiError::new("bad_body", error.to_string()))?;
     Ok(value)

@@ -122,7 +122,8 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
         let kept = std::mem::take(response.headers_mut());
         response = error.respond(&id);
         for (name, value) in &kept {
-            if !response.headers().contains_key(name) {
+            // The length was that of the body that is no longer sent.
+            if name != header::CONTENT_LENGTH && !response.headers().contains_key(name) {
                 response.headers_mut().insert(name.clone(), value.clone());
             }
         }

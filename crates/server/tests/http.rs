@@ -237,7 +237,7 @@ fn every_refusal_has_the_one_shape() {
     bad("POST", "/v1/models/000009/promote", None, 404, "unknown_version", None);
     bad("POST", "/v1/models/rollback", None, 409, "conflict", None);
     bad("DELETE", "/v1/models/000001", None, 409, "conflict", None);
-    bad("POST", "/v1/train", Some((JSON, r#"{"held_out": 2}"#)), 202, "", None);
+    bad("POST", "/v1/train", Some((JSON, r#"{"held_out": 2}"#)), 400, "bad_request", Some("held_out"));
 }
 
 #[test]

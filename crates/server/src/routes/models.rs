@@ -104,6 +104,7 @@ pub(super) async fn train(
     State(app): State<App>,
     Body(options): Body<TrainOptions>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
+    foldin_engine::train::check(&options)?;
     let job = app.jobs.start(app.engine.clone(), app.versions.clone(), options)?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
