@@ -53,7 +53,7 @@ describe('Try it', () => {
     await page.locator('ol li').first().getByRole('slider').click({ position: { x: 3, y: 9 } });
     await page.getByText('from 2 ratings', { exact: true }).waitFor();
     expect(await titles(page)).not.toContain(second[0]);
-    await page.getByRole('slider', { name: `Your rating of ${rated}` }).press('ArrowLeft');
+    await page.getByRole('slider', { name: `Your rating of ${rated}`, exact: true }).press('ArrowLeft');
     await page.getByRole('button', { name: `Remove ${second[0] ?? ''}` }).click();
     await page.getByText('from 1 rating', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Start again' }).click();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{docs, layers, licences, sources, web};
+use crate::{docs, layers, licences, sources};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -21,7 +21,6 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     // Last, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
-    ("web", || said(web::run())),
 ];
 
 const FULL: &[Step] = &[("quickstart", || cargo(&["run", "--release", "--locked", "--", "quickstart"], &[]))];

@@ -111,13 +111,14 @@ impl Server {
         let folder = std::env::temp_dir().join(format!("foldin-web-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let at = |name: &str| folder.join(name).display().to_string();
-        write_ratings(&folder.join("ratings.csv"))?;
-        let train =
-            ["train", "--data", &at("ratings.csv"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+        write_data(&data)?;
+        let train = ["train", "--data", &at("data"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
         output(Command::new(&foldin).args(train))?;
         let mut child = Command::new(&foldin)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--model", &at("model")])
-            .args(["--store", &at("store"), "--import", &at("ratings.csv")])
+            .args(["--store", &at("store"), "--import", &at("data")])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("the server did not start: {error}"))?;
@@ -138,17 +139,29 @@ impl Server {
     }
 }
 
-/// Ratings of two tastes with titles, enough for every page to have something to show.
-fn write_ratings(path: &Path) -> Result<(), String> {
-    let mut text = String::from("user,item,rating,time\n");
+/// Ratings of two tastes, users and items, enough for every page to have something to show. Items of the first taste are the popular ones.
+fn write_data(folder: &Path) -> Result<(), String> {
+    let mut ratings = String::from("user,item,rating,time\n");
+    let mut users = String::from("user,age,occupation\n");
+    let mut items = String::from("item,title,genres\n");
     for user in 0..80 {
+        users += &format!("u{user},{},{}\n", 20 + user % 40, if user % 2 == 0 { "writer" } else { "miller" });
         for item in 0..60 {
-            if (user * 7 + item * 11) % 3 != 0 {
+            let popular = item % 2 == 0 || (user + item / 2) % 2 == 0;
+            if popular && (user * 7 + item * 11) % 3 != 0 {
                 let likes = (user + item) % 2 == 0;
                 let rating = if likes { 4 + (user * item) % 2 } else { 1 + (user + 2 * item) % 3 };
-                text += &format!("u{user},i{item},{rating},{}\n", 1_000_000 + 60 * user + item);
+                ratings += &format!("u{user},i{item},{rating},{}\n", 1_000_000 + 60 * user + item);
             }
         }
     }
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    for item in 0..60 {
+        items +=
+            &format!("i{item},Film {item:02} ({}),{}\n", 1950 + item, ["Drama", "Comedy|Crime"][item % 2]);
+    }
+    for (name, text) in [("ratings.csv", ratings), ("users.csv", users), ("items.csv", items)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
 }
