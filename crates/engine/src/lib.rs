@@ -2,19 +2,19 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`engine`] | [`Engine`]: store and model together, what is written now is in the next answer |
-//! | [`serving`] | [`Serving`]: a model as it serves, its items laid out for scanning |
-//! | [`catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
-//! | [`history`] | [`History`]: what somebody did, as a model sees it |
-//! | [`recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
-//! | [`crowd`] | all users at once: who is like somebody, and a map in two dimensions |
-//! | [`explain`] | which part of a history moved a score, and how far |
-//! | [`ask`] | the items whose rating would tell most |
-//! | [`similar`] | the items nearest to an item |
-//! | [`titles`] | finding items by what people type |
-//! | [`versions`] | [`Versions`]: models on disk, promoted and rolled back |
-//! | [`train`] | a new version from the store's events, judged against the one that serves |
-//! | [`store`] | [`store::Store`]: what users did, what is known of them and of items; on disk or in memory |
+//! | [`mod@engine`] | [`Engine`]: store and model together, what is written now is in the next answer |
+//! | [`mod@serving`] | [`Serving`]: a model as it serves, its items laid out for scanning |
+//! | [`mod@catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
+//! | [`mod@history`] | [`History`]: what somebody did, as a model sees it |
+//! | [`mod@recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
+//! | [`mod@crowd`] | all users at once: who is like somebody, and a map in two dimensions |
+//! | [`mod@explain`] | which part of a history moved a score, and how far |
+//! | [`mod@ask`] | the items whose rating would tell most |
+//! | [`mod@similar`] | the items nearest to an item |
+//! | [`mod@titles`] | finding items by what people type |
+//! | [`mod@versions`] | [`Versions`]: models on disk, promoted and rolled back |
+//! | [`mod@train`] | a new version from the store's events, judged against the one that serves |
+//! | [`mod@store`] | [`store::Store`]: what users did, what is known of them and of items; on disk or in memory |
 //!
 //! Nothing here reads a clock or draws a random number: times come with events, seeds with requests.
 

@@ -2,13 +2,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`config`] | [`ServerConfig`]: addresses, limits, kinds of events, retraining |
-//! | [`serve`] | [`serve::Server`]: binds, serves, drains and stops |
-//! | [`keys`] | API keys with roles, stored as hashes |
-//! | [`error`] | [`ApiError`]: the one shape of every refusal |
-//! | [`jobs`] | training in the background, with progress |
-//! | [`metrics`] | figures for Prometheus |
-//! | [`routes`] | what is answered, by path; [`routes::api`] is its OpenAPI description |
+//! | [`mod@config`] | [`ServerConfig`]: addresses, limits, kinds of events, retraining |
+//! | [`mod@serve`] | [`serve::Server`]: binds, serves, drains and stops |
+//! | [`mod@keys`] | API keys with roles, stored as hashes |
+//! | [`mod@error`] | [`ApiError`]: the one shape of every refusal |
+//! | [`mod@jobs`] | training in the background, with progress |
+//! | [`mod@metrics`] | figures for Prometheus |
+//! | [`mod@routes`] | what is answered, by path; [`routes::api`] is its OpenAPI description |
 
 pub mod config;
 pub mod error;

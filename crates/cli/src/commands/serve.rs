@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// PEM file of its private key
     #[arg(long, value_name = "FILE", requires = "tls_certificate", env = "FOLDIN_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Site whose pages may call the server from a browser, such as https://shop.example. May be given often
+    /// Site whose pages may call the server from a browser, such as `https://shop.example`. May be given often
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// Requests a second of one key or address; 0 is no limit
