@@ -31,7 +31,7 @@ The API describes itself at /openapi.json.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Model folder, as `foldin train` writes it; becomes the version that serves [default: the version that served last]
+    /// Model folder, as `foldin train` writes it; becomes the version that serves, unless it did before [default: the version that served last]
     #[arg(long, value_name = "DIR", env = "FOLDIN_MODEL")]
     model: Option<PathBuf>,
     /// Store folder, made if it is not there: events, versions of the model, keys [default: in memory]
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     // Without a folder everything is gone at the end, versions too.
     let place = Place::open(args.store.as_deref())?;
     let versions = place.versions()?;
-    let version = version(args, &versions)?;
+    let version = version(args, &versions, global)?;
     let serving = versions.load(&version)?;
     versions.promote(&version)?;
     let store = place.events()?;
@@ -161,8 +161,8 @@ fn log(args: &Args) {
     };
 }
 
-/// Which version is to serve: that of `--model`, or the one that served last.
-fn version(args: &Args, versions: &Versions) -> anyhow::Result<String> {
+/// Which version is to serve: that of `--model` if it is new here, or the one that served last.
+fn version(args: &Args, versions: &Versions, global: &Global) -> anyhow::Result<String> {
     if let Some(folder) = &args.model {
         if !folder.join("manifest.json").exists() {
             bail!(
@@ -171,7 +171,19 @@ fn version(args: &Args, versions: &Versions) -> anyhow::Result<String> {
                 folder.display()
             );
         }
-        return Ok(versions.adopt(folder)?);
+        let before = versions.names()?;
+        let given = versions.adopt(folder)?;
+        return Ok(match versions.serving()? {
+            // The same command at the next start must not undo what was trained and promoted meanwhile.
+            Some(serving) if serving != given && before.contains(&given) => {
+                global.remark(format!(
+                    "{} is version {given}, which served before; version {serving} goes on serving (POST /v1/models/{given}/promote changes that)",
+                    folder.display()
+                ));
+                serving
+            }
+            _ => given,
+        });
     }
     match versions.serving()? {
         Some(version) => Ok(version),

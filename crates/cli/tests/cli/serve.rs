@@ -90,6 +90,16 @@ fn a_model_is_served_and_stopped() {
     let server = start(folder, &["--store", "store"]);
     let (_, again) = ask(&server.address, "GET", "/v1/users/ada/recommendations?n=5", None).unwrap();
     assert_eq!(again["items"], list["items"]);
+    drop(server);
+
+    // Another model becomes the version that serves, and the first command does not undo that.
+    ok(folder, &["train", "--data", "ratings.csv", "--model", "bias-svd", "--out", "other"]);
+    let serving = |args: &[&str]| {
+        let server = start(folder, args);
+        ask(&server.address, "GET", "/v1/stats", None).unwrap().1["model_version"].clone()
+    };
+    assert_eq!(serving(&["--model", "other", "--store", "store"]), "000002");
+    assert_eq!(serving(&["--model", "model", "--store", "store"]), "000002");
 }
 
 /// Killed in the middle of writing, again and again: what was acknowledged is there, and everything opens.
