@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use foldin_core::Feedback;
 use foldin_engine::store::{MemoryStore, Store};
-use foldin_engine::{Engine, Versions};
+use foldin_engine::{Engine, Serving, Versions};
 use foldin_server::config::Tls;
 use foldin_server::keys::Keys;
 use foldin_server::{Server, ServerConfig};
@@ -87,11 +87,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     // Without a folder everything is gone at the end, versions too.
     let place = Place::open(args.store.as_deref())?;
     let versions = place.versions()?;
-    let version = version(args, &versions, global)?;
-    let serving = versions.load(&version)?;
-    versions.promote(&version)?;
+    let serving = match &args.model {
+        // Looked at where it is: a check changes nothing.
+        Some(folder) if args.check => Serving::open(folder, "new")?,
+        _ => versions.load(&version(args, &versions, global)?)?,
+    };
+    let version = serving.version().to_owned();
+    if !args.check {
+        versions.promote(&version)?;
+    }
     let store = place.events()?;
-    if let Some(name) = &args.import {
+    if let Some(name) = args.import.as_ref().filter(|_| !args.check) {
         let feedback = serving.feedback();
         load(&*store, name, feedback, global)?;
     }

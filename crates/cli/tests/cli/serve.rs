@@ -188,6 +188,9 @@ fn settings_are_checked_before_anything_is_served() {
         .unwrap();
     let well = ok(folder, &["serve", "--model", "model", "--config", "foldin.toml", "--check"]);
     assert!(well.contains("all is well: lfg-bayes"), "{well}");
+    ok(folder, &["serve", "--model", "model", "--store", "unchanged", "--import", "ratings.csv", "--check"]);
+    let output = foldin(folder, &["serve", "--store", "unchanged"]);
+    assert!(!output.status.success(), "a check has not adopted the model");
     let output = foldin(folder, &["serve", "--store", "nothing"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("give a model with --model DIR"));
 }
