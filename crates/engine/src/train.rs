@@ -198,7 +198,7 @@ pub struct Drift {
 /// What the store holds, in numbers.
 struct Collected {
     dataset: Dataset,
-    /// By user, in the order of their rows: how many of the latest interactions are held out, found by time.
+    /// For each interaction, whether it is held out: the latest are.
     held_out: Vec<bool>,
     /// Whether the version that serves has seen none of these.
     unseen: bool,
@@ -279,6 +279,10 @@ pub fn train(
         let judge =
             |model: &dyn Recommender, n_known: usize| judge(model, &before, &test, n_known.min(known));
         let (ours, held_out) = judge(&*candidate, before.items.len())?;
+        // Ratings of items that one of the models does not know judge nothing, and an error over no ratings would be none.
+        if held_out < least {
+            return Err(TrainError::TooFew { training, held_out, least });
+        }
         let theirs = if collected.unseen {
             judge(live.serving().model(), known)?.0
         } else if entry.name == serving_entry.name && settings == serving_settings {
