@@ -1,7 +1,8 @@
 //! External keys (any string) to dense internal numbers, and back.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use xxhash_rust::xxh3::Xxh3;
 
 /// A list of distinct external keys; the position of a key is its internal number.
@@ -16,11 +17,21 @@ use xxhash_rust::xxh3::Xxh3;
 /// assert_eq!(items.key(0), Some("tt0114709"));
 /// assert_eq!(items.get("unknown"), None);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Dictionary {
     keys: Vec<String>,
-    numbers: HashMap<String, u32>,
+    /// Numbers by the hash of their keys, which stand in `keys` alone. Seeded anew in each process, so that nobody can choose keys that collide.
+    numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl Eq for Dictionary {}
 
 impl Dictionary {
     /// Builds a dictionary from keys in order.
@@ -28,30 +39,36 @@ impl Dictionary {
     /// # Errors
     /// Returns the first key that appears twice.
     pub fn from_keys(keys: Vec<String>) -> Result<Self, String> {
-        let mut numbers = HashMap::with_capacity(keys.len());
-        for (number, key) in keys.iter().enumerate() {
-            if numbers.insert(key.clone(), number as u32).is_some() {
-                return Err(key.clone());
+        let mut out = Self { numbers: HashTable::with_capacity(keys.len()), ..Self::default() };
+        out.keys.reserve_exact(keys.len());
+        for key in keys {
+            if out.get(&key).is_some() {
+                return Err(key);
             }
+            out.add(key);
         }
-        Ok(Self { keys, numbers })
+        Ok(out)
     }
 
     /// The number of `key`, which is added at the end if it is new.
     pub fn intern(&mut self, key: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(key) {
-            return number;
-        }
+        self.get(key).unwrap_or_else(|| self.add(key.to_owned()))
+    }
+
+    fn add(&mut self, key: String) -> u32 {
         let number = self.keys.len() as u32;
-        self.keys.push(key.to_owned());
-        self.numbers.insert(key.to_owned(), number);
+        let hash = self.hasher.hash_one(key.as_str());
+        self.keys.push(key);
+        let (keys, hasher) = (&self.keys, &self.hasher);
+        let _ = self.numbers.insert_unique(hash, number, |&at| hasher.hash_one(keys[at as usize].as_str()));
         number
     }
 
     /// The number of `key`, if it is known.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<u32> {
-        self.numbers.get(key).copied()
+        let hash = self.hasher.hash_one(key);
+        self.numbers.find(hash, |&at| self.keys[at as usize] == key).copied()
     }
 
     /// The key of a number, if it is in range.

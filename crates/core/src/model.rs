@@ -112,6 +112,25 @@ pub trait Generator: Recommender {
         self.generate(users)
     }
 
+    /// Values (unclipped) and variances of the ratings that one user of a batch would give, from factors that
+    /// [`Generator::generate_with_covariance`] made: what [`Recommender::predict_with_variance`] says, without generating again.
+    /// `values` and `variances` get one number an item.
+    ///
+    /// # Errors
+    /// [`ScoreError::Unsupported`] unless [`Capabilities::uncertainty`], [`ScoreError::Shape`] for another number of outputs or factors without a
+    /// covariance, and as [`Recommender::score`].
+    fn values_with_variance(
+        &self,
+        factors: &Factors,
+        user: usize,
+        items: &[ItemId],
+        values: &mut [f32],
+        variances: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        let _ = (factors, user, items, values, variances);
+        Err(ScoreError::Unsupported { model: self.name(), what: "a predictive variance" })
+    }
+
     /// The factors of all items.
     fn items(&self) -> &ItemFactors;
 }

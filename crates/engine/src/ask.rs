@@ -106,23 +106,23 @@ pub fn ask_next(
     let by_popularity = || candidates.iter().take(n).map(|&item| question(item, None)).collect();
     let Some((generator, _)) = serving.generator() else { return Ok(by_popularity()) };
     let factors = generator.generate_with_covariance(&[history.view()])?;
-    let Some(covariance) = factors.covariance else { return Ok(by_popularity()) };
+    let Some(covariance) = &factors.covariance else { return Ok(by_popularity()) };
 
     let items = generator.items();
     let spread = &Worth::of(serving, generator).spread;
     let order = items.k + 1;
     // Variance of the predictions as it is: the trace of `X S`.
-    let before: f32 = dot(&covariance, spread).max(f32::MIN_POSITIVE);
-    let pairs: Vec<(u32, ItemId)> = candidates.iter().map(|&item| (0, ItemId(item))).collect();
-    let (mut mean, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
-    serving.model().predict_with_variance(&[history.view()], &pairs, &mut mean, &mut variance)?;
+    let before: f32 = dot(covariance, spread).max(f32::MIN_POSITIVE);
+    let asked: Vec<ItemId> = candidates.iter().map(|&item| ItemId(item)).collect();
+    let (mut mean, mut variance) = (vec![0.0; asked.len()], vec![0.0; asked.len()]);
+    generator.values_with_variance(&factors, 0, &asked, &mut mean, &mut variance)?;
     let mut worth: Vec<(u32, f32)> = candidates
         .iter()
         .zip(&variance)
         .map(|(&item, &variance)| {
             let f = with_one(items.row(item as usize));
             debug_assert_eq!(f.len(), order);
-            let along = times(&covariance, &f);
+            let along = times(covariance, &f);
             let tells = dot(&times(spread, &along), &along) / variance.max(f32::MIN_POSITIVE);
             (item, (tells / before).clamp(0.0, 1.0))
         })

@@ -246,18 +246,14 @@ impl Engine {
         if !who.actions.is_empty() {
             History::strict(serving, kinds, who.actions.iter().copied())?;
         }
-        let events = self.store.history(user, self.options.history_limit)?;
-        // A kind that the configuration no longer names says nothing.
-        let known = events.iter().filter(|event| kinds.rule(&event.kind).is_ok());
-        let stored = known.map(|event| Action { item: &event.item, kind: &event.kind, value: event.value });
-        let history = History::new(serving, kinds, stored.chain(who.actions.iter().copied()))?;
+        let record = self.store.record(user, self.options.history_limit)?;
+        let stored =
+            record.events().map(|event| Action { item: event.item, kind: event.kind, value: event.value });
+        let history = History::stored(serving, kinds, stored.chain(who.actions.iter().copied()))?;
         if !serving.model().capabilities().user_features {
             return Ok(history);
         }
-        let mut features = match self.store.user(user)? {
-            Some(user) => features_of(&user.features),
-            None => RawFeatures::new(),
-        };
+        let mut features = features_of(&record.features);
         features.extend(who.features.clone());
         Ok(history.with_features(serving, &features))
     }

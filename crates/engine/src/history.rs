@@ -1,9 +1,11 @@
 //! What somebody did, as a model sees it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use foldin_core::features::EncodedRow;
 use foldin_core::{RawFeatures, UserView};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
@@ -131,12 +133,51 @@ impl History {
         kinds: &Kinds,
         actions: impl IntoIterator<Item = Action<'a>>,
     ) -> Result<Self, EngineError> {
+        Self::gather(serving, kinds, actions, true)
+    }
+
+    /// As [`History::new`] for what a store kept: a kind that is no longer configured says nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::ValueMissing`].
+    pub fn stored<'a>(
+        serving: &Serving,
+        kinds: &Kinds,
+        actions: impl IntoIterator<Item = Action<'a>>,
+    ) -> Result<Self, EngineError> {
+        Self::gather(serving, kinds, actions, false)
+    }
+
+    fn gather<'a>(
+        serving: &Serving,
+        kinds: &Kinds,
+        actions: impl IntoIterator<Item = Action<'a>>,
+        every_kind: bool,
+    ) -> Result<Self, EngineError> {
         let scale = serving.feedback().scale();
-        let mut out = Self::default();
-        let mut places: HashMap<u32, usize> = HashMap::new();
+        let dictionary = &serving.loaded().items;
+        let actions = actions.into_iter();
+        let (expected, _) = actions.size_hint();
+        let mut out = Self {
+            items: Vec::with_capacity(expected),
+            values: Vec::with_capacity(expected),
+            seen: Vec::with_capacity(expected),
+            ..Self::default()
+        };
+        let mut places: HashMap<u32, usize> = HashMap::with_capacity(expected);
+        // Most events of a history are of one kind.
+        let mut latest: Option<(&str, KindRule)> = None;
         for action in actions {
-            let rule = kinds.rule(action.kind)?;
-            let Some(item) = serving.loaded().items.get(action.item) else {
+            let rule = match latest {
+                Some((kind, rule)) if kind == action.kind => rule,
+                _ => match kinds.rule(action.kind) {
+                    Ok(rule) => rule,
+                    Err(_) if !every_kind => continue,
+                    Err(error) => return Err(error),
+                },
+            };
+            latest = Some((action.kind, rule));
+            let Some(item) = dictionary.get(action.item) else {
                 out.unknown += 1;
                 continue;
             };
@@ -161,11 +202,14 @@ impl History {
                 out.unused += 1;
                 continue;
             };
-            match places.get(&item) {
-                Some(&at) if scale.is_some() => out.values[at] = value,
-                Some(&at) => out.values[at] = out.values[at].max(value),
-                None => {
-                    places.insert(item, out.items.len());
+            match places.entry(item) {
+                Entry::Occupied(at) if scale.is_some() => out.values[*at.get()] = value,
+                Entry::Occupied(at) => {
+                    let strongest = &mut out.values[*at.get()];
+                    *strongest = strongest.max(value);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(out.items.len());
                     out.items.push(item);
                     out.values.push(value);
                 }

@@ -1,6 +1,6 @@
 //! The best items for somebody, under filters, boosts and diversity.
 
-use foldin_core::{ItemId, Scored, top_k};
+use foldin_core::{Factors, ItemId, Scored, top_k};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Filter};
@@ -277,7 +277,7 @@ fn generated(
         if serving.model().capabilities().uncertainty {
             // Without a least confidence only what is shown needs one.
             let looked_at = if wish.after_the_scan() { list.len() } else { need.min(list.len()) };
-            certainties(serving, history, wish, &mut list[..looked_at])?;
+            certainties(serving, history, &scores, wish, &mut list[..looked_at])?;
         }
         if let Some(least) = wish.min_confidence {
             list.retain(|candidate| candidate.certainty.is_some_and(|known| known.confidence >= least));
@@ -291,8 +291,8 @@ fn generated(
 
 /// Scores of one person: generated factors where a scan is enough, all scores otherwise.
 enum Scores {
-    Factors { u: Vec<f32>, bias: f32 },
-    All { scores: Vec<f32>, unboosted: Option<Vec<f32>> },
+    Factors(Factors),
+    All { scores: Vec<f32>, unboosted: Option<Vec<f32>>, factors: Option<Factors> },
 }
 
 impl Scores {
@@ -303,15 +303,17 @@ impl Scores {
         boosts: &[Boost],
     ) -> Result<Self, EngineError> {
         let view = history.view();
+        let mut factors = None;
         let mut scores = match serving.generator() {
             Some((generator, packed)) => {
-                let factors = generator.generate(&[view])?;
-                let (u, bias) = (factors.u, factors.bias[0]);
+                // Of models without a covariance it is the same as `generate`.
+                let made = generator.generate_with_covariance(&[view])?;
                 if boosts.is_empty() {
-                    return Ok(Self::Factors { u, bias });
+                    return Ok(Self::Factors(made));
                 }
                 let mut scores = vec![0.0; serving.n_items()];
-                packed.score(&u, bias, &mut scores);
+                packed.score(&made.u, made.bias[0], &mut scores);
+                factors = Some(made);
                 scores
             }
             None => {
@@ -328,15 +330,22 @@ impl Scores {
                 }
             }
         }
-        Ok(Self::All { scores, unboosted })
+        Ok(Self::All { scores, unboosted, factors })
     }
 
     fn best(&self, serving: &Serving, n: usize, excluded: &[u32]) -> Vec<Scored> {
         match (self, serving.generator()) {
-            (Self::Factors { u, bias }, Some((_, packed))) => packed.top_k(u, *bias, n, excluded),
+            (Self::Factors(made), Some((_, packed))) => packed.top_k(&made.u, made.bias[0], n, excluded),
             (Self::All { scores, .. }, _) => top_k(scores, n.min(scores.len()), excluded),
             // Factors come from a generator alone.
-            (Self::Factors { .. }, None) => Vec::new(),
+            (Self::Factors(_), None) => Vec::new(),
+        }
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        match self {
+            Self::Factors(factors) => Some(factors),
+            Self::All { factors, .. } => factors.as_ref(),
         }
     }
 
@@ -351,12 +360,21 @@ impl Scores {
 fn certainties(
     serving: &Serving,
     history: &History,
+    scores: &Scores,
     wish: &Wish,
     list: &mut [Candidate],
 ) -> Result<(), EngineError> {
-    let pairs: Vec<(u32, ItemId)> = list.iter().map(|candidate| (0, candidate.scored.item)).collect();
-    let (mut mean, mut variance) = (vec![0.0; pairs.len()], vec![0.0; pairs.len()]);
-    serving.model().predict_with_variance(&[history.view()], &pairs, &mut mean, &mut variance)?;
+    let items: Vec<ItemId> = list.iter().map(|candidate| candidate.scored.item).collect();
+    let (mut mean, mut variance) = (vec![0.0; items.len()], vec![0.0; items.len()]);
+    match (serving.generator(), scores.factors()) {
+        (Some((generator, _)), Some(factors)) => {
+            generator.values_with_variance(factors, 0, &items, &mut mean, &mut variance)?;
+        }
+        _ => {
+            let pairs: Vec<(u32, ItemId)> = items.iter().map(|&item| (0, item)).collect();
+            serving.model().predict_with_variance(&[history.view()], &pairs, &mut mean, &mut variance)?;
+        }
+    }
     let liked = wish.liked_from.unwrap_or_else(|| match serving.feedback().scale() {
         Some(scale) => scale.min + 0.75 * (scale.max - scale.min),
         None => 0.5,

@@ -303,6 +303,19 @@ fn variances(model: &dyn Recommender, users: &[UserView<'_>]) -> Result<(Vec<f32
     model
         .predict_with_variance(users, &pairs, &mut mean, &mut variance)
         .map_err(|error| format!("the variance failed: {error}"))?;
+    if let Some(generator) = model.as_generator() {
+        let items: Vec<ItemId> = (0..model.n_items() as u32).map(ItemId).collect();
+        let factors = generator.generate_with_covariance(users).map_err(|error| error.to_string())?;
+        let (mut values, mut again) = (vec![f32::NAN; items.len()], vec![f32::NAN; items.len()]);
+        for user in 0..users.len() {
+            generator
+                .values_with_variance(&factors, user, &items, &mut values, &mut again)
+                .map_err(|error| format!("the variance of generated factors failed: {error}"))?;
+            let own = user * items.len()..(user + 1) * items.len();
+            same_bits("values of generated factors", &values, &mean[own.clone()])?;
+            same_bits("variances of generated factors", &again, &variance[own])?;
+        }
+    }
     Ok((mean, variance))
 }
 

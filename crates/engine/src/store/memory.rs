@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::redb::{Ledger, Row, Snapshot, write_snapshot};
 use super::{
-    Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, Store, StoreError, User, check,
+    Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, Store, StoreError, User, UserRecord,
+    check,
 };
 
 /// A store in memory, for tests and trials: gone when it is dropped.
@@ -60,19 +61,15 @@ impl State {
         Sequence(self.ledger.sequence)
     }
 
-    /// The events of a user that were written after `after`, in order of time and writing.
-    fn history<'a>(&'a self, user: &'a Arc<str>, known: &'a Known, after: u64) -> Vec<Event> {
-        let rows = known.events.iter().filter(|(_, row)| row.sequence > after);
-        let mut rows: Vec<_> = rows.collect();
-        rows.sort_unstable_by_key(|(_, row)| (row.time, row.sequence));
-        let event = |((kind, item), row): (&(u8, Arc<str>), &Row)| Event {
-            user: user.clone(),
-            item: item.clone(),
-            kind: self.ledger.kinds[usize::from(*kind)].0.clone(),
-            value: row.value,
-            time: row.time,
-        };
-        rows.into_iter().map(event).collect()
+    /// The latest `limit` events of a user that were written after `after`, with the features.
+    fn record(&self, known: &Known, after: u64, limit: usize) -> UserRecord {
+        let kinds = self.ledger.kinds.iter().map(|(name, _)| name.clone()).collect();
+        let mut out = UserRecord { features: known.features.clone(), kinds, ..UserRecord::default() };
+        for ((kind, item), row) in known.events.iter().filter(|(_, row)| row.sequence > after) {
+            out.push(item, *kind, row.value, row.time, row.sequence);
+        }
+        out.keep_latest(limit);
+        out
     }
 }
 
@@ -135,9 +132,12 @@ impl Store for MemoryStore {
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError> {
         let state = self.now()?;
         let Some((key, known)) = state.users.get_key_value(user) else { return Ok(Vec::new()) };
-        let mut events = state.history(key, known, 0);
-        events.drain(..events.len().saturating_sub(limit));
-        Ok(events)
+        Ok(state.record(known, 0, limit).owned(key).collect())
+    }
+
+    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+        let state = self.now()?;
+        Ok(state.users.get(user).map(|known| state.record(known, 0, limit)).unwrap_or_default())
     }
 
     fn scan(
@@ -147,13 +147,11 @@ impl Store for MemoryStore {
     ) -> Result<Sequence, StoreError> {
         let state = self.now()?;
         let after = after.map_or(0, |after| after.0);
-        'users: for key in state.user_keys.values() {
-            for event in
-                state.users.get(key).map(|known| state.history(key, known, after)).unwrap_or_default()
-            {
-                if each(event).is_break() {
-                    break 'users;
-                }
+        for key in state.user_keys.values() {
+            let known = state.users.get(key);
+            let record = known.map(|known| state.record(known, after, usize::MAX)).unwrap_or_default();
+            if record.owned(key).try_for_each(&mut *each).is_break() {
+                break;
             }
         }
         Ok(Sequence(state.ledger.sequence))

@@ -41,7 +41,9 @@ use std::path::Path;
 pub use self::redb::{RedbStore, StoreOptions};
 pub use error::{Invalid, InvalidReason, StoreError};
 pub use memory::MemoryStore;
-pub use types::{Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, User};
+pub use types::{
+    Counts, Event, EventRef, Forgotten, Imported, ItemRecord, JsonMap, Sequence, User, UserRecord,
+};
 
 /// Keeps what users did. See the [module](self) for what is promised.
 ///
@@ -70,6 +72,10 @@ pub trait Store: Send + Sync + Debug {
     ///
     /// Costs a pass over all events of the user, whatever the limit.
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Features and latest `limit` events of a user as of one moment; empty for a user who is not known. This is what every answer begins with, so
+    /// it is quicker than [`history`](Self::history) and [`user`](Self::user).
+    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError>;
 
     /// Hands over every event written after `after` (all, if none is given), as of one moment, until `each` breaks. Returns the number of the
     /// last event of that moment, for the next scan to begin after.

@@ -43,6 +43,82 @@ impl Event {
     }
 }
 
+/// An event of a [`UserRecord`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EventRef<'a> {
+    /// With what.
+    pub item: &'a str,
+    /// What.
+    pub kind: &'a str,
+    /// How much.
+    pub value: Option<f32>,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub time: i64,
+}
+
+/// What an answer to a user needs: features and latest events, in a few pieces of memory however many events there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserRecord {
+    /// Side information; empty if none was put.
+    pub features: JsonMap,
+    pub(super) kinds: Vec<Arc<str>>,
+    /// The items' keys, one after the other.
+    pub(super) items: String,
+    pub(super) rows: Vec<EventRow>,
+}
+
+/// An event of a [`UserRecord`]: which kind, and where the item's key lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct EventRow {
+    pub(super) kind: u8,
+    pub(super) item: (u32, u32),
+    pub(super) value: Option<f32>,
+    pub(super) time: i64,
+    pub(super) sequence: u64,
+}
+
+impl UserRecord {
+    /// The events, in order of time, then of writing.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        self.rows.iter().map(|row| EventRef {
+            item: &self.items[row.item.0 as usize..row.item.1 as usize],
+            kind: &self.kinds[usize::from(row.kind)],
+            value: row.value,
+            time: row.time,
+        })
+    }
+
+    pub(super) fn push(&mut self, item: &str, kind: u8, value: Option<f32>, time: i64, sequence: u64) {
+        let start = self.items.len() as u32;
+        self.items.push_str(item);
+        let item = (start, self.items.len() as u32);
+        self.rows.push(EventRow { kind, item, value, time, sequence });
+    }
+
+    /// Keeps the latest `limit` events, in order of time, then of writing.
+    pub(super) fn keep_latest(&mut self, limit: usize) {
+        self.rows.sort_unstable_by_key(|row| (row.time, row.sequence));
+        self.rows.drain(..self.rows.len().saturating_sub(limit));
+    }
+
+    /// Ready for another user's events; the kinds stay.
+    pub(super) fn clear_events(&mut self) {
+        self.items.clear();
+        self.rows.clear();
+    }
+
+    /// The events one by one, as those of this user.
+    pub(super) fn owned<'a>(&'a self, user: &'a Arc<str>) -> impl Iterator<Item = Event> + 'a {
+        self.rows.iter().zip(self.events()).map(|(row, event)| Event {
+            user: user.clone(),
+            item: event.item.into(),
+            kind: self.kinds[usize::from(row.kind)].clone(),
+            value: event.value,
+            time: event.time,
+        })
+    }
+}
+
 /// The number of an event in the order of writing. It grows by one with every event and is never used twice, also not after
 /// events were deleted.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use foldin_engine::store::testing::{Subject, check};
 use foldin_engine::store::{
     Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, MemoryStore, Sequence, Store, StoreError, User,
+    UserRecord,
 };
 use tempfile::TempDir;
 
@@ -23,6 +24,7 @@ enum Fault {
     MinusZeroIsZero,
     KeysAreTrimmed,
     DeletingIsForgotten,
+    RecordsInFull,
     ShortHistories,
     FeaturesStay,
     ForgottenUsersStay,
@@ -52,6 +54,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::MinusZeroIsZero, "any_value_and_time_comes_back"),
     (Fault::KeysAreTrimmed, "any_key_comes_back"),
     (Fault::DeletingIsForgotten, "one_event_can_be_deleted"),
+    (Fault::RecordsInFull, "history_is_in_order_of_time_then_writing"),
     (Fault::ShortHistories, "a_long_history"),
     (Fault::FeaturesStay, "a_user_has_features"),
     (Fault::ForgottenUsersStay, "forgotten_is_gone"),
@@ -162,6 +165,10 @@ impl Store for Broken {
             return Ok(history.iter().any(|event| *event.item == *item && *event.kind == *kind));
         }
         self.sound.delete_event(user, item, kind)
+    }
+
+    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+        self.sound.record(user, if self.is(Fault::RecordsInFull) { usize::MAX } else { limit })
     }
 
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError> {

@@ -18,6 +18,9 @@ use super::history::HistoryFeatures;
 use super::prior::Prior;
 use super::serve::{Pool, USERS_AT_ONCE};
 
+/// Pairs predicted by a task.
+const PAIRS_AT_ONCE: usize = 256;
+
 /// What a model was fitted with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inputs {
@@ -157,25 +160,38 @@ impl LfgBayesModel {
         base + self.items.bias[item] + dot(factors.row(user), self.items.row(item))
     }
 
-    /// Variance of the rating of one item by a user of factors `u` and `[order × order]` covariance `X`:
-    /// `σ² + f'Xf + g'Yg + tr(X_uu Y_qq)` with `f = [q; 1]`, `g = [u; 1]` and the item's covariance `Y` of `[q; b_i]`.
-    fn variance(&self, u: &[f32], covariance: &[f32], item: usize) -> f32 {
+    /// Values and variances of the ratings of items by the user at a position of `factors`. With the user's covariance `X`, an item's
+    /// `Y` of `[q; b_i]`, `f = [q; 1]` and `g = [u; 1]` a variance is `σ² + f'Xf + g'Yg + tr(X_uu Y_qq)`: of the item, `Y` meets
+    /// `gg' + X_uu` element by element, which is made once.
+    fn rate(
+        &self,
+        factors: &Factors,
+        covariance: &[f32],
+        user: usize,
+        items: impl Iterator<Item = usize>,
+        values: &mut [f32],
+        variances: &mut [f32],
+    ) {
         let (order, k) = (self.order(), self.items.k);
-        let q = self.items.row(item);
-        let f = |at: usize| q.get(at).copied().unwrap_or(1.0);
-        let g = |at: usize| u.get(at).copied().unwrap_or(1.0);
-        let mut own = self.covariances.row(item);
-        let mut sum = self.noise;
+        let x = &covariance[user * order * order..][..order * order];
+        let with_one = |row: &[f32]| row.iter().copied().chain([1.0]).collect::<Vec<f32>>();
+        let g = with_one(factors.row(user));
+        let mut of_item = Vec::with_capacity(packed_len(order));
         for i in 0..order {
             for j in 0..=i {
                 let both_triangles = if i == j { 1.0 } else { 2.0 };
-                let (x, y) = (covariance[i * order + j], own.next().unwrap_or(0.0));
-                let of_both = if i < k { x * y } else { 0.0 };
-                sum += both_triangles * (f(i) * x * f(j) + g(i) * y * g(j) + of_both);
+                let own = if i < k { x[i * order + j] } else { 0.0 };
+                of_item.push(both_triangles * (g[i] * g[j] + own));
             }
         }
-        // Rounding of the covariances cannot take away more than the noise.
-        sum.max(self.noise)
+        of_item.iter_mut().zip(self.covariances.scales()).for_each(|(weight, scale)| *weight *= scale);
+        for ((item, value), variance) in items.zip(values).zip(variances) {
+            let f = with_one(self.items.row(item));
+            let of_user: f32 = x.chunks_exact(order).zip(&f).map(|(row, f_i)| f_i * dot(row, &f)).sum();
+            *value = self.value(factors, user, item);
+            // Rounding of the covariances cannot take away more than the noise.
+            *variance = (self.noise + of_user + self.covariances.dot(item, &of_item)).max(self.noise);
+        }
     }
 }
 
@@ -228,13 +244,16 @@ impl Recommender for LfgBayesModel {
         check_len("variances", pairs.len(), variance.len())?;
         check_pairs(users.len(), self.n_items(), pairs)?;
         let factors = self.factors(users, true)?;
-        let square = self.order() * self.order();
         let covariance = factors.covariance.as_deref().unwrap_or_default();
-        let outputs = mean.par_iter_mut().zip(variance).with_min_len(64);
-        outputs.zip(pairs).for_each(|((mean, variance), &(user, item))| {
-            let (user, item) = (user as usize, item.index());
-            *mean = self.value(&factors, user, item);
-            *variance = self.variance(factors.row(user), &covariance[user * square..][..square], item);
+        let outputs = mean.par_chunks_mut(PAIRS_AT_ONCE).zip(variance.par_chunks_mut(PAIRS_AT_ONCE));
+        outputs.zip(pairs.par_chunks(PAIRS_AT_ONCE)).for_each(|((mut mean, mut variance), pairs)| {
+            for of_one in pairs.chunk_by(|a, b| a.0 == b.0) {
+                let (values, variances);
+                (values, mean) = mean.split_at_mut(of_one.len());
+                (variances, variance) = variance.split_at_mut(of_one.len());
+                let items = of_one.iter().map(|&(_, item)| item.index());
+                self.rate(&factors, covariance, of_one[0].0 as usize, items, values, variances);
+            }
         });
         Ok(())
     }
@@ -289,6 +308,28 @@ impl Generator for LfgBayesModel {
 
     fn generate_with_covariance(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
         self.factors(users, true)
+    }
+
+    fn values_with_variance(
+        &self,
+        factors: &Factors,
+        user: usize,
+        items: &[ItemId],
+        values: &mut [f32],
+        variances: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        check_len("predictions", items.len(), values.len())?;
+        check_len("variances", items.len(), variances.len())?;
+        let covariance = factors.covariance.as_deref().unwrap_or_default();
+        let n_users = factors.bias.len();
+        check_len("covariances", n_users * self.order() * self.order(), covariance.len())?;
+        check_len("factors", n_users * self.items.k, factors.u.len())?;
+        if items.is_empty() {
+            return Ok(());
+        }
+        items.iter().try_for_each(|&item| check_pairs(n_users, self.n_items(), &[(user as u32, item)]))?;
+        self.rate(factors, covariance, user, items.iter().map(|item| item.index()), values, variances);
+        Ok(())
     }
 
     fn items(&self) -> &ItemFactors {

@@ -83,6 +83,16 @@ impl QuantisedRows {
         row.iter().zip(&self.scales).map(|(&x, &scale)| f32::from(x) * scale)
     }
 
+    /// Scalar product of a row with `weights`, of which each was multiplied by its column's scale.
+    ///
+    /// # Panics
+    /// If `row` is out of range or there are not as many weights as columns.
+    #[must_use]
+    pub fn dot(&self, row: usize, weights: &[f32]) -> f32 {
+        assert_eq!(weights.len(), self.len, "one weight a column");
+        weigh(&self.data[row * self.width..][..self.len], weights)
+    }
+
     /// Length of the sums of one list: `len` rounded up.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -129,6 +139,22 @@ kernel! {
         for ((out, &sum), &scale) in out.iter_mut().zip(sums).zip(scales) {
             *out = simd.fma(sign * scale, sum as f32, *out);
         }
+    }
+
+    fn weigh(simd, row: &[i8], weights: &[f32]) -> f32 {
+        let mut sums = [0f32; 32];
+        let (rows, all) = (row.chunks_exact(32), weights.chunks_exact(32));
+        let rest = rows.remainder().iter().zip(all.remainder());
+        let mut sum: f32 = 0.0;
+        for (&x, &weight) in rest {
+            sum = simd.fma(f32::from(x), weight, sum);
+        }
+        for (row, weights) in rows.zip(all) {
+            for at in 0..32 {
+                sums[at] = simd.fma(f32::from(row[at]), weights[at], sums[at]);
+            }
+        }
+        sum + sums.iter().sum::<f32>()
     }
 
     fn sum_rows(simd, data: &[i8], width: usize, rows: &[u32], out: &mut [i16]) {
@@ -178,6 +204,21 @@ mod tests {
                 let got = f64::from(sums[column]) * f64::from(rows.scales()[column]);
                 // Half a unit a row.
                 assert!((got - want).abs() <= 0.501 * f64::from(rows.scales()[column]) * list.len() as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_weighted_sum_is_that_of_the_numbers() {
+        let mut random = Random::new(7);
+        for len in [1, 31, 32, 33, 496] {
+            let values: Vec<f32> = (0..3 * len).map(|_| random.normal() as f32).collect();
+            let rows = QuantisedRows::new(&values, len);
+            let weights: Vec<f32> = (0..len).map(|_| random.normal() as f32).collect();
+            let scaled: Vec<f32> = weights.iter().zip(rows.scales()).map(|(w, scale)| w * scale).collect();
+            for row in 0..3 {
+                let naive: f64 = rows.row(row).zip(&weights).map(|(x, &w)| f64::from(x) * f64::from(w)).sum();
+                assert!((f64::from(rows.dot(row, &scaled)) - naive).abs() < 1e-4, "{len}");
             }
         }
     }

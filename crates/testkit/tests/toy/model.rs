@@ -414,6 +414,17 @@ impl ToyModel {
     }
 }
 
+impl ToyModel {
+    fn value_with_variance(&self, factors: &Factors, user: usize, item: ItemId) -> (f32, f32) {
+        let n = self.items.k + K_EXTRA;
+        let covariance = &factors.covariance.as_deref().unwrap_or_default()[user * n * n..][..n * n];
+        let design: Vec<f32> = self.items.row(item.index()).iter().copied().chain([self.spread]).collect();
+        let quadratic: f32 =
+            (0..n * n).map(|cell| design[cell / n] * covariance[cell] * design[cell % n]).sum();
+        (self.value(factors, user, item.index()), 0.1 * self.spread * self.spread + quadratic)
+    }
+}
+
 impl Recommender for ToyModel {
     fn name(&self) -> &'static str {
         if self.fault == Fault::LiesAboutItsName { "truth" } else { "toy" }
@@ -471,16 +482,8 @@ impl Recommender for ToyModel {
             return Err(ScoreError::UnknownItem { item: item.0, n_items: self.n_items() });
         }
         let factors = Generator::generate(self, users)?;
-        let n = self.items.k + K_EXTRA;
         for (at, &(user, item)) in pairs.iter().enumerate() {
-            mean[at] = self.value(&factors, user as usize, item.index());
-            let covariance =
-                &factors.covariance.as_deref().unwrap_or_default()[user as usize * n * n..][..n * n];
-            let design: Vec<f32> =
-                self.items.row(item.index()).iter().copied().chain([self.spread]).collect();
-            let quadratic: f32 =
-                (0..n * n).map(|cell| design[cell / n] * covariance[cell] * design[cell % n]).sum();
-            variance[at] = 0.1 * self.spread * self.spread + quadratic;
+            (mean[at], variance[at]) = self.value_with_variance(&factors, user as usize, item);
         }
         Ok(())
     }
@@ -515,6 +518,20 @@ impl Recommender for ToyModel {
 }
 
 impl Generator for ToyModel {
+    fn values_with_variance(
+        &self,
+        factors: &Factors,
+        user: usize,
+        items: &[ItemId],
+        values: &mut [f32],
+        variances: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        for ((&item, value), variance) in items.iter().zip(values).zip(variances) {
+            (*value, *variance) = self.value_with_variance(factors, user, item);
+        }
+        Ok(())
+    }
+
     fn generate(&self, users: &[UserView<'_>]) -> Result<Factors, ScoreError> {
         let mut out = Factors { k: self.items.k, ..Factors::default() };
         let mut covariances = Vec::new();

@@ -41,6 +41,7 @@ use self::trouble::{Trouble, panic_message};
 use super::check;
 use super::{
     Counts, Event, Forgotten, Imported, Invalid, ItemRecord, JsonMap, Sequence, Store, StoreError, User,
+    UserRecord,
 };
 
 /// Events of a batch of an import: other writers wait for about a tenth of a second at most.
@@ -229,6 +230,10 @@ impl Store for RedbStore {
 
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.keeper.read(|reading| reading.history(user, limit))
+    }
+
+    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+        self.keeper.read(|reading| reading.record(user, limit))
     }
 
     fn scan(

@@ -10,61 +10,11 @@ use super::layout::{
     split_user_row,
 };
 use super::trouble::Trouble;
-use crate::store::{Counts, Event, ItemRecord, JsonMap, Sequence, User};
+use crate::store::{Counts, Event, ItemRecord, JsonMap, Sequence, User, UserRecord};
 
 /// A store as of one moment.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) ReadTransaction);
-
-/// One user's events on their way out, in one buffer.
-#[derive(Debug, Default)]
-struct Gathered {
-    items: String,
-    /// Row, kind, and where the item's key lies.
-    rows: Vec<(Row, u8, usize, usize)>,
-}
-
-impl Gathered {
-    fn push(&mut self, row: Row, kind: u8, item: &str) {
-        let start = self.items.len();
-        self.items.push_str(item);
-        self.rows.push((row, kind, start, self.items.len()));
-    }
-
-    /// The latest `limit`, in order of time and then of writing.
-    fn latest(
-        &mut self,
-        user: &Arc<str>,
-        ledger: &Ledger,
-        limit: usize,
-        each: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, Trouble> {
-        self.rows.sort_unstable_by_key(|(row, ..)| (row.time, row.sequence));
-        let from = self.rows.len().saturating_sub(limit);
-        for (row, kind, start, end) in &self.rows[from..] {
-            let (kind, _) = ledger
-                .kinds
-                .get(usize::from(*kind))
-                .ok_or_else(|| Trouble::Damaged(format!("no kind has number {kind}")))?;
-            let event = Event {
-                user: user.clone(),
-                item: self.items[*start..*end].into(),
-                kind: kind.clone(),
-                value: row.value,
-                time: row.time,
-            };
-            if each(event).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn clear(&mut self) {
-        self.items.clear();
-        self.rows.clear();
-    }
-}
 
 impl Reading {
     pub(super) fn ledger(&self) -> Result<Ledger, Trouble> {
@@ -79,24 +29,33 @@ impl Reading {
     }
 
     pub(super) fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, Trouble> {
+        Ok(self.record(user, limit)?.owned(&user.into()).collect())
+    }
+
+    pub(super) fn record(&self, user: &str, limit: usize) -> Result<UserRecord, Trouble> {
+        let mut out = UserRecord::default();
         let number = match self.0.open_table(USERS)?.get(user)? {
-            Some(row) => split_user_row(row.value())?.0,
-            None => return Ok(Vec::new()),
+            Some(row) => {
+                let (number, features) = split_user_row(row.value())?;
+                out.features = decode_features(features)?;
+                number
+            }
+            None => return Ok(out),
         };
-        let mut gathered = Gathered::default();
+        out.kinds = self.kinds()?;
         let events = self.0.open_table(EVENTS)?;
         let (low, high) = events_of(number);
         for entry in events.range::<&[u8]>(low.as_slice()..high.as_slice())? {
             let (key, row) = entry?;
             let (_, kind, item) = split_event_key(key.value())?;
-            gathered.push(Row::decode(&row.value()), kind, item);
+            push(&mut out, Row::decode(&row.value()), kind, item)?;
         }
-        let mut out = Vec::with_capacity(gathered.rows.len().min(limit));
-        let _ = gathered.latest(&user.into(), &self.ledger()?, limit, &mut |event| {
-            out.push(event);
-            ControlFlow::Continue(())
-        })?;
+        out.keep_latest(limit);
         Ok(out)
+    }
+
+    fn kinds(&self) -> Result<Vec<Arc<str>>, Trouble> {
+        Ok(self.ledger()?.kinds.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Both tables are in order of the users' numbers, so one pass over each is enough.
@@ -113,17 +72,25 @@ impl Reading {
         let (keys, events) = (self.0.open_table(USER_KEYS)?, self.0.open_table(EVENTS)?);
         let mut users = keys.iter()?;
         let mut user: Option<(u32, Arc<str>)> = None;
-        let mut gathered = Gathered::default();
+        let mut gathered = UserRecord {
+            kinds: ledger.kinds.into_iter().map(|(name, _)| name).collect(),
+            ..UserRecord::default()
+        };
+        let hand_over =
+            |gathered: &mut UserRecord, user: &Arc<str>, each: &mut dyn FnMut(Event) -> ControlFlow<()>| {
+                gathered.keep_latest(usize::MAX);
+                gathered.owned(user).try_for_each(each)
+            };
         for entry in events.iter()? {
             let (key, row) = entry?;
             let (number, kind, item) = split_event_key(key.value())?;
             if user.as_ref().is_none_or(|(current, _)| *current != number) {
                 if let Some((_, key)) = &user
-                    && gathered.latest(key, &ledger, usize::MAX, each)?.is_break()
+                    && hand_over(&mut gathered, key, each).is_break()
                 {
                     return Ok(last);
                 }
-                gathered.clear();
+                gathered.clear_events();
                 user = loop {
                     let (of, key) = users
                         .next()
@@ -135,11 +102,11 @@ impl Reading {
             }
             let row = Row::decode(&row.value());
             if after.is_none_or(|after| row.sequence > after.0) {
-                gathered.push(row, kind, item);
+                push(&mut gathered, row, kind, item)?;
             }
         }
         if let Some((_, key)) = &user {
-            let _ = gathered.latest(key, &ledger, usize::MAX, each)?;
+            let _ = hand_over(&mut gathered, key, each);
         }
         Ok(last)
     }
@@ -157,8 +124,7 @@ impl Reading {
 
     fn user_of(&self, key: &str, row: &[u8]) -> Result<User, Trouble> {
         let (number, features) = split_user_row(row)?;
-        let features: JsonMap = serde_json::from_slice(features)
-            .map_err(|error| Trouble::Damaged(format!("the features of a user: {error}")))?;
+        let features = decode_features(features)?;
         let (low, high) = events_of(number);
         let mut events = 0;
         for entry in self.0.open_table(EVENTS)?.range::<&[u8]>(low.as_slice()..high.as_slice())? {
@@ -169,11 +135,11 @@ impl Reading {
     }
 
     pub(super) fn item(&self, key: &str) -> Result<Option<ItemRecord>, Trouble> {
-        self.0.open_table(ITEMS)?.get(key)?.map(|row| record(row.value())).transpose()
+        self.0.open_table(ITEMS)?.get(key)?.map(|row| item_record(row.value())).transpose()
     }
 
     pub(super) fn items(&self, after: Option<&str>, limit: usize) -> Result<Vec<ItemRecord>, Trouble> {
-        self.page(ITEMS, after, limit, |_, row| record(row))
+        self.page(ITEMS, after, limit, |_, row| item_record(row))
     }
 
     pub(super) fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, Trouble> {
@@ -198,6 +164,19 @@ impl Reading {
     }
 }
 
-fn record(row: &[u8]) -> Result<ItemRecord, Trouble> {
+fn push(record: &mut UserRecord, row: Row, kind: u8, item: &str) -> Result<(), Trouble> {
+    if usize::from(kind) >= record.kinds.len() {
+        return Err(Trouble::Damaged(format!("no kind has number {kind}")));
+    }
+    record.push(item, kind, row.value, row.time, row.sequence);
+    Ok(())
+}
+
+fn decode_features(features: &[u8]) -> Result<JsonMap, Trouble> {
+    serde_json::from_slice(features)
+        .map_err(|error| Trouble::Damaged(format!("the features of a user: {error}")))
+}
+
+fn item_record(row: &[u8]) -> Result<ItemRecord, Trouble> {
     serde_json::from_slice(row).map_err(|error| Trouble::Damaged(format!("the record of an item: {error}")))
 }

@@ -49,6 +49,8 @@ pub(super) fn order(subject: &dyn Subject) -> Outcome {
     store.append(&batch[..3])?;
     store.append(&batch[3..])?;
     equal("all", &items_of(&store.history("u", usize::MAX)?), &vec!["a", "c", "b", "e", "d"])?;
+    let record = store.record("u", 2)?;
+    equal("of a record", &record.events().map(|event| event.item).collect(), &vec!["e", "d"])?;
     equal("latest", &items_of(&store.history("u", 2)?), &vec!["e", "d"])?;
     equal("none", &store.history("u", 0)?, &vec![])?;
     equal("of nobody", &store.history("nobody", 9)?, &vec![])?;

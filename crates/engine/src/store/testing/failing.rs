@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::store::{
-    Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, Store, StoreError, User,
+    Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, Store, StoreError, User, UserRecord,
 };
 
 /// What goes wrong.
@@ -124,6 +124,10 @@ impl<S: Store> Store for FailingStore<S> {
 
     fn history(&self, user: &str, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.read()?.history(user, limit)
+    }
+
+    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+        self.read()?.record(user, limit)
     }
 
     fn scan(
