@@ -98,8 +98,7 @@ fn main() {
 }
 
 fn generated(shape: Shape) -> Dataset {
-    let keys =
-        |n: usize| Dictionary::from_keys((0..n).map(|at| at.to_string()).collect()).expect("numbers differ");
+    let keys = |n: usize| Dictionary::from_keys((0..n).map(|at| at.to_string())).expect("numbers differ");
     Dataset::new("generated", ratings(shape, 1), keys(shape.n_users), keys(shape.n_items))
         .expect("shapes agree")
 }

@@ -38,9 +38,10 @@ pub fn ratings(shape: Shape, seed: u64) -> Interactions {
     for user in 0..shape.n_users {
         let mut random = Random::new(numbered_seed(seed, "generated user", user as u64));
         let generous = 0.4 * random.normal();
-        // A shifted exponential: the mean is `per_user`, the least a quarter of it.
-        let least = shape.per_user as f64 / 4.0;
-        let count = least - (1.0 - random.uniform()).ln() * (shape.per_user as f64 - least);
+        // As in MovieLens 1M, whose mean is 166, median 96 and least 20: log-normal, of that ratio.
+        let (mean, median) = (shape.per_user as f64, 0.56 * shape.per_user as f64);
+        let spread = (2.0 * (mean / median).ln()).sqrt();
+        let count = (median * (spread * random.normal()).exp()).max(0.12 * mean);
         for item in choose(shape.n_items, (count as usize).clamp(1, shape.n_items / 2), &mut random) {
             let value = 3.5 + generous + bias[item as usize] + 0.8 * random.normal();
             columns.push(item);

@@ -66,7 +66,7 @@ pub(crate) fn generated(seed: u64) -> anyhow::Result<Dataset> {
     let interactions =
         Interactions::new(Csr::from_triples(USERS, ITEMS, &triples)?, None, Feedback::Explicit(scale))?;
     let keys = |prefix: &str, n: usize| {
-        Dictionary::from_keys((1..=n).map(|number| format!("{prefix}{number}")).collect()).ok()
+        Dictionary::from_keys((1..=n).map(|number| format!("{prefix}{number}"))).ok()
     };
     let mut dataset = Dataset::new(
         "generated",

@@ -67,13 +67,12 @@ pub(crate) fn import(
     let records: Vec<ItemRecord> = dataset
         .items
         .keys()
-        .iter()
         .enumerate()
         .map(|(item, key)| {
             let features = of_items.decode(dataset.item_features.row(item));
             ItemRecord {
-                key: key.as_str().into(),
-                title: (dataset.titles[item] != *key).then(|| dataset.titles[item].clone()),
+                key: key.into(),
+                title: (dataset.titles[item] != key).then(|| dataset.titles[item].clone()),
                 categories: categories_of(&features),
                 attributes: json_of(&features),
                 ..ItemRecord::default()
@@ -86,7 +85,7 @@ pub(crate) fn import(
     let of_users = dataset.user_features.schema();
     let mut users = 0;
     if dataset.user_features.width() > 0 {
-        for (user, key) in dataset.users.keys().iter().enumerate() {
+        for (user, key) in dataset.users.keys().enumerate() {
             let features = json_of(&of_users.decode(dataset.user_features.row(user)));
             if !features.is_empty() {
                 store.put_user(key, &features)?;
@@ -100,7 +99,7 @@ pub(crate) fn import(
     let mut events = (0..dataset.users.len()).flat_map(|user| {
         let (items, values) = by_user.row(user);
         let places = by_user.range(user);
-        let key: std::sync::Arc<str> = dataset.users.keys()[user].as_str().into();
+        let key: std::sync::Arc<str> = dataset.users.key(user as u32).unwrap_or_default().into();
         let kind: std::sync::Arc<str> = kind.into();
         items
             .iter()
@@ -108,7 +107,7 @@ pub(crate) fn import(
             .zip(places)
             .map(move |((&item, &value), place)| Event {
                 user: key.clone(),
-                item: dataset.items.keys()[item as usize].as_str().into(),
+                item: dataset.items.key(item).unwrap_or_default().into(),
                 kind: kind.clone(),
                 value: Some(value),
                 time: times.map_or(now, |times| times[place].saturating_mul(1000)),

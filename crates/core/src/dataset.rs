@@ -39,7 +39,7 @@ impl Dataset {
         let (n_users, n_items) = (interactions.n_users(), interactions.n_items());
         let out = Self {
             name: name.into(),
-            titles: items.keys().to_vec(),
+            titles: items.keys().map(str::to_owned).collect(),
             interactions,
             users,
             items,

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use foldin_core::{Dataset, FeatureValue, Features, Field, FieldKind, RawFeatures};
+use foldin_core::{Dataset, Dictionary, FeatureValue, Features, Field, FieldKind, RawFeatures};
 use serde_json::{Value, json};
 
 use crate::layout::{SAVED_SCHEMA, SavedSchema};
@@ -117,9 +117,9 @@ pub fn convert(dataset: &Dataset, folder: &Path, format: Format) -> Result<Vec<P
     }
     out.finish()?;
 
-    write_side(folder.join(&users), format, "user", dataset.users.keys(), None, &dataset.user_features)?;
+    write_side(folder.join(&users), format, "user", &dataset.users, None, &dataset.user_features)?;
     let titles = Some(&dataset.titles[..]);
-    write_side(folder.join(&items), format, "item", dataset.items.keys(), titles, &dataset.item_features)?;
+    write_side(folder.join(&items), format, "item", &dataset.items, titles, &dataset.item_features)?;
 
     let files = [ratings, users, items];
     let saved = SavedSchema {
@@ -155,7 +155,7 @@ fn write_side(
     path: PathBuf,
     format: Format,
     key: &'static str,
-    keys: &[String],
+    keys: &Dictionary,
     titles: Option<&[String]>,
     features: &Features,
 ) -> Result<(), ConvertError> {
@@ -171,8 +171,8 @@ fn write_side(
         },
     }));
     let mut out = Table::create(path, format, columns)?;
-    for (number, key) in keys.iter().enumerate() {
-        let mut row = vec![Cell::Text(key.clone())];
+    for (number, key) in keys.keys().enumerate() {
+        let mut row = vec![Cell::Text(key.to_owned())];
         row.extend(
             titles
                 .map(|titles| &titles[number])

@@ -53,7 +53,7 @@ pub fn is_present(name_or_path: &str, options: &OpenOptions) -> bool {
 /// use foldin_data::{OpenOptions, open_files};
 /// let csv = b"user,item,rating\nann,tea,5\nbob,tea,3\n".to_vec();
 /// let (data, _) = open_files("drinks", vec![("ratings.csv".into(), csv)], &OpenOptions::default())?;
-/// assert_eq!(data.users.keys(), ["ann", "bob"]);
+/// assert_eq!(data.users.keys().collect::<Vec<_>>(), ["ann", "bob"]);
 /// # Ok::<(), foldin_data::ReadError>(())
 /// ```
 pub fn open_files(

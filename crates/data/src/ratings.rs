@@ -447,7 +447,7 @@ mod tests {
             let options = OpenOptions { duplicates, ..OpenOptions::default() };
             let out = filled(&options).finish().unwrap();
             assert_eq!(out.report.duplicates, 1);
-            assert_eq!(out.users.keys(), ["b", "a"]);
+            assert_eq!(out.users.keys().collect::<Vec<_>>(), ["b", "a"]);
             assert_eq!(out.interactions.by_user().row(1), (&[0, 1][..], &[4.0, value][..]));
             assert_eq!(out.interactions.times(), Some(&[5, 7, 1, 9][..]));
         }

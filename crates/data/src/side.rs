@@ -161,7 +161,7 @@ pub(crate) fn assemble(
     titles.resize(n_items, String::new());
     for (title, key) in titles.iter_mut().zip(item_keys.keys()) {
         if title.is_empty() {
-            title.clone_from(key);
+            key.clone_into(title);
         }
     }
     let dataset = Dataset {

@@ -354,7 +354,7 @@ mod tests {
              {\"town\": \"Bonn\", \"user\": \"x\", \"age\": null}\n",
             Kind::Users,
         );
-        assert_eq!(table.keys.keys(), ["5", "x"]);
+        assert_eq!(table.keys.keys().collect::<Vec<_>>(), ["5", "x"]);
         assert_eq!(names(&table), ["age", "likes", "town"]);
         assert!(!table.rows[1].contains_key("age"));
     }

@@ -43,7 +43,7 @@ fn movielens_100k() {
     )
     .unwrap();
     assert_eq!(report.format, "MovieLens 100K");
-    assert_eq!(data.users.keys(), ["1", "2", "3"]);
+    assert_eq!(data.users.keys().collect::<Vec<_>>(), ["1", "2", "3"]);
     assert_eq!(data.titles, ["unknown", "Café (1995)"]);
     assert_eq!(triples(&data), [("1", "7", 1.0), ("2", "7", 5.0)]);
     assert_eq!(scale(&data), (1.0, 5.0, Some(1.0)));
@@ -125,7 +125,7 @@ fn movielens_csv() {
         ),
         ("tags.csv", "userId,movieId,tag,timestamp\n"),
     ]);
-    assert_eq!(data.items.keys(), ["7", "31", "8"]);
+    assert_eq!(data.items.keys().collect::<Vec<_>>(), ["7", "31", "8"]);
     assert_eq!(triples(&data), [("1", "7", 5.0), ("1", "31", 2.5)]);
     assert_eq!(scale(&data), (0.5, 5.0, Some(0.5)));
     assert_eq!(data.item_features.schema().column_names(), ["genres=Drama", "genres=War", "year"]);
@@ -193,7 +193,7 @@ fn recbole() {
         ),
     ]);
     assert_eq!(
-        (data.users.keys(), data.items.keys()),
+        (data.users.keys().collect::<Vec<_>>(), data.items.keys()),
         (&["2".to_owned(), "1".into()][..], &["b".to_owned(), "a".into()][..])
     );
     assert_eq!(data.titles, ["B film", "A"]);
@@ -271,7 +271,7 @@ fn tables_of_users_and_items_can_be_named() {
     let options = OpenOptions { users, items, ..OpenOptions::default() };
     let (data, report) =
         read_with(&[("r.csv", "user,item,rating\nann,tea,5\ncleo,milk,4\n")], &options).unwrap();
-    assert_eq!(data.users.keys(), ["bob", "ann", "cleo"]);
+    assert_eq!(data.users.keys().collect::<Vec<_>>(), ["bob", "ann", "cleo"]);
     assert_eq!(data.titles, ["Green tea", "milk"]);
     assert_eq!(data.user_features.schema().fields()[0].name, "age");
     assert!(data.user_features.row(2).columns.is_empty());

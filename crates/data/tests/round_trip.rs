@@ -136,8 +136,8 @@ proptest! {
         let csr = Csr::from_triples(6, 5, &triples).unwrap();
         let scale = RatingScale { min: -1e6, max: 1e6, step: None };
         let interactions = Interactions::new(csr, Some(times), Feedback::Explicit(scale)).unwrap();
-        let users = Dictionary::from_keys((0..6).map(|user| format!("u{user}")).collect()).unwrap();
-        let items = Dictionary::from_keys((0..5).map(|item| item.to_string()).collect()).unwrap();
+        let users = Dictionary::from_keys((0..6).map(|user| format!("u{user}"))).unwrap();
+        let items = Dictionary::from_keys((0..5).map(|item| item.to_string())).unwrap();
         let mut data = Dataset::new("any", interactions, users, items).unwrap();
         for (own, title) in data.titles.iter_mut().zip(titles) {
             // A title has no spaces around it, and an empty one is the key.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::Catalogue;
 use crate::error::EngineError;
 use crate::history::History;
+use crate::prepared::Prepared;
 use crate::serving::Serving;
 
 /// Items considered, by popularity: what nobody knows is not worth asking for.
@@ -82,6 +83,16 @@ pub fn ask_next(
     history: &History,
     n: usize,
 ) -> Result<Vec<Question>, EngineError> {
+    ask_next_prepared(serving, catalogue, &history.clone().into(), n)
+}
+
+pub(crate) fn ask_next_prepared(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    prepared: &Prepared,
+    n: usize,
+) -> Result<Vec<Question>, EngineError> {
+    let history = prepared.history();
     let mut unwanted = history.seen.clone();
     unwanted.extend_from_slice(&history.items);
     unwanted.sort_unstable();
@@ -105,7 +116,7 @@ pub fn ask_next(
     };
     let by_popularity = || candidates.iter().take(n).map(|&item| question(item, None)).collect();
     let Some((generator, _)) = serving.generator() else { return Ok(by_popularity()) };
-    let factors = generator.generate_with_covariance(&[history.view()])?;
+    let Some(factors) = prepared.factors(serving)? else { return Ok(by_popularity()) };
     let Some(covariance) = &factors.covariance else { return Ok(by_popularity()) };
 
     let items = generator.items();
@@ -115,7 +126,7 @@ pub fn ask_next(
     let before: f32 = dot(covariance, spread).max(f32::MIN_POSITIVE);
     let asked: Vec<ItemId> = candidates.iter().map(|&item| ItemId(item)).collect();
     let (mut mean, mut variance) = (vec![0.0; asked.len()], vec![0.0; asked.len()]);
-    generator.values_with_variance(&factors, 0, &asked, &mut mean, &mut variance)?;
+    generator.values_with_variance(factors, 0, &asked, &mut mean, &mut variance)?;
     let mut worth: Vec<(u32, f32)> = candidates
         .iter()
         .zip(&variance)

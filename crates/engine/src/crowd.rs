@@ -61,14 +61,14 @@ impl Engine {
     /// [`EngineError::Unsupported`] for a model that does not generate factors.
     pub fn similar_users(&self, who: &Who<'_>, n: usize) -> Result<Vec<Near>, EngineError> {
         let live = self.live();
-        let history = self.history(&live, who)?;
+        let prepared = self.prepare(&live, who)?;
         let Some((generator, _)) = live.serving().generator() else {
             return Err(EngineError::Unsupported {
                 model: live.serving().model().name().to_owned(),
                 what: "similar users, since it generates no factors",
             });
         };
-        let own = generator.generate(&[history.view()])?;
+        let own = generator.generate(&[prepared.history().view()])?;
         let own = unit(own.row(0));
         let crowd = self.crowd(&live)?;
         let mut near: Vec<(f32, &Arc<str>)> = crowd

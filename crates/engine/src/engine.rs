@@ -1,5 +1,6 @@
 //! Store and model together: what is written now is in the next answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
@@ -7,13 +8,14 @@ use foldin_core::{ItemId, RawFeatures};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Question, ask_next};
+use crate::ask::{Question, ask_next_prepared};
 use crate::catalogue::{Catalogue, Details, Filter, features_of};
 use crate::crowd::Crowd;
 use crate::error::EngineError;
 use crate::explain::{Influence, influences};
 use crate::history::{Action, History, Kinds};
-use crate::recommend::{Answer, Wish, recommend};
+use crate::prepared::{Prepared, PreparedUsers};
+use crate::recommend::{Answer, Wish, recommend_prepared};
 use crate::serving::Serving;
 use crate::similar::similar;
 use crate::store::{Event, Forgotten, ItemRecord, Sequence, Store};
@@ -29,17 +31,21 @@ pub struct EngineOptions {
     pub kinds: Kinds,
     /// A user's latest events that are looked at, at most.
     pub history_limit: usize,
+    /// Bytes of histories and generated factors kept of users who were asked for lately; 0 works everything out for each answer.
+    pub prepared_bytes: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { kinds: Kinds::default(), history_limit: 10_000 }
+        Self { kinds: Kinds::default(), history_limit: 10_000, prepared_bytes: 32 << 20 }
     }
 }
 
 /// A model in service with the catalogue that goes with its numbers.
 #[derive(Debug)]
 pub struct Live {
+    /// Told apart from every other of this process.
+    number: u64,
     serving: Serving,
     catalogue: RwLock<Catalogue>,
 }
@@ -100,6 +106,7 @@ pub struct Engine {
     store: Box<dyn Store>,
     options: EngineOptions,
     live: ArcSwap<Live>,
+    prepared: PreparedUsers,
     pub(crate) crowd: Mutex<Option<Arc<Crowd>>>,
     /// One writer of item records at a time, so that store and catalogue agree.
     items: Mutex<()>,
@@ -114,6 +121,7 @@ impl Engine {
         let live = live(&*store, serving)?;
         Ok(Self {
             store,
+            prepared: PreparedUsers::new(options.prepared_bytes),
             options,
             live: ArcSwap::from_pointee(live),
             crowd: Mutex::new(None),
@@ -146,6 +154,7 @@ impl Engine {
     pub fn swap(&self, serving: Serving) -> Result<(), EngineError> {
         let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         self.live.store(Arc::new(live(&*self.store, serving)?));
+        self.prepared.clear();
         Ok(())
     }
 
@@ -190,6 +199,7 @@ impl Engine {
     /// [`EngineError::Store`].
     pub fn forget(&self, user: &str) -> Result<Forgotten, EngineError> {
         let forgotten = self.store.forget(user)?;
+        self.prepared.forget(user);
         *self.crowd.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(forgotten)
     }
@@ -232,30 +242,41 @@ impl Engine {
         }
     }
 
-    /// The history of somebody, in the numbers of the model.
+    /// The history of somebody in the numbers of the model, with room for what is generated from it. Of a user of the store, as long as nothing new
+    /// is known of them, the same as last time.
     ///
     /// # Errors
     /// [`EngineError::Store`]; and for what came with the request as [`History::strict`].
-    pub fn history(&self, live: &Live, who: &Who<'_>) -> Result<History, EngineError> {
-        let serving = &live.serving;
-        let kinds = &self.options.kinds;
-        let Some(user) = who.user else {
+    pub fn prepare(&self, live: &Live, who: &Who<'_>) -> Result<Arc<Prepared>, EngineError> {
+        let (serving, kinds) = (&live.serving, &self.options.kinds);
+        if !who.actions.is_empty() || who.user.is_none() {
             let history = History::strict(serving, kinds, who.actions.iter().copied())?;
-            return Ok(history.with_features(serving, &who.features));
-        };
-        if !who.actions.is_empty() {
-            History::strict(serving, kinds, who.actions.iter().copied())?;
+            if who.user.is_none() {
+                return Ok(Arc::new(history.with_features(serving, &who.features).into()));
+            }
         }
+        let user = who.user.unwrap_or_default();
         let record = self.store.record(user, self.options.history_limit)?;
-        let stored =
-            record.events().map(|event| Action { item: event.item, kind: event.kind, value: event.value });
-        let history = History::stored(serving, kinds, stored.chain(who.actions.iter().copied()))?;
-        if !serving.model().capabilities().user_features {
-            return Ok(history);
+        let history = || -> Result<History, EngineError> {
+            let stored = record.events().map(|event| Action {
+                item: event.item,
+                kind: event.kind,
+                value: event.value,
+            });
+            let history = History::stored(serving, kinds, stored, who.actions.iter().copied())?;
+            if !serving.model().capabilities().user_features {
+                return Ok(history);
+            }
+            let mut features = features_of(&record.features);
+            features.extend(who.features.clone());
+            Ok(history.with_features(serving, &features))
+        };
+        let in_service = self.live.load().number == live.number;
+        if who.actions.is_empty() && who.features.is_empty() && in_service && self.options.prepared_bytes > 0
+        {
+            return self.prepared.get(user, &record, (serving, live.number), history);
         }
-        let mut features = features_of(&record.features);
-        features.extend(who.features.clone());
-        Ok(history.with_features(serving, &features))
+        Ok(Arc::new(history()?.into()))
     }
 
     /// Makes another model ready to answer beside the one in service, with the store's items as they are now.
@@ -279,9 +300,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub fn recommend_by(&self, live: &Live, who: &Who<'_>, wish: &Wish) -> Result<Answer, EngineError> {
-        let history = self.history(live, who)?;
-        let catalogue = live.catalogue();
-        recommend(&live.serving, &catalogue, &history, wish)
+        let prepared = self.prepare(live, who)?;
+        recommend_prepared(&live.serving, &live.catalogue(), &prepared, wish)
     }
 
     /// The best items for each of many, in parallel on the current Rayon pool, all from the same version.
@@ -290,10 +310,7 @@ impl Engine {
     /// [`EngineError`] of the first in order that fails.
     pub fn recommend_batch(&self, batch: &[(Who<'_>, Wish)]) -> Result<Vec<Answer>, EngineError> {
         let live = self.live();
-        let one = |(who, wish): &(Who<'_>, Wish)| {
-            let history = self.history(&live, who)?;
-            recommend(&live.serving, &live.catalogue(), &history, wish)
-        };
+        let one = |(who, wish): &(Who<'_>, Wish)| self.recommend_by(&live, who, wish);
         batch.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -304,7 +321,8 @@ impl Engine {
     pub fn predict(&self, who: &Who<'_>, items: &[String]) -> Result<Vec<Prediction>, EngineError> {
         let live = self.live();
         let serving = &live.serving;
-        let history = self.history(&live, who)?;
+        let prepared = self.prepare(&live, who)?;
+        let history = prepared.history();
         let pairs = items
             .iter()
             .map(|key| Ok((0, ItemId(serving.item(key)?))))
@@ -335,9 +353,9 @@ impl Engine {
     /// [`EngineError::UnknownItem`] and others.
     pub fn explain(&self, who: &Who<'_>, item: &str, most: usize) -> Result<Vec<Influence>, EngineError> {
         let live = self.live();
-        let history = self.history(&live, who)?;
+        let prepared = self.prepare(&live, who)?;
         let item = ItemId(live.serving.item(item)?);
-        Ok(influences(&live.serving, &history, &[item], most)?.remove(0))
+        Ok(influences(&live.serving, prepared.history(), &[item], most)?.remove(0))
     }
 
     /// The items most worth asking somebody for.
@@ -346,9 +364,8 @@ impl Engine {
     /// [`EngineError`].
     pub fn ask_next(&self, who: &Who<'_>, n: usize) -> Result<Vec<Question>, EngineError> {
         let live = self.live();
-        let history = self.history(&live, who)?;
-        let catalogue = live.catalogue();
-        ask_next(&live.serving, &catalogue, &history, n)
+        let prepared = self.prepare(&live, who)?;
+        ask_next_prepared(&live.serving, &live.catalogue(), &prepared, n)
     }
 
     /// The items most like an item, without hidden ones and those that do not meet the filter.
@@ -383,5 +400,6 @@ fn live(store: &dyn Store, serving: Serving) -> Result<Live, EngineError> {
             catalogue.put(&serving, record);
         }
     }
-    Ok(Live { serving, catalogue: RwLock::new(catalogue) })
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    Ok(Live { number: NUMBER.fetch_add(1, Ordering::Relaxed), serving, catalogue: RwLock::new(catalogue) })
 }

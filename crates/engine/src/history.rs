@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use foldin_core::features::EncodedRow;
 use foldin_core::{RawFeatures, UserView};
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
@@ -133,49 +132,56 @@ impl History {
         kinds: &Kinds,
         actions: impl IntoIterator<Item = Action<'a>>,
     ) -> Result<Self, EngineError> {
-        Self::gather(serving, kinds, actions, true)
+        Self::gather(serving, kinds, actions, std::iter::empty())
     }
 
-    /// As [`History::new`] for what a store kept: a kind that is no longer configured says nothing.
+    /// As [`History::new`] for what a store kept, each item once of a kind, with something on top. A stored kind that is no longer
+    /// configured says nothing.
     ///
     /// # Errors
     /// [`EngineError::ValueMissing`].
     pub fn stored<'a>(
         serving: &Serving,
         kinds: &Kinds,
-        actions: impl IntoIterator<Item = Action<'a>>,
+        stored: impl IntoIterator<Item = Action<'a>>,
+        on_top: impl IntoIterator<Item = Action<'a>>,
     ) -> Result<Self, EngineError> {
-        Self::gather(serving, kinds, actions, false)
+        Self::gather(serving, kinds, on_top, stored)
     }
 
+    /// `stored` comes before the others, and may not repeat an item within a kind.
     fn gather<'a>(
         serving: &Serving,
         kinds: &Kinds,
         actions: impl IntoIterator<Item = Action<'a>>,
-        every_kind: bool,
+        stored: impl IntoIterator<Item = Action<'a>>,
     ) -> Result<Self, EngineError> {
         let scale = serving.feedback().scale();
         let dictionary = &serving.loaded().items;
-        let actions = actions.into_iter();
-        let (expected, _) = actions.size_hint();
+        let (stored, actions) = (stored.into_iter(), actions.into_iter());
+        let expected = stored.size_hint().0 + actions.size_hint().0;
         let mut out = Self {
             items: Vec::with_capacity(expected),
             values: Vec::with_capacity(expected),
             seen: Vec::with_capacity(expected),
             ..Self::default()
         };
-        let mut places: HashMap<u32, usize> = HashMap::with_capacity(expected);
-        // Most events of a history are of one kind.
+        // Where each item is, once an item may come again: after the events of the first kind.
+        let mut places: Option<HashMap<u32, usize>> = None;
         let mut latest: Option<(&str, KindRule)> = None;
-        for action in actions {
+        let from_store = stored.map(|action| (action, true));
+        for (action, is_stored) in from_store.chain(actions.map(|action| (action, false))) {
             let rule = match latest {
                 Some((kind, rule)) if kind == action.kind => rule,
                 _ => match kinds.rule(action.kind) {
                     Ok(rule) => rule,
-                    Err(_) if !every_kind => continue,
+                    Err(_) if is_stored => continue,
                     Err(error) => return Err(error),
                 },
             };
+            if places.is_none() && (!is_stored || latest.is_some_and(|(kind, _)| kind != action.kind)) {
+                places = Some(out.items.iter().enumerate().map(|(at, &item)| (item, at)).collect());
+            }
             latest = Some((action.kind, rule));
             let Some(item) = dictionary.get(action.item) else {
                 out.unknown += 1;
@@ -202,17 +208,15 @@ impl History {
                 out.unused += 1;
                 continue;
             };
-            match places.entry(item) {
-                Entry::Occupied(at) if scale.is_some() => out.values[*at.get()] = value,
-                Entry::Occupied(at) => {
-                    let strongest = &mut out.values[*at.get()];
-                    *strongest = strongest.max(value);
-                }
-                Entry::Vacant(place) => {
-                    place.insert(out.items.len());
-                    out.items.push(item);
-                    out.values.push(value);
-                }
+            let next = out.items.len();
+            let at = places.as_mut().map_or(next, |places| *places.entry(item).or_insert(next));
+            if at == next {
+                out.items.push(item);
+                out.values.push(value);
+            } else if scale.is_some() {
+                out.values[at] = value;
+            } else {
+                out.values[at] = out.values[at].max(value);
             }
         }
         out.seen.sort_unstable();

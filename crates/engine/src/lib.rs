@@ -6,6 +6,7 @@
 //! | [`mod@serving`] | [`Serving`]: a model as it serves, its items laid out for scanning |
 //! | [`mod@catalogue`] | [`Catalogue`]: titles, categories and attributes of items, and what may be shown |
 //! | [`mod@history`] | [`History`]: what somebody did, as a model sees it |
+//! | [`mod@prepared`] | [`Prepared`]: a history with what a model generated from it, made once |
 //! | [`mod@recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
 //! | [`mod@crowd`] | all users at once: who is like somebody, and a map in two dimensions |
 //! | [`mod@explain`] | which part of a history moved a score, and how far |
@@ -25,6 +26,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod history;
+pub mod prepared;
 pub mod recommend;
 pub mod serving;
 pub mod similar;
@@ -37,6 +39,7 @@ pub use catalogue::{Catalogue, Filter};
 pub use engine::{Engine, EngineOptions, Live, Near, Prediction, Who};
 pub use error::EngineError;
 pub use history::{Action, History, KindRule, Kinds};
+pub use prepared::Prepared;
 pub use recommend::{Answer, Boost, Recommended, Source, Wish};
 pub use serving::Serving;
 pub use train::{TrainError, TrainOptions, TrainReport, train};

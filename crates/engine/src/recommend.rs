@@ -7,6 +7,7 @@ use crate::catalogue::{Catalogue, Filter};
 use crate::error::EngineError;
 use crate::explain::{Influence, influences};
 use crate::history::History;
+use crate::prepared::Prepared;
 use crate::serving::Serving;
 use crate::similar::Neighbourhood;
 
@@ -180,12 +181,22 @@ pub fn recommend(
     history: &History,
     wish: &Wish,
 ) -> Result<Answer, EngineError> {
+    recommend_prepared(serving, catalogue, &history.clone().into(), wish)
+}
+
+pub(crate) fn recommend_prepared(
+    serving: &Serving,
+    catalogue: &Catalogue,
+    prepared: &Prepared,
+    wish: &Wish,
+) -> Result<Answer, EngineError> {
     wish.check(serving)?;
+    let history = prepared.history();
     let excluded = excluded(serving, catalogue, history, wish);
     let source = if history.is_blank() { Source::Popular } else { Source::Generated };
     let list = match source {
         Source::Popular => popular(serving, catalogue, wish, &excluded),
-        Source::Generated => generated(serving, catalogue, history, wish, &excluded)?,
+        Source::Generated => generated(serving, catalogue, prepared, wish, &excluded)?,
     };
     let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
     let mut because = if wish.explain > 0 && source == Source::Generated {
@@ -260,13 +271,13 @@ fn popular(serving: &Serving, catalogue: &Catalogue, wish: &Wish, excluded: &[u3
 fn generated(
     serving: &Serving,
     catalogue: &Catalogue,
-    history: &History,
+    prepared: &Prepared,
     wish: &Wish,
     excluded: &[u32],
 ) -> Result<Vec<Candidate>, EngineError> {
     let need = wish.n + wish.offset;
     let mut pool = if wish.after_the_scan() { (POOL.0 * need).max(POOL.1) } else { need };
-    let scores = Scores::of(serving, catalogue, history, &wish.boosts)?;
+    let scores = Scores::of(serving, catalogue, prepared, &wish.boosts)?;
     loop {
         let best = scores.best(serving, pool, excluded);
         let exhausted = best.len() < pool;
@@ -277,7 +288,7 @@ fn generated(
         if serving.model().capabilities().uncertainty {
             // Without a least confidence only what is shown needs one.
             let looked_at = if wish.after_the_scan() { list.len() } else { need.min(list.len()) };
-            certainties(serving, history, &scores, wish, &mut list[..looked_at])?;
+            certainties(serving, prepared, wish, &mut list[..looked_at])?;
         }
         if let Some(least) = wish.min_confidence {
             list.retain(|candidate| candidate.certainty.is_some_and(|known| known.confidence >= least));
@@ -290,33 +301,27 @@ fn generated(
 }
 
 /// Scores of one person: generated factors where a scan is enough, all scores otherwise.
-enum Scores {
-    Factors(Factors),
-    All { scores: Vec<f32>, unboosted: Option<Vec<f32>>, factors: Option<Factors> },
+enum Scores<'a> {
+    Factors(&'a Factors),
+    All { scores: Vec<f32>, unboosted: Option<Vec<f32>> },
 }
 
-impl Scores {
+impl<'a> Scores<'a> {
     fn of(
         serving: &Serving,
         catalogue: &Catalogue,
-        history: &History,
+        prepared: &'a Prepared,
         boosts: &[Boost],
     ) -> Result<Self, EngineError> {
-        let view = history.view();
-        let mut factors = None;
-        let mut scores = match serving.generator() {
-            Some((generator, packed)) => {
-                // Of models without a covariance it is the same as `generate`.
-                let made = generator.generate_with_covariance(&[view])?;
-                if boosts.is_empty() {
-                    return Ok(Self::Factors(made));
-                }
+        let view = prepared.history().view();
+        let mut scores = match (serving.generator(), prepared.factors(serving)?) {
+            (Some(_), Some(made)) if boosts.is_empty() => return Ok(Self::Factors(made)),
+            (Some((_, packed)), Some(made)) => {
                 let mut scores = vec![0.0; serving.n_items()];
                 packed.score(&made.u, made.bias[0], &mut scores);
-                factors = Some(made);
                 scores
             }
-            None => {
+            _ => {
                 let mut scores = vec![0.0; serving.n_items()];
                 serving.model().score(&[view], &mut scores)?;
                 scores
@@ -330,7 +335,7 @@ impl Scores {
                 }
             }
         }
-        Ok(Self::All { scores, unboosted, factors })
+        Ok(Self::All { scores, unboosted })
     }
 
     fn best(&self, serving: &Serving, n: usize, excluded: &[u32]) -> Vec<Scored> {
@@ -339,13 +344,6 @@ impl Scores {
             (Self::All { scores, .. }, _) => top_k(scores, n.min(scores.len()), excluded),
             // Factors come from a generator alone.
             (Self::Factors(_), None) => Vec::new(),
-        }
-    }
-
-    fn factors(&self) -> Option<&Factors> {
-        match self {
-            Self::Factors(factors) => Some(factors),
-            Self::All { factors, .. } => factors.as_ref(),
         }
     }
 
@@ -359,20 +357,24 @@ impl Scores {
 
 fn certainties(
     serving: &Serving,
-    history: &History,
-    scores: &Scores,
+    prepared: &Prepared,
     wish: &Wish,
     list: &mut [Candidate],
 ) -> Result<(), EngineError> {
     let items: Vec<ItemId> = list.iter().map(|candidate| candidate.scored.item).collect();
     let (mut mean, mut variance) = (vec![0.0; items.len()], vec![0.0; items.len()]);
-    match (serving.generator(), scores.factors()) {
+    match (serving.generator(), prepared.factors(serving)?) {
         (Some((generator, _)), Some(factors)) => {
             generator.values_with_variance(factors, 0, &items, &mut mean, &mut variance)?;
         }
         _ => {
             let pairs: Vec<(u32, ItemId)> = items.iter().map(|&item| (0, item)).collect();
-            serving.model().predict_with_variance(&[history.view()], &pairs, &mut mean, &mut variance)?;
+            serving.model().predict_with_variance(
+                &[prepared.history().view()],
+                &pairs,
+                &mut mean,
+                &mut variance,
+            )?;
         }
     }
     let liked = wish.liked_from.unwrap_or_else(|| match serving.feedback().scale() {

@@ -110,6 +110,6 @@ impl Serving {
     /// If `item` is out of range.
     #[must_use]
     pub fn key(&self, item: u32) -> &str {
-        &self.loaded.items.keys()[item as usize]
+        self.loaded.items.key(item).expect("an item of the model")
     }
 }

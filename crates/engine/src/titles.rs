@@ -181,7 +181,7 @@ mod tests {
             "Misérables, Les (1995)",
             "Smørrebrød (2000)",
         ];
-        let keys = (1..=titles.len()).map(|key| format!("m{key}")).collect();
+        let keys = (1..=titles.len()).map(|key| format!("m{key}"));
         (Dictionary::from_keys(keys).unwrap(), titles.map(str::to_owned).to_vec())
     }
 

@@ -443,12 +443,12 @@ fn describe(engine: &Engine, live: &Live, dataset: &mut Dataset) -> Result<(), T
     let loaded = live.serving().loaded();
     let catalogue = live.catalogue();
     let mut of_items: Vec<RawFeatures> = Vec::with_capacity(dataset.items.len());
-    for (number, key) in dataset.items.keys().iter().enumerate() {
+    for (number, key) in dataset.items.keys().enumerate() {
         let details = match loaded.items.get(key) {
             Some(item) => Some(catalogue.details(item)),
             None => catalogue.other(key),
         };
-        dataset.titles[number] = details.map_or_else(|| key.clone(), |details| details.title.clone());
+        dataset.titles[number] = details.map_or_else(|| key.to_owned(), |details| details.title.clone());
         of_items.push(details.map(|details| details.attributes.clone()).unwrap_or_default());
     }
     drop(catalogue);

@@ -205,7 +205,7 @@ fn trained(model: &str, kind: &str) -> (Engine, Versions, tempfile::TempDir) {
     let mut part = data.clone();
     part.interactions = part.interactions.select_users(&some);
     part.user_features = part.user_features.select_rows(&some);
-    part.users = foldin_core::Dictionary::from_keys(data.users.keys()[..12].to_vec()).unwrap();
+    part.users = foldin_core::Dictionary::from_keys(data.users.keys().take(12)).unwrap();
     write_model(model, &part, &place.path().join("model"));
     let versions = Versions::open(&place.path().join("versions")).unwrap();
     let name = versions.adopt(&place.path().join("model")).unwrap();

@@ -162,9 +162,9 @@ pub fn training_part(data: &Dataset, options: &EvalOptions, fold: usize) -> Resu
     let keys = match users {
         None => data.users.clone(),
         Some(users) => {
-            let keys = users.iter().map(|&user| data.users.key(user).unwrap_or_default().to_owned());
+            let keys = users.iter().map(|&user| data.users.key(user).unwrap_or_default());
             // Some keys of a dictionary are as distinct as all of them.
-            Dictionary::from_keys(keys.collect()).unwrap_or_default()
+            Dictionary::from_keys(keys).unwrap_or_default()
         }
     };
     Ok(Dataset {

@@ -27,7 +27,7 @@
 //! let context = SavedContext::of(&data, serde_json::json!({}), serde_json::json!({}));
 //! save(&place.path().join("model"), &*model, &context, SaveOptions::default())?;
 //! let loaded = load(&place.path().join("model"))?;
-//! assert_eq!(loaded.items.keys(), ["tea", "coffee"]);
+//! assert_eq!(loaded.items.keys().collect::<Vec<_>>(), ["tea", "coffee"]);
 //!
 //! let visitor = [UserView::new(&[1], &[5.0])];
 //! let (mut before, mut after) = ([0.0; 2], [0.0; 2]);

@@ -23,9 +23,8 @@ fn dataset() -> Dataset {
     let feedback = Feedback::Explicit(RatingScale { min: 0.0, max: 10.0, step: Some(1.0) });
     let interactions =
         Interactions::new(Csr::from_triples(24, 12, &triples).unwrap(), None, feedback).unwrap();
-    let keys = |prefix: &str, n: usize| {
-        Dictionary::from_keys((0..n).map(|at| format!("{prefix}{at}")).collect()).unwrap()
-    };
+    let keys =
+        |prefix: &str, n: usize| Dictionary::from_keys((0..n).map(|at| format!("{prefix}{at}"))).unwrap();
     Dataset::new("tiny", interactions, keys("u", 24), keys("i", 12)).unwrap()
 }
 

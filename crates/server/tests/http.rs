@@ -46,7 +46,7 @@ fn write_model(folder: &std::path::Path, users: u32) {
     let some: Vec<u32> = (0..users).collect();
     data.interactions = data.interactions.select_users(&some);
     data.user_features = data.user_features.select_rows(&some);
-    data.users = foldin_core::Dictionary::from_keys(data.users.keys()[..users as usize].to_vec()).unwrap();
+    data.users = foldin_core::Dictionary::from_keys(data.users.keys().take(users as usize)).unwrap();
     let entry = foldin_models::find("lfg-bayes").unwrap();
     let model = entry.fit(&Settings::new(), &data.training_data(), &FitContext::new(1)).unwrap();
     let config = entry.resolve(&Settings::new()).unwrap();
@@ -354,7 +354,7 @@ fn training_is_watched_promoted_and_rolled_back() {
         let (items, values) = data.interactions.by_user().row(user);
         for (at, (&item, &value)) in items.iter().zip(values).enumerate() {
             let time = (at * 1000 + user) as i64;
-            let event = json!({"user": data.users.keys()[user], "item": data.items.keys()[item as usize], "value": value, "time": time});
+            let event = json!({"user": data.users.key(user as u32).unwrap_or_default(), "item": data.items.key(item).unwrap_or_default(), "value": value, "time": time});
             lines += &format!("{event}\n");
         }
     }

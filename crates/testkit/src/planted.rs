@@ -76,15 +76,14 @@ impl Planted {
     #[must_use]
     pub fn dataset(&self) -> Dataset {
         let keys = |word: &str, n: usize| {
-            Dictionary::from_keys((0..n).map(|at| format!("{word} {at}")).collect())
-                .expect("distinct by their numbers")
+            Dictionary::from_keys((0..n).map(|at| format!("{word} {at}"))).expect("distinct by their numbers")
         };
         let (users, items) =
             (keys("user", self.interactions.n_users()), keys("item", self.interactions.n_items()));
         Dataset {
             name: "planted".to_owned(),
             interactions: self.interactions.clone(),
-            titles: items.keys().to_vec(),
+            titles: items.keys().map(str::to_owned).collect(),
             users,
             items,
             user_features: self.user_features.clone(),

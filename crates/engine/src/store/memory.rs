@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::redb::{Ledger, Row, Snapshot, write_snapshot};
+use super::types::Gathered;
 use super::{
     Counts, Event, Forgotten, Imported, ItemRecord, JsonMap, Sequence, Store, StoreError, User, UserRecord,
     check,
@@ -63,13 +64,11 @@ impl State {
 
     /// The latest `limit` events of a user that were written after `after`, with the features.
     fn record(&self, known: &Known, after: u64, limit: usize) -> UserRecord {
-        let kinds = self.ledger.kinds.iter().map(|(name, _)| name.clone()).collect();
-        let mut out = UserRecord { features: known.features.clone(), kinds, ..UserRecord::default() };
+        let mut gathered = Gathered::default();
         for ((kind, item), row) in known.events.iter().filter(|(_, row)| row.sequence > after) {
-            out.push(item, *kind, row.value, row.time, row.sequence);
+            gathered.push(item, *kind, row.value, row.time, row.sequence);
         }
-        out.keep_latest(limit);
-        out
+        gathered.take(known.features.clone(), &self.ledger.kind_names(), limit)
     }
 }
 
@@ -135,9 +134,10 @@ impl Store for MemoryStore {
         Ok(state.record(known, 0, limit).owned(key).collect())
     }
 
-    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+    fn record(&self, user: &str, limit: usize) -> Result<Arc<UserRecord>, StoreError> {
         let state = self.now()?;
-        Ok(state.users.get(user).map(|known| state.record(known, 0, limit)).unwrap_or_default())
+        let record = state.users.get(user).map(|known| state.record(known, 0, limit));
+        Ok(Arc::new(record.unwrap_or_default()))
     }
 
     fn scan(

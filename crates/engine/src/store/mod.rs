@@ -37,6 +37,7 @@ mod types;
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::redb::{RedbStore, StoreOptions};
 pub use error::{Invalid, InvalidReason, StoreError};
@@ -75,7 +76,7 @@ pub trait Store: Send + Sync + Debug {
 
     /// Features and latest `limit` events of a user as of one moment; empty for a user who is not known. This is what every answer begins with, so
     /// it is quicker than [`history`](Self::history) and [`user`](Self::user).
-    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError>;
+    fn record(&self, user: &str, limit: usize) -> Result<Arc<UserRecord>, StoreError>;
 
     /// Hands over every event written after `after` (all, if none is given), as of one moment, until `each` breaks. Returns the number of the
     /// last event of that moment, for the next scan to begin after.

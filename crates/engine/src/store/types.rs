@@ -61,50 +61,31 @@ pub struct EventRef<'a> {
 pub struct UserRecord {
     /// Side information; empty if none was put.
     pub features: JsonMap,
-    pub(super) kinds: Vec<Arc<str>>,
+    kinds: Arc<[Arc<str>]>,
     /// The items' keys, one after the other.
-    pub(super) items: String,
-    pub(super) rows: Vec<EventRow>,
+    items: String,
+    rows: Vec<EventRow>,
 }
 
-/// An event of a [`UserRecord`]: which kind, and where the item's key lies.
+/// An event of a [`UserRecord`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct EventRow {
-    pub(super) kind: u8,
-    pub(super) item: (u32, u32),
-    pub(super) value: Option<f32>,
-    pub(super) time: i64,
-    pub(super) sequence: u64,
+struct EventRow {
+    time: i64,
+    value: Option<f32>,
+    /// Where the item's key ends; it begins where the one before ends.
+    item_end: u32,
+    kind: u8,
 }
 
 impl UserRecord {
     /// The events, in order of time, then of writing.
     pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
-        self.rows.iter().map(|row| EventRef {
-            item: &self.items[row.item.0 as usize..row.item.1 as usize],
-            kind: &self.kinds[usize::from(row.kind)],
-            value: row.value,
-            time: row.time,
+        let mut start = 0;
+        self.rows.iter().map(move |row| {
+            let item = &self.items[start..row.item_end as usize];
+            start = row.item_end as usize;
+            EventRef { item, kind: &self.kinds[usize::from(row.kind)], value: row.value, time: row.time }
         })
-    }
-
-    pub(super) fn push(&mut self, item: &str, kind: u8, value: Option<f32>, time: i64, sequence: u64) {
-        let start = self.items.len() as u32;
-        self.items.push_str(item);
-        let item = (start, self.items.len() as u32);
-        self.rows.push(EventRow { kind, item, value, time, sequence });
-    }
-
-    /// Keeps the latest `limit` events, in order of time, then of writing.
-    pub(super) fn keep_latest(&mut self, limit: usize) {
-        self.rows.sort_unstable_by_key(|row| (row.time, row.sequence));
-        self.rows.drain(..self.rows.len().saturating_sub(limit));
-    }
-
-    /// Ready for another user's events; the kinds stay.
-    pub(super) fn clear_events(&mut self) {
-        self.items.clear();
-        self.rows.clear();
     }
 
     /// The events one by one, as those of this user.
@@ -116,6 +97,47 @@ impl UserRecord {
             value: event.value,
             time: event.time,
         })
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let features = self.features.iter().map(|(name, value)| 64 + name.len() + value.to_string().len());
+        size_of::<Self>()
+            + self.items.capacity()
+            + self.rows.capacity() * size_of::<EventRow>()
+            + self.kinds.len() * size_of::<Arc<str>>()
+            + features.sum::<usize>()
+    }
+}
+
+/// The events of a user as they are read, in any order.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    items: String,
+    /// Time, sequence number, the rest, and where the item's key lies.
+    rows: Vec<(i64, u64, Option<f32>, u8, (u32, u32))>,
+}
+
+impl Gathered {
+    pub(super) fn push(&mut self, item: &str, kind: u8, value: Option<f32>, time: i64, sequence: u64) {
+        let start = self.items.len() as u32;
+        self.items.push_str(item);
+        self.rows.push((time, sequence, value, kind, (start, self.items.len() as u32)));
+    }
+
+    /// The latest `limit` of them, and ready for another user's.
+    pub(super) fn take(&mut self, features: JsonMap, kinds: &Arc<[Arc<str>]>, limit: usize) -> UserRecord {
+        self.rows.sort_unstable_by_key(|&(time, sequence, ..)| (time, sequence));
+        let latest = &self.rows[self.rows.len().saturating_sub(limit)..];
+        let mut items = String::with_capacity(latest.iter().map(|row| (row.4.1 - row.4.0) as usize).sum());
+        let rows = latest.iter().map(|&(time, _, value, kind, (start, end))| {
+            items.push_str(&self.items[start as usize..end as usize]);
+            EventRow { time, value, item_end: items.len() as u32, kind }
+        });
+        let rows = rows.collect();
+        self.items.clear();
+        self.rows.clear();
+        UserRecord { features, kinds: kinds.clone(), items, rows }
     }
 }
 

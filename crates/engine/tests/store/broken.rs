@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ impl Store for Broken {
         self.sound.delete_event(user, item, kind)
     }
 
-    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+    fn record(&self, user: &str, limit: usize) -> Result<Arc<UserRecord>, StoreError> {
         self.sound.record(user, if self.is(Fault::RecordsInFull) { usize::MAX } else { limit })
     }
 

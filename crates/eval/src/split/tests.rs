@@ -8,7 +8,7 @@ use super::*;
 fn dataset(n_users: usize, n_items: usize, cells: &BTreeSet<(u32, u32)>) -> Dataset {
     let triples: Vec<_> = cells.iter().map(|&(user, item)| (user, item, (user * 31 + item) as f32)).collect();
     let csr = Csr::from_triples(n_users, n_items, &triples).unwrap();
-    let keys = |n: usize| Dictionary::from_keys((0..n).map(|number| number.to_string()).collect()).unwrap();
+    let keys = |n: usize| Dictionary::from_keys((0..n).map(|number| number.to_string())).unwrap();
     let interactions = Interactions::new(csr, None, Feedback::Implicit).unwrap();
     Dataset::new("generated", interactions, keys(n_users), keys(n_items)).unwrap()
 }

@@ -15,9 +15,8 @@ pub fn dataset(n_users: usize, n_items: usize, triples: &[(u32, u32, f32)]) -> D
     let csr = Csr::from_triples(n_users, n_items, triples).unwrap();
     let scale = RatingScale { min: 1.0, max: 5.0, step: Some(1.0) };
     let interactions = Interactions::new(csr, None, Feedback::Explicit(scale)).unwrap();
-    let keys = |prefix: &str, n: usize| {
-        Dictionary::from_keys((0..n).map(|at| format!("{prefix}{at}")).collect()).unwrap()
-    };
+    let keys =
+        |prefix: &str, n: usize| Dictionary::from_keys((0..n).map(|at| format!("{prefix}{at}"))).unwrap();
     Dataset::new("toy", interactions, keys("u", n_users), keys("i", n_items)).unwrap()
 }
 

@@ -96,9 +96,9 @@ fn weights(parts: &ModelParts) -> Result<Vec<u8>, SaveError> {
 fn items(context: &SavedContext<'_>) -> Result<Vec<u8>, SaveError> {
     let mut out = Vec::new();
     let schema = context.item_features.schema();
-    for (at, key) in context.items.keys().iter().enumerate() {
+    for (at, key) in context.items.keys().enumerate() {
         let line = ItemLine {
-            key: key.clone(),
+            key: key.to_owned(),
             title: context.titles[at].clone(),
             count: context.counts[at],
             features: schema.decode(context.item_features.row(at)),

@@ -5,7 +5,7 @@ use foldin_core::{
     Recommender, ScoreError, Tensor, UserView,
 };
 use foldin_nn::gaussian::{QuantisedRows, packed_len};
-use foldin_nn::kernels::dot;
+use foldin_nn::kernels::{dot, weighted_row_sums};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +131,8 @@ impl LfgBayesModel {
                 u[at * k..(at + 1) * k].copy_from_slice(&posterior.mean[..k]);
                 bias[at] = posterior.mean[k];
                 let covariance = &mut covariance[at * square..(at + 1) * square];
-                for (at, out) in covariance.iter_mut().enumerate() {
-                    *out = posterior.work.covariance(at / order, at % order);
+                if with_covariance {
+                    posterior.work.square_covariance(covariance);
                 }
             })
         };
@@ -185,9 +185,13 @@ impl LfgBayesModel {
             }
         }
         of_item.iter_mut().zip(self.covariances.scales()).for_each(|(weight, scale)| *weight *= scale);
+        let rows: Vec<u32> = (0..order as u32).collect();
+        let mut along = vec![0.0; order];
         for ((item, value), variance) in items.zip(values).zip(variances) {
             let f = with_one(self.items.row(item));
-            let of_user: f32 = x.chunks_exact(order).zip(&f).map(|(row, f_i)| f_i * dot(row, &f)).sum();
+            along.fill(0.0);
+            weighted_row_sums(&[0, order], &rows, &f, x, order, &mut along);
+            let of_user = dot(&along, &f);
             *value = self.value(factors, user, item);
             // Rounding of the covariances cannot take away more than the noise.
             *variance = (self.noise + of_user + self.covariances.dot(item, &of_item)).max(self.noise);

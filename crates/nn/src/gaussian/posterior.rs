@@ -66,6 +66,25 @@ impl Workspace {
         -self.matrix[row * self.stride + column] * self.scales[row] * self.scales[column]
     }
 
+    /// The covariance, `[order × order]`.
+    ///
+    /// # Panics
+    /// If `square` has another length.
+    pub fn square_covariance(&self, square: &mut [f32]) {
+        let n = self.order;
+        assert_eq!(square.len(), n * n, "a square of order {n}");
+        for i in 0..n {
+            let (row, factor) = (&self.matrix[i * self.stride..][..=i], -self.scales[i]);
+            let out = &mut square[i * n..][..=i];
+            for ((out, &x), &scale) in out.iter_mut().zip(row).zip(&self.scales) {
+                *out = factor * scale * x;
+            }
+            for j in 0..i {
+                square[j * n + i] = square[i * n + j];
+            }
+        }
+    }
+
     /// The covariance, packed.
     ///
     /// # Panics
@@ -453,10 +472,14 @@ mod tests {
             1.5 * f64::from(sums[packed_len(i) + j]) + diagonal
         };
         let (mut of_inverse, mut of_mean) = (0f64, 0f64);
+        let mut square = vec![0.0; order * order];
+        work.square_covariance(&mut square);
         for i in 0..order {
             for j in 0..order {
                 let product: f64 = (0..order).map(|l| at(i, l) * f64::from(work.covariance(l, j))).sum();
                 of_inverse = of_inverse.max((product - f64::from(u8::from(i == j))).abs());
+                let (square, single) = (square[i * order + j], work.covariance(i, j));
+                assert!((square - single).abs() <= 1e-6 * single.abs(), "{square} against {single}");
             }
             let product: f64 = (0..order).map(|l| at(i, l) * f64::from(mean[l])).sum();
             of_mean = of_mean.max((product - f64::from(right[i])).abs());

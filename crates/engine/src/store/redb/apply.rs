@@ -7,7 +7,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::backup::Snapshot;
 use super::layout::{
-    APPLICATION, EVENTS, FORMAT, FORMAT_KEY, FormatRow, ITEMS, LEDGER_KEY, Ledger, META, ROW, Row, SETTINGS,
+    APPLICATION, EVENTS, FORMAT, FORMAT_KEY, FormatRow, ITEMS, LEDGER_KEY, Ledger, META, Row, SETTINGS,
     USER_KEYS, USERS, event_key, events_of, split_user_row, user_row,
 };
 use super::trouble::Trouble;
@@ -52,7 +52,7 @@ pub(super) struct Writing<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     users: Table<'t, &'static str, &'static [u8]>,
     user_keys: Table<'t, u32, &'static str>,
-    events: Table<'t, &'static [u8], [u8; ROW]>,
+    events: Table<'t, &'static [u8], Row>,
     items: Table<'t, &'static str, &'static [u8]>,
     settings: Table<'t, &'static str, &'static [u8]>,
     ledger: Ledger,
@@ -101,7 +101,7 @@ impl<'t> Writing<'t> {
         for (number, kind, item, row) in snapshot.events() {
             event.clear();
             event_key(&mut event, number, kind, item);
-            self.events.insert(event.as_slice(), row.encode())?;
+            self.events.insert(event.as_slice(), row)?;
         }
         for item in snapshot.items() {
             self.items.insert(&*item.key, json(item)?.as_slice())?;
@@ -181,7 +181,7 @@ impl<'t> Writing<'t> {
         }
         rows.sort_by(|(one, ..), (other, ..)| keys[one.clone()].cmp(&keys[other.clone()]));
         for (key, kind, row) in rows {
-            if self.events.insert(&keys[key], row.encode())?.is_none() {
+            if self.events.insert(&keys[key], row)?.is_none() {
                 self.ledger.added(kind);
             }
         }

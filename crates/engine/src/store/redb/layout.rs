@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use redb::TableDefinition;
+use redb::{TableDefinition, TypeName, Value};
 use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
@@ -25,7 +25,7 @@ use crate::store::{Counts, Event, InvalidReason, Sequence, StoreError};
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 pub(super) const USER_KEYS: TableDefinition<'_, u32, &str> = TableDefinition::new("user-keys");
-pub(super) const EVENTS: TableDefinition<'_, &[u8], [u8; ROW]> = TableDefinition::new("events");
+pub(super) const EVENTS: TableDefinition<'_, &[u8], Row> = TableDefinition::new("events");
 pub(super) const ITEMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("items");
 pub(super) const SETTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("settings");
 
@@ -39,7 +39,7 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) const APPLICATION: &str = "foldin store";
 
 /// Bytes of a row of `events`.
-pub(super) const ROW: usize = 18;
+const ROW: usize = 18;
 /// Bytes of its key before the item.
 const PREFIX: usize = 5;
 /// Sequence numbers have 6 bytes: at a million events a second they last nine years.
@@ -127,6 +127,11 @@ impl Ledger {
         }
     }
 
+    /// The names of the kinds, by number.
+    pub(crate) fn kind_names(&self) -> Arc<[Arc<str>]> {
+        self.kinds.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let kinds = self.kinds.iter().filter(|(_, count)| *count > 0);
         Counts {
@@ -152,7 +157,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(super) fn encode(self) -> [u8; ROW] {
+    fn encode(self) -> [u8; ROW] {
         let mut out = [0; ROW];
         // Values are finite, so NaN is free to stand for none.
         out[..4].copy_from_slice(&self.value.unwrap_or(f32::NAN).to_le_bytes());
@@ -161,7 +166,7 @@ impl Row {
         out
     }
 
-    pub(super) fn decode(row: &[u8; ROW]) -> Self {
+    fn decode(row: &[u8; ROW]) -> Self {
         let value = f32::from_le_bytes([row[0], row[1], row[2], row[3]]);
         let mut time = [0; 8];
         time.copy_from_slice(&row[4..12]);
@@ -206,6 +211,34 @@ pub(super) fn split_user_row(row: &[u8]) -> Result<(u32, &[u8]), Trouble> {
     let (number, features) =
         row.split_first_chunk().ok_or_else(|| Trouble::Damaged("the row of a user is too short".into()))?;
     Ok((u32::from_le_bytes(*number), features))
+}
+
+impl Value for Row {
+    type SelfType<'a> = Self;
+    type AsBytes<'a> = [u8; ROW];
+
+    fn fixed_width() -> Option<usize> {
+        Some(ROW)
+    }
+
+    fn from_bytes<'a>(data: &'a [u8]) -> Self
+    where
+        Self: 'a,
+    {
+        // The table says how wide a row is; were it not so, nothing of it could be believed.
+        data.first_chunk().map_or(Self { value: None, time: 0, sequence: 0 }, Self::decode)
+    }
+
+    fn as_bytes<'a, 'b: 'a>(value: &'a Self) -> [u8; ROW]
+    where
+        Self: 'b,
+    {
+        value.encode()
+    }
+
+    fn type_name() -> TypeName {
+        TypeName::new("foldin event")
+    }
 }
 
 #[cfg(test)]

@@ -21,11 +21,13 @@ mod open;
 pub(in crate::store) mod overlay;
 mod queue;
 mod read;
+mod recent;
 mod trouble;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) use self::backup::{Snapshot, write_snapshot};
 pub(super) use self::layout::{Ledger, Row};
@@ -37,6 +39,7 @@ use self::keeper::Keeper;
 use self::medium::{FileMedium, Medium};
 use self::queue::{Queue, WhenFull};
 use self::read::Reading;
+use self::recent::Recent;
 use self::trouble::{Trouble, panic_message};
 use super::check;
 use super::{
@@ -46,11 +49,14 @@ use super::{
 
 /// Events of a batch of an import: other writers wait for about a tenth of a second at most.
 const IMPORT_BATCH: usize = 1 << 15;
+
 /// How a store uses memory and disk.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Bytes of pages kept in memory. 32 MiB by default; the system's page cache keeps the rest of a file that is in use.
     pub cache_bytes: usize,
+    /// Bytes of users' records kept in memory as answers need them, beside the pages. 32 MiB by default.
+    pub record_bytes: usize,
     /// Calls that may wait to be written; more are refused with [`StoreError::Busy`]. 4096 by default.
     pub waiting_calls: usize,
     /// Bytes that the waiting calls may hold. 64 MiB by default. A single call may be larger.
@@ -65,6 +71,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
+            record_bytes: 32 << 20,
             waiting_calls: 4096,
             waiting_bytes: 64 << 20,
             reserve_bytes: 16 << 20,
@@ -92,6 +99,7 @@ impl Default for StoreOptions {
 pub struct RedbStore {
     keeper: Keeper,
     queue: Queue,
+    recent: Recent,
     reserve_bytes: u64,
 }
 
@@ -109,6 +117,7 @@ impl RedbStore {
     pub(in crate::store) fn on(medium: Box<dyn Medium>, options: StoreOptions) -> Result<Self, StoreError> {
         Ok(Self {
             queue: Queue::new(options.waiting_calls, options.waiting_bytes),
+            recent: Recent::new(options.record_bytes),
             reserve_bytes: options.reserve_bytes,
             keeper: Keeper::new(medium, options)?,
         })
@@ -126,10 +135,14 @@ impl RedbStore {
         }));
         let error = match begun {
             Ok(Ok((generation, transaction))) => match self.commit_in(transaction, changes) {
-                Ok(outcomes) => return outcomes,
+                Ok(outcomes) => {
+                    self.recent.changed(changes);
+                    return outcomes;
+                }
                 Err(error) => {
                     // Whatever went wrong, the transaction is lost as a whole and the database writes no more until it is opened again.
                     self.keeper.reopen(generation);
+                    self.recent.clear();
                     error
                 }
             },
@@ -232,8 +245,8 @@ impl Store for RedbStore {
         self.keeper.read(|reading| reading.history(user, limit))
     }
 
-    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
-        self.keeper.read(|reading| reading.record(user, limit))
+    fn record(&self, user: &str, limit: usize) -> Result<Arc<UserRecord>, StoreError> {
+        self.recent.get(user, limit, || self.keeper.read(|reading| reading.record(user, limit)))
     }
 
     fn scan(
@@ -314,6 +327,7 @@ impl Store for RedbStore {
 
     fn close(&self) -> Result<(), StoreError> {
         self.queue.close();
+        self.recent.clear();
         self.keeper.close()
     }
 }

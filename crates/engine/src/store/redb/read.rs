@@ -10,6 +10,7 @@ use super::layout::{
     split_user_row,
 };
 use super::trouble::Trouble;
+use crate::store::types::Gathered;
 use crate::store::{Counts, Event, ItemRecord, JsonMap, Sequence, User, UserRecord};
 
 /// A store as of one moment.
@@ -33,29 +34,22 @@ impl Reading {
     }
 
     pub(super) fn record(&self, user: &str, limit: usize) -> Result<UserRecord, Trouble> {
-        let mut out = UserRecord::default();
-        let number = match self.0.open_table(USERS)?.get(user)? {
+        let (number, features) = match self.0.open_table(USERS)?.get(user)? {
             Some(row) => {
                 let (number, features) = split_user_row(row.value())?;
-                out.features = decode_features(features)?;
-                number
+                (number, decode_features(features)?)
             }
-            None => return Ok(out),
+            None => return Ok(UserRecord::default()),
         };
-        out.kinds = self.kinds()?;
+        let (mut gathered, kinds) = (Gathered::default(), self.ledger()?.kind_names());
         let events = self.0.open_table(EVENTS)?;
         let (low, high) = events_of(number);
         for entry in events.range::<&[u8]>(low.as_slice()..high.as_slice())? {
             let (key, row) = entry?;
             let (_, kind, item) = split_event_key(key.value())?;
-            push(&mut out, Row::decode(&row.value()), kind, item)?;
+            push(&mut gathered, &kinds, row.value(), kind, item)?;
         }
-        out.keep_latest(limit);
-        Ok(out)
-    }
-
-    fn kinds(&self) -> Result<Vec<Arc<str>>, Trouble> {
-        Ok(self.ledger()?.kinds.into_iter().map(|(name, _)| name).collect())
+        Ok(gathered.take(features, &kinds, limit))
     }
 
     /// Both tables are in order of the users' numbers, so one pass over each is enough.
@@ -72,25 +66,19 @@ impl Reading {
         let (keys, events) = (self.0.open_table(USER_KEYS)?, self.0.open_table(EVENTS)?);
         let mut users = keys.iter()?;
         let mut user: Option<(u32, Arc<str>)> = None;
-        let mut gathered = UserRecord {
-            kinds: ledger.kinds.into_iter().map(|(name, _)| name).collect(),
-            ..UserRecord::default()
+        let (mut gathered, kinds) = (Gathered::default(), ledger.kind_names());
+        let mut hand_over = |gathered: &mut Gathered, user: &Arc<str>| {
+            gathered.take(JsonMap::new(), &kinds, usize::MAX).owned(user).try_for_each(&mut *each)
         };
-        let hand_over =
-            |gathered: &mut UserRecord, user: &Arc<str>, each: &mut dyn FnMut(Event) -> ControlFlow<()>| {
-                gathered.keep_latest(usize::MAX);
-                gathered.owned(user).try_for_each(each)
-            };
         for entry in events.iter()? {
             let (key, row) = entry?;
             let (number, kind, item) = split_event_key(key.value())?;
             if user.as_ref().is_none_or(|(current, _)| *current != number) {
                 if let Some((_, key)) = &user
-                    && hand_over(&mut gathered, key, each).is_break()
+                    && hand_over(&mut gathered, key).is_break()
                 {
                     return Ok(last);
                 }
-                gathered.clear_events();
                 user = loop {
                     let (of, key) = users
                         .next()
@@ -100,13 +88,13 @@ impl Reading {
                     }
                 };
             }
-            let row = Row::decode(&row.value());
+            let row = row.value();
             if after.is_none_or(|after| row.sequence > after.0) {
-                push(&mut gathered, row, kind, item)?;
+                push(&mut gathered, &kinds, row, kind, item)?;
             }
         }
         if let Some((_, key)) = &user {
-            let _ = hand_over(&mut gathered, key, each);
+            let _ = hand_over(&mut gathered, key);
         }
         Ok(last)
     }
@@ -164,11 +152,11 @@ impl Reading {
     }
 }
 
-fn push(record: &mut UserRecord, row: Row, kind: u8, item: &str) -> Result<(), Trouble> {
-    if usize::from(kind) >= record.kinds.len() {
+fn push(gathered: &mut Gathered, kinds: &[Arc<str>], row: Row, kind: u8, item: &str) -> Result<(), Trouble> {
+    if usize::from(kind) >= kinds.len() {
         return Err(Trouble::Damaged(format!("no kind has number {kind}")));
     }
-    record.push(item, kind, row.value, row.time, row.sequence);
+    gathered.push(item, kind, row.value, row.time, row.sequence);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::store::{
@@ -126,7 +126,7 @@ impl<S: Store> Store for FailingStore<S> {
         self.read()?.history(user, limit)
     }
 
-    fn record(&self, user: &str, limit: usize) -> Result<UserRecord, StoreError> {
+    fn record(&self, user: &str, limit: usize) -> Result<Arc<UserRecord>, StoreError> {
         self.read()?.record(user, limit)
     }
 

@@ -1,0 +1,122 @@
+//! What is worked out about somebody before an answer, kept while nothing new is known of them.
+
+use std::sync::{Arc, OnceLock};
+
+use foldin_core::Factors;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::error::EngineError;
+use crate::history::History;
+use crate::serving::Serving;
+use crate::store::UserRecord;
+
+/// Bytes of what is usually kept of a user, by which the cache guesses how many there will be.
+const USUAL: u64 = 6144;
+
+/// A history in the numbers of one model, and what the model generates from it, once it is asked to.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    history: History,
+    factors: OnceLock<Option<Factors>>,
+}
+
+impl From<History> for Prepared {
+    fn from(history: History) -> Self {
+        Self { history, factors: OnceLock::new() }
+    }
+}
+
+impl Prepared {
+    /// The history.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The factors with their covariance, generated at the first call; none by a model that generates none.
+    ///
+    /// # Errors
+    /// [`EngineError::Score`] where the model refuses.
+    pub fn factors(&self, serving: &Serving) -> Result<Option<&Factors>, EngineError> {
+        if let Some(factors) = self.factors.get() {
+            return Ok(factors.as_ref());
+        }
+        let made = match serving.generator() {
+            Some((generator, _)) => Some(generator.generate_with_covariance(&[self.history.view()])?),
+            None => None,
+        };
+        Ok(self.factors.get_or_init(|| made).as_ref())
+    }
+
+    /// About how much memory it takes, factors included that are still to come.
+    fn bytes(&self, serving: &Serving) -> usize {
+        let factors = serving.generator().map_or(0, |(generator, _)| {
+            let k = generator.items().k;
+            let covariance = if serving.model().capabilities().uncertainty { (k + 1) * (k + 1) } else { 0 };
+            k + 1 + covariance
+        });
+        let History { items, values, seen, features, .. } = &self.history;
+        let numbers =
+            items.capacity() + values.capacity() + seen.capacity() + 2 * features.columns.capacity();
+        size_of::<Self>() + (numbers + factors) * size_of::<f32>()
+    }
+}
+
+/// The users asked for lately. What is kept of one holds as long as the store hands out the same record and the same model serves.
+#[derive(Debug)]
+pub(crate) struct PreparedUsers(Cache<Arc<str>, Kept, Bytes>);
+
+#[derive(Clone, Debug)]
+struct Kept {
+    record: Arc<UserRecord>,
+    /// Number of the model in service.
+    live: u64,
+    prepared: Arc<Prepared>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<Arc<str>, Kept> for Bytes {
+    fn weight(&self, user: &Arc<str>, kept: &Kept) -> u64 {
+        (user.len() + kept.bytes) as u64
+    }
+}
+
+impl PreparedUsers {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Cache::with_weighter(bytes / USUAL as usize, bytes as u64, Bytes))
+    }
+
+    /// What is kept of a user with this record by this model; otherwise what `make` makes of it.
+    pub(crate) fn get(
+        &self,
+        user: &str,
+        record: &Arc<UserRecord>,
+        (serving, live): (&Serving, u64),
+        make: impl FnOnce() -> Result<History, EngineError>,
+    ) -> Result<Arc<Prepared>, EngineError> {
+        if let Some(kept) = self.0.get(user)
+            && kept.live == live
+            && Arc::ptr_eq(&kept.record, record)
+        {
+            return Ok(kept.prepared);
+        }
+        let prepared = Arc::new(Prepared::from(make()?));
+        let bytes = prepared.bytes(serving);
+        self.0.insert(user.into(), Kept { record: record.clone(), live, prepared: prepared.clone(), bytes });
+        Ok(prepared)
+    }
+
+    /// Forgets everybody, as another model serves.
+    pub(crate) fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// Forgets a user.
+    pub(crate) fn forget(&self, user: &str) {
+        let _ = self.0.remove(user);
+    }
+}
