@@ -193,8 +193,8 @@ fn recbole() {
         ),
     ]);
     assert_eq!(
-        (data.users.keys().collect::<Vec<_>>(), data.items.keys()),
-        (&["2".to_owned(), "1".into()][..], &["b".to_owned(), "a".into()][..])
+        (data.users.keys().collect::<Vec<_>>(), data.items.keys().collect::<Vec<_>>()),
+        (vec!["2", "1"], vec!["b", "a"])
     );
     assert_eq!(data.titles, ["B film", "A"]);
     assert_eq!(triples(&data), [("2", "b", 1.0), ("1", "a", 3.5)]);
