@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{docs, layers, licences, sources};
+use crate::{docs, layers, licences, sources, web};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -19,11 +19,13 @@ const STEPS: &[Step] = &[
     }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", tests),
-    // Last, because the tests have built the binary that is asked.
+    // After the tests, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
+    ("dashboard", || said(web::run())),
 ];
 
-const FULL: &[Step] = &[("quickstart", || cargo(&["run", "--release", "--locked", "--", "quickstart"], &[]))];
+const FULL: &[Step] =
+    &[("quickstart", || cargo(&["run", "--release", "--locked", "--", "quickstart", "--no-serve"], &[]))];
 
 /// Runs every step up to the first that fails, then says how long each took.
 pub(crate) fn run(full: bool) -> Result<String, String> {

@@ -113,7 +113,7 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
 }
 
 /// Builds the binary as the tests do (the same features, so that nothing is built twice) and returns its path.
-fn build() -> Result<PathBuf, String> {
+pub(crate) fn build() -> Result<PathBuf, String> {
     let status = Command::new(crate::metadata::cargo())
         .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"])
         .status()

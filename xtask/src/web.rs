@@ -12,7 +12,12 @@ const NODE: (u32, u32) = (20, 19);
 
 /// Checks, builds and compares; then drives a browser, if there is one.
 pub(crate) fn run() -> Result<String, String> {
-    let npm = Npm::find()?;
+    // Whoever changes nothing under web/ needs no Node: what it builds is checked in.
+    let npm = match Npm::find() {
+        Ok(npm) => npm,
+        Err(reason) if std::env::var_os("CI").is_none() => return Ok(format!("web: SKIPPED: {reason}")),
+        Err(reason) => return Err(reason),
+    };
     npm.run(&["ci", "--no-audit", "--no-fund"])?;
     npm.run(&["run", "check"])?;
     npm.run(&["run", "build"])?;
@@ -106,8 +111,7 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Result<Self, String> {
-        crate::check::cargo(&["build", "--locked", "-p", "foldin"], &[])?;
-        let foldin = crate::metadata::Metadata::members()?.target_directory.join("debug/foldin");
+        let foldin = crate::docs::build()?;
         let folder = std::env::temp_dir().join(format!("foldin-web-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let at = |name: &str| folder.join(name).display().to_string();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use foldin_engine::{EngineOptions, TrainOptions};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Settings of a server. Every one has a default; unknown names are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub struct Tls {
 }
 
 /// Limits on requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Most bytes of a request's body; more is 413.

@@ -23,6 +23,26 @@ export interface Stats {
   training: boolean;
   scale: Scale | null;
   kinds: Record<string, KindRule>;
+  user_fields: UserField[];
+  limits: Limits;
+  /** The key that was asked with; none where none is needed. */
+  key: KeyInfo | null;
+}
+
+/** A field of side information of users that the model can use. */
+export interface UserField {
+  name: string;
+  kind: 'number' | 'value' | 'values';
+  values: string[];
+}
+
+export interface Limits {
+  body_bytes: number;
+  bulk_bytes: number;
+  request_seconds: number;
+  concurrency: number;
+  rate_per_second: number;
+  rate_burst: number;
 }
 
 export type Feature = number | string | string[];
@@ -129,6 +149,24 @@ export interface Drift {
   top_10: number;
 }
 
+/** A figure with its 95 % interval. */
+export interface Figure {
+  value: number;
+  low: number;
+  high: number;
+  users: number;
+  interactions: number;
+}
+
+/** Everything that judging says of a model. */
+export interface Judgement {
+  overall: Figure;
+  /** By how many interactions the model was given. */
+  by_given: { from: number; to: number | null; figure: Figure }[];
+  /** Of models that state an uncertainty: shares within the central intervals, as they should be and as they are. */
+  calibration: { expected: number; found: number }[];
+}
+
 export interface TrainReport {
   version: string | null;
   promoted: boolean;
@@ -137,6 +175,9 @@ export interface TrainReport {
   metric: string;
   candidate: number;
   serving: number;
+  candidate_judged: Judgement;
+  serving_judged: Judgement;
+  stood_in: boolean;
   training: number;
   held_out: number;
   unknown_to_serving: number;

@@ -1,4 +1,4 @@
-//! `foldin quickstart`: train, compare and recommend, with nothing but this binary.
+//! `foldin quickstart`: train, compare, recommend and serve, with nothing but this binary.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use foldin_eval::{EvalOptions, ModelRequest, Protocol};
 use crate::commands::data::fetch;
 use crate::commands::evaluate::evaluate;
 use crate::commands::recommend::{INFLUENCES, print_answer, recommend};
+use crate::commands::serve::serve_for_a_try;
 use crate::commands::train::save;
 use crate::common::{Global, check_writable, print, seconds_in_words, write_file};
 use crate::models::{find, load};
@@ -30,7 +31,8 @@ const EXAMPLE_RATINGS: [(&str, f32); 5] = [
 const EXAMPLES: &str = "\
 Examples:
   foldin quickstart                             MovieLens 100K, found or downloaded
-  foldin quickstart --generated --out try       without a network, into the folder try";
+  foldin quickstart --generated --out try       without a network, into the folder try
+  foldin quickstart --no-serve                  for scripts: stop instead of serving the dashboard";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +43,9 @@ pub(crate) struct Args {
     /// Use the built-in generated data even if MovieLens could be had
     #[arg(long)]
     generated: bool,
+    /// Stop at the end, and do not serve the dashboard
+    #[arg(long)]
+    no_serve: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -108,7 +113,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         seconds_in_words(begin.elapsed().as_secs_f64()),
         args.out.display(),
         folder.display()
-    ))
+    ))?;
+    if args.no_serve {
+        return Ok(());
+    }
+    serve_for_a_try(&folder, &dataset, global)
 }
 
 /// MovieLens 100K from disk, else from the network, else generated data; says which.

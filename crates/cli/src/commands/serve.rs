@@ -1,21 +1,25 @@
 //! `foldin serve`: a trained model as a service.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use foldin_core::Feedback;
+use foldin_core::{Dataset, Feedback};
 use foldin_engine::store::{MemoryStore, Store};
-use foldin_engine::{Engine, Serving, Versions};
+use foldin_engine::{Engine, EngineOptions, Serving, Versions};
 use foldin_server::config::Tls;
 use foldin_server::keys::Keys;
 use foldin_server::{Server, ServerConfig};
 
 use crate::common::{Global, now, print, seconds_in_words};
 use crate::data_args::DataArgs;
+use crate::progress::cancel_on_ctrl_c;
 use crate::service::{StoreFolder, import};
+
+/// How often a running server looks whether it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,16 +111,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let what =
         format!("{} (version {version}, {} items)", live.serving().model().name(), live.serving().n_items());
     let counts = engine.store().counts()?;
-    let server = Server::bind(Arc::new(engine), versions, keys, config.clone())?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let listen = config.listen;
+    let server = Server::bind(Arc::new(engine), versions, keys, config)?;
     if args.check {
         return print(format!(
             "all is well: {what}, {} events of {} users, {}",
-            counts.events, counts.users, config.listen
+            counts.events, counts.users, listen
         ));
     }
-    let stopper = server.stopper();
-    ctrlc::set_handler(move || stopper.stop()).context("watching for Ctrl-C")?;
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let address = server.address()?;
     print(format!(
         "Foldin serves {what} at {scheme}://{address}, ready in {}",
@@ -125,10 +128,48 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     if args.store.is_none() {
         global.remark("in memory: what is written is gone when the server stops; --store DIR keeps it");
     }
-    server.run()?;
+    run_until_stopped(server)?;
     drop(place);
     global.remark("stopped; everything that was acknowledged is kept");
     Ok(())
+}
+
+/// Serves the model of a folder with the histories of a data set, in memory, until Ctrl-C: the end of the quickstart.
+pub(crate) fn serve_for_a_try(model: &Path, dataset: &Dataset, global: &Global) -> anyhow::Result<()> {
+    let place = Place::open(None)?;
+    let versions = place.versions()?;
+    let version = versions.adopt(model)?;
+    versions.promote(&version)?;
+    let store = place.events()?;
+    import(&*store, dataset, kind_of(dataset), now(), |_| {})?;
+    let engine = Engine::new(store, versions.load(&version)?, EngineOptions::default())?;
+    let mut config = ServerConfig::default();
+    if TcpListener::bind(config.listen).is_err() {
+        global.remark(format!("{} is taken, so another port is used", config.listen));
+        config.listen.set_port(0);
+    }
+    let server = Server::bind(Arc::new(engine), versions, place.keys()?, config)?;
+    print(format!(
+        "The dashboard is at http://{}/ and the API described at http://{0}/docs: rate something and watch the list. Ctrl-C ends it.",
+        server.address()?
+    ))?;
+    run_until_stopped(server)
+}
+
+/// Serves until Ctrl-C or a request to terminate; a second one ends the program at once.
+fn run_until_stopped(server: Server) -> anyhow::Result<()> {
+    let (stopper, flag) = (server.stopper(), cancel_on_ctrl_c()?);
+    std::thread::spawn(move || {
+        while !flag.is_cancelled() {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        stopper.stop();
+    });
+    Ok(server.run()?)
+}
+
+fn kind_of(dataset: &Dataset) -> &'static str {
+    if dataset.interactions.feedback() == Feedback::Implicit { "click" } else { "rating" }
 }
 
 /// Settings of the file, with those of the environment and of flags laid over them.
@@ -207,9 +248,8 @@ fn load(store: &dyn Store, name: &str, feedback: Feedback, global: &Global) -> a
         return Ok(());
     }
     let dataset = DataArgs::named(name).open(global)?;
-    let kind = if dataset.interactions.feedback() == Feedback::Implicit { "click" } else { "rating" };
     let bar = super::import::bar(dataset.interactions.len() as u64, global);
-    let loaded = import(store, &dataset, kind, now(), |done| bar.set_position(done))?;
+    let loaded = import(store, &dataset, kind_of(&dataset), now(), |done| bar.set_position(done))?;
     bar.finish_and_clear();
     if let (Feedback::Explicit(model), Feedback::Explicit(data)) = (feedback, dataset.interactions.feedback())
         && (data.min < model.min || data.max > model.max)

@@ -66,7 +66,7 @@ fn a_recipe_says_which_of_its_data_sets_are_not_there() {
 fn the_quickstart_runs_on_built_in_data() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let text = ok(at, &["quickstart", "--generated", "--out", "out", "--quiet"]);
+    let text = ok(at, &["quickstart", "--generated", "--no-serve", "--out", "out", "--quiet"]);
     for part in
         ["Data: generated", "1. Known users", "2. New users", "3. Somebody who was never seen", "Done in"]
     {

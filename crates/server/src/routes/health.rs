@@ -1,15 +1,19 @@
 //! How the server is doing.
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use foldin_core::{Field, FieldKind};
 use foldin_engine::store::Counts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::blocking;
+use crate::config::Limits;
 use crate::error::ApiError;
+use crate::keys::KeyInfo;
 use crate::metrics::resident_memory;
 use crate::state::{App, now};
 
@@ -77,11 +81,52 @@ pub(crate) struct Stats {
     scale: Option<foldin_core::RatingScale>,
     /// Kinds of events and what they mean.
     kinds: foldin_engine::Kinds,
+    /// What the model can use of what is known of a user; anything else is kept and said nothing by.
+    user_fields: Vec<UserField>,
+    /// What is refused so that everything else goes on.
+    limits: Limits,
+    /// The key that asks; none where none is needed.
+    key: Option<KeyInfo>,
+}
+
+/// A field of side information of users.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct UserField {
+    /// Its name.
+    name: String,
+    /// What it holds.
+    kind: UserFieldKind,
+    /// The values that the model knows; empty for a number.
+    values: Vec<String>,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UserFieldKind {
+    /// A number.
+    Number,
+    /// One of the values.
+    Value,
+    /// Any of the values, as an array.
+    Values,
+}
+
+fn user_field(field: &Field) -> UserField {
+    let (kind, values) = match &field.kind {
+        FieldKind::Numeric { .. } => (UserFieldKind::Number, Vec::new()),
+        FieldKind::Category { values } => (UserFieldKind::Value, values.clone()),
+        FieldKind::MultiCategory { values } => (UserFieldKind::Values, values.clone()),
+    };
+    UserField { name: field.name.clone(), kind, values }
 }
 
 /// What the server holds
 #[utoipa::path(get, path = "/v1/stats", tag = "server", responses((status = 200, body = Stats)))]
-pub(super) async fn stats(State(app): State<App>) -> Result<Json<Stats>, ApiError> {
+pub(super) async fn stats(
+    State(app): State<App>,
+    key: Option<Extension<KeyInfo>>,
+) -> Result<Json<Stats>, ApiError> {
     let engine = app.engine.clone();
     let store = blocking(move || Ok(engine.store().counts()?)).await?;
     let live = app.engine.live();
@@ -98,5 +143,8 @@ pub(super) async fn stats(State(app): State<App>) -> Result<Json<Stats>, ApiErro
         training: app.jobs.running().is_some(),
         scale: serving.feedback().scale(),
         kinds: app.engine.options().kinds.clone(),
+        user_fields: serving.loaded().user_schema.fields().iter().map(user_field).collect(),
+        limits: app.config.limits.clone(),
+        key: key.map(|Extension(key)| key),
     }))
 }
