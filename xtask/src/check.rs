@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{docs, layers, licences, sources, web};
+use crate::{api, docs, layers, licences, sources, web};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     // After the tests, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
+    ("api", || said(api::run())),
     ("dashboard", || said(web::run())),
 ];
 

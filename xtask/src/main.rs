@@ -7,20 +7,23 @@
 //! | `cargo xtask layers` | which crate may depend on which |
 //! | `cargo xtask licences` | licences and native libraries of every dependency |
 //! | `cargo xtask sources` | unfinished marks, machine paths, file lengths |
+//! | `cargo xtask api` | requests generated from the API's description, against a real server |
 //! | `cargo xtask web` | the dashboard: checked, built, compared with what is checked in, and driven in a browser |
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 use std::process::ExitCode;
 
+mod api;
 mod check;
 mod docs;
 mod layers;
 mod licences;
 mod metadata;
 mod sources;
+mod server;
 mod web;
 
-const USAGE: &str = "usage: cargo xtask check [--full] | docs [--check] | layers | licences | sources | web";
+const USAGE: &str = "usage: cargo xtask check [--full] | api | docs [--check] | layers | licences | sources | web";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["licences"] => licences::run(),
         ["sources"] => sources::run(),
+        ["api"] => api::run(),
         ["web"] => web::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -1,8 +1,9 @@
 //! The dashboard: its source is sound, its built files are those that are checked in, and it works in a browser against a real server.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::server::{Server, output};
 
 /// Where the built files are.
 const ASSETS: &str = "crates/server/assets";
@@ -83,89 +84,4 @@ impl Npm {
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
     named.or_else(|| Some(PathBuf::from("/usr/bin/chromium"))).filter(|path| path.exists())
-}
-
-fn output(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("{program} did not start: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{program} failed: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// A server with a model of its own, in a folder of its own; both are gone when this is dropped.
-struct Server {
-    child: Child,
-    folder: PathBuf,
-    url: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Server {
-    fn start() -> Result<Self, String> {
-        let foldin = crate::docs::build()?;
-        let folder = std::env::temp_dir().join(format!("foldin-web-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let at = |name: &str| folder.join(name).display().to_string();
-        let data = folder.join("data");
-        std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
-        write_data(&data)?;
-        let train = ["train", "--data", &at("data"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
-        output(Command::new(&foldin).args(train))?;
-        let mut child = Command::new(&foldin)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--model", &at("model")])
-            .args(["--store", &at("store"), "--import", &at("data")])
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("the server did not start: {error}"))?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            // The rest of what it says is of no interest, and a pipe that nobody reads would be closed.
-            BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
-        }
-        let url = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .map(|word| word.trim_end_matches(','));
-        let Some(url) = url.map(str::to_owned) else {
-            let _ = child.kill();
-            return Err(format!("the server did not say where it is: {line}"));
-        };
-        Ok(Self { child, folder, url })
-    }
-}
-
-/// Ratings of two tastes, users and items, enough for every page to have something to show. Items of the first taste are the popular ones.
-fn write_data(folder: &Path) -> Result<(), String> {
-    let mut ratings = String::from("user,item,rating,time\n");
-    let mut users = String::from("user,age,occupation\n");
-    let mut items = String::from("item,title,genres\n");
-    for user in 0..80 {
-        users += &format!("u{user},{},{}\n", 20 + user % 40, if user % 2 == 0 { "writer" } else { "miller" });
-        for item in 0..60 {
-            let popular = item % 2 == 0 || (user + item / 2) % 2 == 0;
-            if popular && (user * 7 + item * 11) % 3 != 0 {
-                let likes = (user + item) % 2 == 0;
-                let rating = if likes { 4 + (user * item) % 2 } else { 1 + (user + 2 * item) % 3 };
-                ratings += &format!("u{user},i{item},{rating},{}\n", 1_000_000 + 60 * user + item);
-            }
-        }
-    }
-    for item in 0..60 {
-        items +=
-            &format!("i{item},Film {item:02} ({}),{}\n", 1950 + item, ["Drama", "Comedy|Crime"][item % 2]);
-    }
-    for (name, text) in [("ratings.csv", ratings), ("users.csv", users), ("items.csv", items)] {
-        let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
 }

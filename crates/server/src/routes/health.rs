@@ -43,9 +43,9 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, ApiErr
 
 /// Figures for Prometheus
 ///
-/// In its text format: requests and latencies by route, time of recommending, events, version, store, memory.
+/// In the OpenMetrics text format: requests and latencies by route, time of recommending, events, version, store, memory.
 #[utoipa::path(get, path = "/metrics", tag = "server", security(()),
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
     let engine = app.engine.clone();
     let counts = blocking(move || Ok(engine.store().counts()?)).await?;
