@@ -19,11 +19,12 @@ mod docs;
 mod layers;
 mod licences;
 mod metadata;
-mod sources;
 mod server;
+mod sources;
 mod web;
 
-const USAGE: &str = "usage: cargo xtask check [--full] | api | docs [--check] | layers | licences | sources | web";
+const USAGE: &str =
+    "usage: cargo xtask check [--full] | api | docs [--check] | layers | licences | sources | web";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

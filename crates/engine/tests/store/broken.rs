@@ -54,7 +54,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::MinusZeroIsZero, "any_value_and_time_comes_back"),
     (Fault::KeysAreTrimmed, "any_key_comes_back"),
     (Fault::DeletingIsForgotten, "one_event_can_be_deleted"),
-    (Fault::RecordsInFull, "history_is_in_order_of_time_then_writing"),
+    (Fault::RecordsInFull, "a_record_is_history_and_features"),
     (Fault::ShortHistories, "a_long_history"),
     (Fault::FeaturesStay, "a_user_has_features"),
     (Fault::ForgottenUsersStay, "forgotten_is_gone"),

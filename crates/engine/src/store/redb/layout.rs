@@ -237,7 +237,8 @@ impl Value for Row {
     }
 
     fn type_name() -> TypeName {
-        TypeName::new("foldin event")
+        // That of the bytes, which is what the tables of existing files say.
+        <[u8; ROW]>::type_name()
     }
 }
 

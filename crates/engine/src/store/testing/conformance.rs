@@ -56,6 +56,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("any_value_and_time_comes_back", events::extremes),
     ("any_key_comes_back", events::unicode),
     ("one_event_can_be_deleted", events::delete_event),
+    ("a_record_is_history_and_features", events::record),
     ("a_long_history", events::long_history),
     ("a_user_has_features", records::users),
     ("forgotten_is_gone", records::forget),

@@ -1,6 +1,6 @@
 //! Are events kept as they came, and in order?
 
-use super::conformance::{Outcome, Subject, Wrong, equal, event, holds, items_of, recounted};
+use super::conformance::{Outcome, Subject, Wrong, equal, event, features, holds, items_of, recounted};
 use super::contents::Contents;
 use crate::store::check::MAX_KEY_BYTES;
 use crate::store::{Event, Invalid, ItemRecord, Sequence, StoreError};
@@ -49,8 +49,6 @@ pub(super) fn order(subject: &dyn Subject) -> Outcome {
     store.append(&batch[..3])?;
     store.append(&batch[3..])?;
     equal("all", &items_of(&store.history("u", usize::MAX)?), &vec!["a", "c", "b", "e", "d"])?;
-    let record = store.record("u", 2)?;
-    equal("of a record", &record.events().map(|event| event.item).collect(), &vec!["e", "d"])?;
     equal("latest", &items_of(&store.history("u", 2)?), &vec!["e", "d"])?;
     equal("none", &store.history("u", 0)?, &vec![])?;
     equal("of nobody", &store.history("nobody", 9)?, &vec![])?;
@@ -134,6 +132,36 @@ pub(super) fn delete_event(subject: &dyn Subject) -> Outcome {
     equal("known without events", &store.user("u")?.map(|user| user.events), &Some(0))?;
     holds("kinds without events are not named", store.counts()?.by_kind.is_empty())?;
     recounted(&*store)
+}
+
+/// A record is what the history and the user say, also after each of what changes it.
+pub(super) fn record(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh();
+    let agrees = |limit| -> Outcome {
+        let (record, history) = (store.record("u", limit)?, store.history("u", limit)?);
+        let events: Vec<Event> = record
+            .events()
+            .map(|event| Event { value: event.value, ..Event::new("u", event.item, event.kind, event.time) })
+            .collect();
+        equal("events", &events, &history)?;
+        let features = store.user("u")?.map(|user| user.features).unwrap_or_default();
+        equal("features", &record.features, &features)
+    };
+    agrees(9)?;
+    store.append(&[Event::new("u", "a", "view", 3), Event::new("u", "b", "rating", 1).with_value(2.0)])?;
+    agrees(9)?;
+    agrees(1)?;
+    store.append(&[Event::new("u", "b", "rating", 4).with_value(5.0), Event::new("v", "a", "view", 9)])?;
+    agrees(9)?;
+    store.put_user("u", &features(31))?;
+    agrees(9)?;
+    store.delete_event("u", "a", "view")?;
+    agrees(9)?;
+    store.import(&mut [Event::new("u", "c", "click", 2)].into_iter())?;
+    agrees(9)?;
+    store.forget("u")?;
+    agrees(9)?;
+    equal("of nobody", &store.record("u", 9)?.events().len(), &0)
 }
 
 pub(super) fn long_history(subject: &dyn Subject) -> Outcome {
