@@ -108,8 +108,8 @@ fn prepare(place: &Path, shape: Shape) -> Outcome<Dataset> {
         let (items, values) = data.interactions.by_user().row(user);
         let event = |(&item, &value): (&u32, &f32)| {
             Event::new(
-                &data.users.key(user as u32).unwrap_or_default(),
-                &data.items.key(item).unwrap_or_default(),
+                data.users.key(user as u32).unwrap_or_default(),
+                data.items.key(item).unwrap_or_default(),
                 "rating",
                 0,
             )

@@ -114,27 +114,38 @@ impl UserRecord {
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     items: String,
-    /// Time, sequence number, the rest, and where the item's key lies.
-    rows: Vec<(i64, u64, Option<f32>, u8, (u32, u32))>,
+    rows: Vec<GatheredRow>,
+}
+
+#[derive(Debug)]
+struct GatheredRow {
+    time: i64,
+    sequence: u64,
+    value: Option<f32>,
+    kind: u8,
+    /// Where the item's key begins and ends.
+    item: (u32, u32),
 }
 
 impl Gathered {
     pub(super) fn push(&mut self, item: &str, kind: u8, value: Option<f32>, time: i64, sequence: u64) {
         let start = self.items.len() as u32;
         self.items.push_str(item);
-        self.rows.push((time, sequence, value, kind, (start, self.items.len() as u32)));
+        let item = (start, self.items.len() as u32);
+        self.rows.push(GatheredRow { time, sequence, value, kind, item });
     }
 
     /// The latest `limit` of them, and ready for another user's.
     pub(super) fn take(&mut self, features: JsonMap, kinds: &Arc<[Arc<str>]>, limit: usize) -> UserRecord {
-        self.rows.sort_unstable_by_key(|&(time, sequence, ..)| (time, sequence));
+        self.rows.sort_unstable_by_key(|row| (row.time, row.sequence));
         let latest = &self.rows[self.rows.len().saturating_sub(limit)..];
-        let mut items = String::with_capacity(latest.iter().map(|row| (row.4.1 - row.4.0) as usize).sum());
-        let rows = latest.iter().map(|&(time, _, value, kind, (start, end))| {
+        let mut items =
+            String::with_capacity(latest.iter().map(|row| (row.item.1 - row.item.0) as usize).sum());
+        let mut rows = Vec::with_capacity(latest.len());
+        for &GatheredRow { time, value, kind, item: (start, end), .. } in latest {
             items.push_str(&self.items[start as usize..end as usize]);
-            EventRow { time, value, item_end: items.len() as u32, kind }
-        });
-        let rows = rows.collect();
+            rows.push(EventRow { time, value, item_end: items.len() as u32, kind });
+        }
         self.items.clear();
         self.rows.clear();
         UserRecord { features, kinds: kinds.clone(), items, rows }
