@@ -44,8 +44,9 @@ fn main() -> Outcome<()> {
     let server = Process::start(Command::new(std::env::current_exe()?).arg("--serve").arg(&place.0))?;
     bench.line("cold start to ready").measured(begin.elapsed().as_secs_f64() * 1e3, "ms").goal(500.0);
     let n_users = data.users.len();
-    let ask =
-        |n: usize| format!("GET /v1/users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
+    let ask = |n: usize| {
+        format!("GET /v1/users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: localhost\r\n\r\n", n % n_users)
+    };
     load(server.address, 0.2 * seconds, &ask)?;
     let (rate, times) = load(server.address, seconds, &ask)?;
     bench.line("recommendations a second").measured(rate, "/s").goal_at_least(8000.0);
@@ -54,7 +55,7 @@ fn main() -> Outcome<()> {
     let event = |n: usize| {
         let body = format!("{{\"user\":\"w{}\",\"item\":\"{}\",\"value\":3}}", n % 5000, n % 1000);
         format!(
-            "POST /v1/events HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
     };
@@ -200,7 +201,9 @@ impl Process {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(60) {
             if let Ok(mut stream) = TcpStream::connect(address) {
-                stream.write_all(b"GET /health/ready HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n")?;
+                stream.write_all(
+                    b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+                )?;
                 let mut text = String::new();
                 stream.read_to_string(&mut text)?;
                 if text.starts_with("HTTP/1.1 200") {
@@ -301,8 +304,9 @@ fn rival(place: &Path, data: &Dataset, seconds: f64) -> Outcome<(f64, Percentile
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rivals/fastapi_als.py");
     let service = Process::start(Command::new(python).arg(script).arg(place.join("clicks.tsv")))?;
     let n_users = data.users.len();
-    let ask =
-        |n: usize| format!("GET /users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: b\r\n\r\n", n % n_users);
+    let ask = |n: usize| {
+        format!("GET /users/u{}/recommendations?n=10 HTTP/1.1\r\nhost: localhost\r\n\r\n", n % n_users)
+    };
     load(service.address, 0.2 * seconds, &ask)?;
     load(service.address, seconds, &ask)
 }

@@ -19,7 +19,8 @@ const NEIGHBOURS: (usize, usize) = (50_000, 256);
 /// Generated factors of the store's users, kept until enough has changed.
 #[derive(Debug)]
 pub(crate) struct Crowd {
-    version: String,
+    /// Number of the model that generated it: a name may be used again.
+    live: u64,
     as_of: Sequence,
     keys: Vec<Arc<str>>,
     /// `[users × k]`, each of length 1.
@@ -148,7 +149,7 @@ impl Engine {
         let mut kept = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = self.store().counts()?;
         if let Some(crowd) = &*kept
-            && crowd.version == live.serving().version()
+            && crowd.live == live.number
             && (counts.last.0 - crowd.as_of.0) * 100 <= counts.events
         {
             return Ok(crowd.clone());
@@ -161,7 +162,7 @@ impl Engine {
     fn gather(&self, live: &Live) -> Result<Crowd, EngineError> {
         let Some((generator, packed)) = live.serving().generator() else {
             return Ok(Crowd {
-                version: String::new(),
+                live: live.number,
                 as_of: Sequence(0),
                 keys: Vec::new(),
                 u: Vec::new(),
@@ -211,7 +212,7 @@ impl Engine {
                 u.extend(unit(factors.row(user)));
             }
         }
-        Ok(Crowd { version: live.serving().version().to_owned(), as_of, keys, u, k: packed.k() })
+        Ok(Crowd { live: live.number, as_of, keys, u, k: packed.k() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Store and model together: what is written now is in the next answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use foldin_core::{ItemId, RawFeatures};
@@ -45,9 +45,9 @@ impl Default for EngineOptions {
 #[derive(Debug)]
 pub struct Live {
     /// Told apart from every other of this process.
-    number: u64,
+    pub(crate) number: u64,
     serving: Serving,
-    catalogue: RwLock<Catalogue>,
+    catalogue: RwLock<Arc<Catalogue>>,
 }
 
 impl Live {
@@ -57,9 +57,16 @@ impl Live {
         &self.serving
     }
 
-    /// The catalogue, which nobody changes meanwhile: hold it briefly.
-    pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
-        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    /// The catalogue as it is now. Whoever holds it keeps it as it is; no lock is held for longer than it takes to get it.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the catalogue: in its place, or a copy while somebody holds it.
+    fn change_catalogue(&self, change: impl FnOnce(&mut Catalogue)) {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut catalogue));
     }
 }
 
@@ -155,6 +162,7 @@ impl Engine {
         let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         self.live.store(Arc::new(live(&*self.store, serving)?));
         self.prepared.clear();
+        *self.crowd.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
@@ -212,10 +220,9 @@ impl Engine {
         let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.put_items(records)?;
         let live = self.live();
-        let mut catalogue = live.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        for record in records {
-            catalogue.put(&live.serving, record);
-        }
+        live.change_catalogue(|catalogue| {
+            records.iter().for_each(|record| catalogue.put(&live.serving, record));
+        });
         Ok(())
     }
 
@@ -227,7 +234,7 @@ impl Engine {
         let _one_writer = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         let was_there = self.store.delete_item(key)?;
         let live = self.live();
-        live.catalogue.write().unwrap_or_else(PoisonError::into_inner).remove(&live.serving, key);
+        live.change_catalogue(|catalogue| catalogue.remove(&live.serving, key));
         Ok(was_there)
     }
 
@@ -401,5 +408,9 @@ fn live(store: &dyn Store, serving: Serving) -> Result<Live, EngineError> {
         }
     }
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    Ok(Live { number: NUMBER.fetch_add(1, Ordering::Relaxed), serving, catalogue: RwLock::new(catalogue) })
+    Ok(Live {
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        serving,
+        catalogue: RwLock::new(Arc::new(catalogue)),
+    })
 }

@@ -139,7 +139,7 @@ impl History {
     /// configured says nothing.
     ///
     /// # Errors
-    /// [`EngineError::ValueMissing`].
+    /// As [`History::new`] for what is on top.
     pub fn stored<'a>(
         serving: &Serving,
         kinds: &Kinds,
@@ -194,6 +194,8 @@ impl History {
                 (Some(scale), None) => match action.value {
                     Some(value) if scale.contains(value) => Some(value),
                     Some(_) => None,
+                    // Written while a model of clicks served, or while the kind meant something else.
+                    None if is_stored => None,
                     None => {
                         return Err(EngineError::ValueMissing {
                             kind: action.kind.to_owned(),

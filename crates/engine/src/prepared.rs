@@ -105,7 +105,11 @@ impl PreparedUsers {
             return Ok(kept.prepared);
         }
         let prepared = Arc::new(Prepared::from(make()?));
-        let bytes = prepared.bytes(serving);
+        // A store that keeps no records hands out another one each time, and nothing would be found again.
+        if Arc::strong_count(record) == 1 {
+            return Ok(prepared);
+        }
+        let bytes = prepared.bytes(serving) + record.bytes();
         self.0.insert(user.into(), Kept { record: record.clone(), live, prepared: prepared.clone(), bytes });
         Ok(prepared)
     }

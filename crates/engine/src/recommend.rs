@@ -331,7 +331,7 @@ impl<'a> Scores<'a> {
         for boost in boosts {
             for (item, score) in scores.iter_mut().enumerate() {
                 if catalogue.meets(item as u32, &boost.filter) {
-                    *score += boost.add;
+                    *score = (*score + boost.add).clamp(f32::MIN, f32::MAX);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Training in the background: one run at a time, its progress watched by anybody, its end kept.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldin_core::{CancelFlag, Epoch, FitError, Progress};
@@ -125,7 +126,7 @@ impl Jobs {
         entries.iter().for_each(|entry| entry.cancel.cancel());
     }
 
-    /// Begins a run on a thread of its own.
+    /// Begins a run on a thread of its own; `ended` is called when it has, however it ended.
     ///
     /// # Errors
     /// `conflict` if one is under way.
@@ -134,6 +135,7 @@ impl Jobs {
         engine: Arc<Engine>,
         versions: Versions,
         options: TrainOptions,
+        ended: impl FnOnce() + Send + 'static,
     ) -> Result<Job, ApiError> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = entries.iter().find(|entry| entry.job.borrow().state == JobState::Running) {
@@ -160,17 +162,28 @@ impl Jobs {
         entries.push_back(entry.clone());
         drop(entries);
         let run = move || {
-            let result = train(&engine, &versions, &options, &Told(&entry.job), &entry.cancel);
+            let told = Told(&entry.job);
+            let result =
+                catch_unwind(AssertUnwindSafe(|| train(&engine, &versions, &options, &told, &entry.cancel)));
+            ended();
             entry.job.send_modify(|job| {
                 job.ended = Some(now());
                 match result {
-                    Ok(report) => {
+                    Err(_) => {
+                        tracing::error!(job = job.id, "training broke off");
+                        job.state = JobState::Failed;
+                        job.error = Some(
+                            "training broke off, which it should never do; what served goes on serving"
+                                .to_owned(),
+                        );
+                    }
+                    Ok(Ok(report)) => {
                         tracing::info!(job = job.id, verdict = %report.verdict, "training ended");
                         job.state = JobState::Done;
                         job.report = Some(report);
                     }
-                    Err(TrainError::Fit(FitError::Cancelled { .. })) => job.state = JobState::Cancelled,
-                    Err(error) => {
+                    Ok(Err(TrainError::Fit(FitError::Cancelled { .. }))) => job.state = JobState::Cancelled,
+                    Ok(Err(error)) => {
                         tracing::warn!(job = job.id, %error, "training failed");
                         job.state = JobState::Failed;
                         job.error = Some(error.to_string());
@@ -178,10 +191,12 @@ impl Jobs {
                 }
             });
         };
-        std::thread::Builder::new()
-            .name("training".to_owned())
-            .spawn(run)
-            .map_err(|error| ApiError::internal(&error.to_string()))?;
+        let spawned = std::thread::Builder::new().name("training".to_owned()).spawn(run);
+        if let Err(error) = spawned {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.retain(|entry| entry.job.borrow().id != job.id);
+            return Err(ApiError::internal(&error.to_string()));
+        }
         Ok(job)
     }
 }

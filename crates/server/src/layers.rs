@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::Clock;
@@ -41,6 +41,8 @@ pub(crate) struct Gate {
     /// Random at the start, so that numbers of two servers differ in one log.
     first: u32,
     number: Arc<AtomicU64>,
+    /// Whether there were keys: when the last one is revoked the server stays closed.
+    had_keys: Arc<AtomicBool>,
 }
 
 /// Whose requests are counted together.
@@ -68,6 +70,7 @@ impl Gate {
             rates,
             first: u32::from_le_bytes(first),
             number: Arc::new(AtomicU64::new(1)),
+            had_keys: Arc::new(AtomicBool::new(app.keys.any())),
             app,
         }
     }
@@ -92,11 +95,17 @@ impl Gate {
     }
 }
 
+/// A method by name; any other word is one more, so that nobody fills the figures with words of their own.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"];
+    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
 /// The outermost layer.
 pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
     let id = gate.request_id(request.headers());
-    let method = request.method().clone();
+    let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let metrics = gate.app.metrics.clone();
     // Whoever watches the server must get through when nobody else does.
@@ -131,13 +140,13 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
     let seconds = begin.elapsed().as_secs_f64();
     let status = response.status().as_u16();
     metrics.latency.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
-    let labels = RequestLabels { method: method.to_string(), route: route.clone(), status };
+    let labels = RequestLabels { method: method.to_owned(), route: route.clone(), status };
     metrics.requests.get_or_create(&labels).inc();
     let code = refused.map_or("", |error| error.code);
     if status >= 500 {
-        tracing::warn!(request_id = %id, %method, route, status, code, seconds, "request");
+        tracing::warn!(request_id = %id, method, route, status, code, seconds, "request");
     } else {
-        tracing::debug!(request_id = %id, %method, route, status, code, seconds, "request");
+        tracing::debug!(request_id = %id, method, route, status, code, seconds, "request");
     }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
@@ -179,10 +188,41 @@ pub(crate) async fn require(
     next.run(request).await
 }
 
-/// The key of a request; none where there are no keys, which a server that others can reach refuses to start with.
+/// Without keys anybody on this machine may do anything, and a page of another site in a browser here is not anybody on this machine: neither
+/// a name that leads here (`Host`) nor the site of a page (`Origin`) may be a foreign one.
+fn from_this_machine(gate: &Gate, headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let local_origin = |origin: &str| {
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        host.is_some_and(is_local) || gate.app.config.cors_origins.iter().any(|known| known == origin)
+    };
+    if !text(&header::HOST).is_none_or(is_local) || !text(&header::ORIGIN).is_none_or(local_origin) {
+        let message = "without API keys only this machine's own names and pages may ask: use localhost, or make keys with `foldin keys create`";
+        return Err(ApiError::new("forbidden", message));
+    }
+    Ok(())
+}
+
+/// Whether a host, with or without a port, is this machine by name or loopback address.
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The key of a request; none where there never were keys and nobody else can reach the server.
 fn identify(gate: &Gate, headers: &HeaderMap, role: Role) -> Result<Option<KeyInfo>, ApiError> {
-    if !gate.app.keys.any() {
-        return Ok(None);
+    if gate.app.keys.any() {
+        gate.had_keys.store(true, Ordering::Relaxed);
+    } else if gate.app.config.listen.ip().is_loopback() && !gate.had_keys.load(Ordering::Relaxed) {
+        return from_this_machine(gate, headers).map(|()| None);
+    } else {
+        let message =
+            "this server needs API keys and has none: `foldin keys create` makes one on the machine itself";
+        return Err(ApiError::new("unauthorised", message));
     }
     let bearer = headers
         .get(header::AUTHORIZATION)
@@ -203,4 +243,29 @@ fn identify(gate: &Gate, headers: &HeaderMap, role: Role) -> Result<Option<KeyIn
         return Err(ApiError::new("forbidden", message));
     }
     Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_few_names() {
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8080", "127.8.8.8", "[::1]", "[::1]:8080"]
+        {
+            assert!(is_local(host), "{host}");
+        }
+        for host in
+            ["", "localhost.example.com", "evil.example:8080", "10.0.0.1", "[::2]:80", "[", "0x7f000001"]
+        {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_methods_are_counted_together() {
+        assert_eq!(known_method(&Method::PUT), "PUT");
+        assert_eq!(known_method(&Method::from_bytes(b"AAA1").unwrap()), "other");
+    }
 }

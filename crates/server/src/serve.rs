@@ -210,7 +210,9 @@ async fn retrain(app: App, every: Duration) {
             continue;
         }
         let options = app.config.train.options.clone();
-        match app.jobs.start(app.engine.clone(), app.versions.clone(), options) {
+        let noting = app.clone();
+        match app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.note_version())
+        {
             Ok(job) => {
                 tracing::info!(job = job.id, "training begins");
                 seen = Some(counts.last);

@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldin_engine::{Engine, Live, Versions};
@@ -35,11 +35,13 @@ impl App {
         if live.serving().version() == name {
             return Ok(live);
         }
-        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = beside.iter().find(|known| known.serving().version() == name) {
-            return Ok(known.clone());
+        let loaded_before = self.beside().iter().find(|known| known.serving().version() == name).cloned();
+        if let Some(known) = loaded_before {
+            return Ok(known);
         }
+        // Without the lock: loading may take seconds.
         let loaded = Arc::new(self.engine.beside(self.versions.load(name)?)?);
+        let mut beside = self.beside();
         if beside.len() == BESIDE {
             beside.remove(0);
         }
@@ -49,7 +51,11 @@ impl App {
 
     /// Forgets versions beside the one in service: items or versions changed.
     pub(crate) fn forget_beside(&self) {
-        self.beside.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.beside().clear();
+    }
+
+    fn beside(&self) -> MutexGuard<'_, Vec<Arc<Live>>> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

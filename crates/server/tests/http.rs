@@ -88,7 +88,7 @@ fn send(
     let (kind, body) = body.unwrap_or(("", b""));
     let kind = if kind.is_empty() { String::new() } else { format!("content-type: {kind}\r\n") };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{kind}{headers}content-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{kind}{headers}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -290,6 +290,37 @@ fn roles_are_kept_apart_and_secrets_are_not_shown() {
     assert!(!listed.to_string().contains("sha256") && !listed.to_string().contains("fk_"));
     assert_eq!(send(&server, "DELETE", &format!("/v1/keys/{reader}"), None, &admin).0, 204);
     assert_eq!(send(&server, "GET", "/v1/stats", None, &read).0, 401);
+    // When the last key goes, nobody may ask any more, rather than everybody.
+    let (_, _, listed) = send(&server, "GET", "/v1/keys", None, &admin);
+    let own = |key: &Value| key["role"] == "admin";
+    let all = listed.as_array().unwrap();
+    for key in all.iter().filter(|key| !own(key)).chain(all.iter().filter(|key| own(key))) {
+        let path = format!("/v1/keys/{}", key["id"].as_str().unwrap());
+        assert_eq!(send(&server, "DELETE", &path, None, &admin).0, 204);
+    }
+    let (status, _, refused) = send(&server, "GET", "/v1/stats", None, "");
+    assert_eq!((status, code(&refused)), (401, "unauthorised"));
+}
+
+#[test]
+fn without_keys_other_sites_and_names_are_refused() {
+    let server = start();
+    let event = json!({"user": "a", "item": "item 1", "value": 1}).to_string();
+    let event = Some(("application/json", event.as_bytes()));
+    for (headers, expected) in [
+        ("origin: https://evil.example\r\n", 403),
+        ("origin: null\r\n", 403),
+        ("origin: http://localhost:5173\r\n", 201),
+    ] {
+        assert_eq!(send(&server, "POST", "/v1/events", event, headers).0, expected, "{headers}");
+    }
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    stream
+        .write_all(b"GET /v1/stats HTTP/1.1\r\nhost: rebound.example:8080\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 403"), "{text}");
 }
 
 #[test]
@@ -334,9 +365,11 @@ fn limits_refuse_and_the_rest_goes_on() {
 fn slow_and_odd_clients_harm_nobody() {
     let server = start();
     let mut slow = TcpStream::connect(server.address).unwrap();
-    slow.write_all(b"GET /v1/stats HTTP/1.1\r\nhost: t").unwrap();
+    slow.write_all(b"GET /v1/stats HTTP/1.1\r\nhost: localhost").unwrap();
     let mut waiting = TcpStream::connect(server.address).unwrap();
-    waiting.write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{").unwrap();
+    waiting
+        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
+        .unwrap();
     let huge = format!("x-much: {}\r\n", "y".repeat(1 << 20));
     let (status, ..) = send(&server, "GET", "/v1/stats", None, &huge);
     assert!(status == 431 || status == 0, "{status}");
@@ -365,8 +398,12 @@ fn training_is_watched_promoted_and_rolled_back() {
 
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    write!(stream, "GET /v1/jobs/{}/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", job["id"])
-        .unwrap();
+    write!(
+        stream,
+        "GET /v1/jobs/{}/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        job["id"]
+    )
+    .unwrap();
     let events: Vec<Value> = BufReader::new(stream)
         .lines()
         .map_while(Result::ok)
@@ -452,7 +489,7 @@ fn the_server_describes_and_measures_itself() {
     post(&server, "/v1/events", &json!({"user": "a", "item": "item 1", "value": 1}));
     get(&server, "/v1/users/a/recommendations");
     let mut stream = TcpStream::connect(server.address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     for figure in [
@@ -479,7 +516,7 @@ fn it_drains_and_stops() {
                 let mut answered = 0;
                 while let Ok(mut stream) = TcpStream::connect(address) {
                     let head =
-                        "GET /v1/users/a/recommendations HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+                        "GET /v1/users/a/recommendations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
                     if stream.write_all(head.as_bytes()).is_err() {
                         break;
                     }

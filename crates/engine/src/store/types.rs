@@ -100,7 +100,7 @@ impl UserRecord {
     }
 
     /// About how much memory it takes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let features = self.features.iter().map(|(name, value)| 64 + name.len() + value.to_string().len());
         size_of::<Self>()
             + self.items.capacity()

@@ -150,8 +150,9 @@ pub(super) async fn put_many(
     Body(items): Body<Vec<ItemWithId>>,
 ) -> Result<StatusCode, ApiError> {
     let records: Vec<ItemRecord> = items.into_iter().map(|item| item.item.record(&item.id)).collect();
+    let engine = app.engine.clone();
+    blocking(move || engine.put_items(&records)).await?;
     app.forget_beside();
-    blocking(move || app.engine.put_items(&records)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -177,8 +178,9 @@ pub(super) async fn put(
     Key(id): Key,
     Body(item): Body<ItemIn>,
 ) -> Result<StatusCode, ApiError> {
+    let engine = app.engine.clone();
+    blocking(move || engine.put_items(&[item.record(&id)])).await?;
     app.forget_beside();
-    blocking(move || app.engine.put_items(&[item.record(&id)])).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -190,8 +192,10 @@ pub(super) async fn put(
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn delete(State(app): State<App>, Key(id): Key) -> Result<StatusCode, ApiError> {
     let key = id.clone();
+    let engine = app.engine.clone();
+    let was_there = blocking(move || engine.delete_item(&key)).await?;
     app.forget_beside();
-    if blocking(move || app.engine.delete_item(&key)).await? {
+    if was_there {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::new("unknown_item", format!("nothing was set for the item `{id}`")))

@@ -89,8 +89,9 @@ pub(super) async fn roll_back(State(app): State<App>) -> Result<Json<Serves>, Ap
     params(("version" = String, Path, description = "Name of the version")),
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(State(app): State<App>, Key(name): Key) -> Result<StatusCode, ApiError> {
+    let versions = app.versions.clone();
+    blocking(move || versions.remove(&name)).await?;
     app.forget_beside();
-    blocking(move || app.versions.remove(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -105,7 +106,9 @@ pub(super) async fn train(
     Body(options): Body<TrainOptions>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     foldin_engine::train::check(&options)?;
-    let job = app.jobs.start(app.engine.clone(), app.versions.clone(), options)?;
+    let noting = app.clone();
+    let job =
+        app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.note_version())?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -179,7 +182,9 @@ impl App {
     /// Notes in the figures which version serves, and since when.
     pub(crate) fn note_version(&self) {
         let live = self.engine.live();
-        self.metrics.model_version.set(live.serving().version().parse().unwrap_or(0));
-        self.metrics.model_since.set(now() / 1000);
+        let version = live.serving().version().parse().unwrap_or(0);
+        if self.metrics.model_version.set(version) != version || self.metrics.model_since.get() == 0 {
+            self.metrics.model_since.set(now() / 1000);
+        }
     }
 }
