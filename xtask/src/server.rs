@@ -54,6 +54,7 @@ impl Server {
 }
 
 /// Ratings of two tastes, users and items, enough for every page to have something to show. Items of the first taste are the popular ones.
+/// Everybody is there from the beginning to the end, so that the latest events are of people who did something before.
 fn write_data(folder: &Path) -> Result<(), String> {
     let mut ratings = String::from("user,item,rating,time\n");
     let mut users = String::from("user,age,occupation\n");
@@ -65,7 +66,10 @@ fn write_data(folder: &Path) -> Result<(), String> {
             if popular && (user * 7 + item * 11) % 3 != 0 {
                 let likes = (user + item) % 2 == 0;
                 let rating = if likes { 4 + (user * item) % 2 } else { 1 + (user + 2 * item) % 3 };
-                ratings += &format!("u{user},i{item},{rating},{}\n", 1_000_000 + 60 * user + item);
+                ratings += &format!(
+                    "u{user},i{item},{rating},{}\n",
+                    1_000_000 + 60 * ((user * 31 + item * 17) % 1009)
+                );
             }
         }
     }
