@@ -2,11 +2,16 @@
 //!
 //! Items lie in panels, factor after factor, so that a register holds one factor of many items: the user's factor is broadcast,
 //! and no sum ever runs across a register. Floor: `4·k` bytes an item from memory, or `2·k` FLOP.
+//!
+//! What limits a scan of a large catalogue is reading it. So there is a coarse copy of a byte a number: with the factors rounded to
+//! multiples of `s_j`, a score is off by `Σ_j |u_j| s_j / 2` at most, and only items that could still enter the list are looked at again
+//! as they are. The list is the same; floor: `k` bytes an item.
 
 use std::ops::Range;
 
 use foldin_core::{ItemFactors, Scored, TopK};
 
+use crate::aligned::Aligned;
 use crate::kernel;
 use crate::matmul::{Matrix, Packed, panel_sums, store_panels};
 use crate::simd::Simd;
@@ -17,12 +22,58 @@ const PANELS: usize = 4;
 /// Items that are scored before the first of them is looked at; the more, the fewer of them ever enter the list.
 const FIRST_ITEMS: usize = 4096;
 
+/// Items from which on the coarse copy pays: below, everything stays close to the processor.
+const COARSE_FROM: usize = 16_384;
+
+/// Items of a block of the coarse copy: whole panels on any processor.
+const BLOCK: usize = 64;
+
 /// The factors and biases of all items, laid out for scanning.
 #[derive(Clone, Debug)]
 pub struct PackedItems {
     /// `[(k + 1) × n_items]`: factors, then the bias.
     packed: Packed,
     mean: f32,
+    coarse: Option<Coarse>,
+}
+
+/// The same, rounded to a byte each.
+#[derive(Clone, Debug)]
+struct Coarse {
+    /// Blocks of [`BLOCK`] items, each `[(k + 1) × BLOCK]`, in multiples of the scales.
+    blocks: Aligned<i8>,
+    /// `[k + 1]`.
+    scales: Vec<f32>,
+}
+
+impl Coarse {
+    /// Rounds the rows of all items, `[n × width]`.
+    fn new(rows: &[f32], width: usize) -> Self {
+        let mut scales = vec![0f32; width];
+        for row in rows.chunks_exact(width) {
+            scales.iter_mut().zip(row).for_each(|(scale, x)| *scale = scale.max(x.abs()));
+        }
+        scales.iter_mut().for_each(|scale| *scale /= 127.0);
+        let mut blocks = Aligned::zeros((rows.len() / width).div_ceil(BLOCK) * width * BLOCK);
+        for (items, block) in rows.chunks(width * BLOCK).zip(blocks.chunks_exact_mut(width * BLOCK)) {
+            for (at, row) in items.chunks_exact(width).enumerate() {
+                for (j, (&x, &scale)) in row.iter().zip(&scales).enumerate() {
+                    // Rounded to the nearest, so that it is off by half a scale at most.
+                    block[j * BLOCK + at] = if scale > 0.0 { (x / scale).round() as i8 } else { 0 };
+                }
+            }
+        }
+        Self { blocks, scales }
+    }
+
+    /// What meets the bytes, and by how much a score can be off with them, the rounding of sums of either kind included.
+    fn prepare(&self, x: &[f32], shift: f32) -> (Vec<f32>, f32) {
+        let scaled: Vec<f32> = x.iter().zip(&self.scales).map(|(x, scale)| x * scale).collect();
+        let reach: f32 = scaled.iter().map(|x| x.abs()).sum();
+        let of_sums = 4.0 * (x.len() + 8) as f32 * f32::EPSILON;
+        let slack = reach * (0.5 + 127.0 * of_sums) + shift.abs() * of_sums;
+        (scaled, slack)
+    }
 }
 
 impl PackedItems {
@@ -35,7 +86,8 @@ impl PackedItems {
             row[..k].copy_from_slice(items.row(item));
             row[k] = items.bias[item];
         }
-        Self { packed: Packed::new(Matrix::new(&rows, n, k + 1).transposed()), mean: items.mean }
+        let coarse = (n >= COARSE_FROM).then(|| Coarse::new(&rows, k + 1));
+        Self { packed: Packed::new(Matrix::new(&rows, n, k + 1).transposed()), mean: items.mean, coarse }
     }
 
     /// Number of items.
@@ -84,14 +136,30 @@ impl PackedItems {
             score(panels.clone(), f32::INFINITY, &mut scores[panels.start * panel..panels.end * panel]);
         }
         best.push(0, &mut scores[..n_items.min(begin * panel)]);
-        for first in (begin..n_panels).step_by(PANELS) {
-            let panels = first..(first + PANELS).min(n_panels);
-            let n_here = (panels.len() * panel).min(n_items - first * panel);
+        let mut rest = |panels: Range<usize>, best: &mut TopK<'_>| {
+            let first = panels.start * panel;
+            let n_here = (panels.len() * panel).min(n_items - first);
             let threshold = best.threshold();
             let any = score(panels.clone(), threshold, &mut scores[..panels.len() * panel]);
             // Until the list is full, whatever there is enters.
             if any || threshold == f32::NEG_INFINITY {
-                best.push((first * panel) as u32, &mut scores[..n_here]);
+                best.push(first as u32, &mut scores[..n_here]);
+            }
+        };
+        let Some(coarse) = &self.coarse else {
+            for first in (begin..n_panels).step_by(PANELS) {
+                rest(first..(first + PANELS).min(n_panels), &mut best);
+            }
+            return best.finish();
+        };
+        let (scaled, slack) = coarse.prepare(&x, shift);
+        let in_a_block = BLOCK / panel;
+        for (at, block) in
+            coarse.blocks.chunks_exact(scaled.len() * BLOCK).enumerate().skip(begin / in_a_block)
+        {
+            let panels = at * in_a_block..((at + 1) * in_a_block).min(n_panels);
+            if may_exceed(&scaled, block, best.threshold() - shift - slack) {
+                rest(panels, &mut best);
             }
         }
         best.finish()
@@ -108,6 +176,23 @@ kernel! {
         let mut any = false;
         for (panel, scores) in panels.chunks_exact(size).zip(scores.chunks_exact_mut(2 * S::LANES)) {
             any |= score_some::<S, 1>(simd, x, panel, shift, threshold, scores);
+        }
+        any
+    }
+}
+
+kernel! {
+    /// Whether the coarse score of any item of a block exceeds `threshold`.
+    fn may_exceed(simd, x: &[f32], block: &[i8], threshold: f32) -> bool {
+        let mut sums = [0f32; BLOCK];
+        for (&x, row) in x.iter().zip(block.chunks_exact(BLOCK)) {
+            for at in 0..BLOCK {
+                sums[at] = simd.fma(x, f32::from(row[at]), sums[at]);
+            }
+        }
+        let mut any = false;
+        for sum in sums {
+            any |= sum > threshold;
         }
         any
     }
@@ -157,10 +242,31 @@ mod tests {
         let _ = PackedItems::new(&items).top_k(&[1.0, 2.0], 0.0, 5, &[]);
     }
 
+    #[test]
+    fn the_coarse_copy_changes_nothing_of_a_large_catalogue() {
+        let (n_items, k) = (60_000, 33);
+        let mut random = foldin_core::random::Random::new(3);
+        let mut normal = |scale: f32| scale * random.normal() as f32;
+        // Factors of unlike sizes, and one outlier that makes its column coarse.
+        let mut m: Vec<f32> = (0..n_items * k).map(|at| normal(0.02 * (1 + at % k) as f32)).collect();
+        m[k * 777 + 4] = 30.0;
+        let items = ItemFactors { k, m, bias: (0..n_items).map(|_| normal(0.3)).collect(), mean: 3.5 };
+        let packed = PackedItems::new(&items);
+        assert!(packed.coarse.is_some());
+        let fine = PackedItems { coarse: None, ..packed.clone() };
+        for user in 0..20 {
+            let u: Vec<f32> = (0..k).map(|_| normal(if user == 0 { 0.0 } else { 0.5 })).collect();
+            for n in [1, 10, 300] {
+                let seen: Vec<u32> = (0..50).map(|at| at * 97 + user).collect();
+                assert_eq!(packed.top_k(&u, 0.2, n, &seen), fine.top_k(&u, 0.2, n, &seen));
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn equals_scoring_and_sorting(
-            k in 0usize..9, n_items in prop_oneof![0usize..300, 4000usize..5000], n in 0usize..20,
+            k in 0usize..9, n_items in prop_oneof![0usize..300, 4000usize..5000, COARSE_FROM - 2..COARSE_FROM + 130], n in 0usize..20,
             excluded in proptest::collection::btree_set(0u32..300, 0..20), seed in 0usize..50,
         ) {
             // Eighths, so that every sum is exact and ties are frequent.
