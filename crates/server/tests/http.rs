@@ -314,7 +314,7 @@ fn without_keys_other_sites_and_names_are_refused() {
     ] {
         assert_eq!(send(&server, "POST", "/v1/events", event, headers).0, expected, "{headers}");
     }
-    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    let mut stream = TcpStream::connect(server.address).unwrap();
     stream
         .write_all(b"GET /v1/stats HTTP/1.1\r\nhost: rebound.example:8080\r\nconnection: close\r\n\r\n")
         .unwrap();
