@@ -123,16 +123,16 @@ fn prepare(place: &Path, shape: Shape) -> Outcome<Dataset> {
     Ok(data)
 }
 
-fn open(place: &Path, options: EngineOptions) -> Outcome<(Engine, Versions)> {
+fn open(place: &Path, options: EngineOptions, store: StoreOptions) -> Outcome<(Engine, Versions)> {
     let versions = Versions::open(&place.join("models"))?;
     let version = versions.serving()?.ok_or("nothing serves")?;
-    let store = RedbStore::open(&place.join("events.redb"), StoreOptions::default())?;
+    let store = RedbStore::open(&place.join("events.redb"), store)?;
     Ok((Engine::new(Box::new(store), versions.load(&version)?, options)?, versions))
 }
 
 /// The server's side: serves until it is killed, and says where.
 fn serve(place: &Path) -> Outcome<()> {
-    let (engine, versions) = open(place, EngineOptions::default())?;
+    let (engine, versions) = open(place, EngineOptions::default(), StoreOptions::default())?;
     let config = ServerConfig { listen: "127.0.0.1:0".parse()?, ..ServerConfig::default() };
     let server = Server::bind(Arc::new(engine), versions, Keys::open(&place.join("keys.json"))?, config)?;
     let mut out = std::io::stdout();
@@ -143,11 +143,13 @@ fn serve(place: &Path) -> Outcome<()> {
 }
 
 fn engine_alone(bench: &mut Bench, place: &Path, data: &Dataset) -> Outcome<()> {
-    // Everything worked out for each answer, from the store as it comes; then with what is kept of users of whom nothing new is known.
+    // Everything read from the file and worked out for each answer; then as it is served, with what is kept of users of whom nothing new is known.
     for (kept, goal) in [(false, Some(80.0)), (true, None)] {
         let bytes = if kept { EngineOptions::default().prepared_bytes } else { 0 };
         let options = EngineOptions { prepared_bytes: bytes, ..EngineOptions::default() };
-        let (engine, _) = open(place, options)?;
+        let records = if kept { StoreOptions::default().record_bytes } else { 0 };
+        let (engine, _) =
+            open(place, options, StoreOptions { record_bytes: records, ..StoreOptions::default() })?;
         let mut user = 0;
         let mut ask = || {
             user = (user + 7919) % data.users.len();

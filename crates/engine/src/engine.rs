@@ -18,7 +18,7 @@ use crate::prepared::{Prepared, PreparedUsers};
 use crate::recommend::{Answer, Wish, recommend_prepared};
 use crate::serving::Serving;
 use crate::similar::similar;
-use crate::store::{Event, Forgotten, ItemRecord, Sequence, Store};
+use crate::store::{Event, Forgotten, ItemRecord, Sequence, Store, UserRecord};
 
 /// Item records read from the store at a time.
 const PAGE: usize = 1000;
@@ -263,8 +263,8 @@ impl Engine {
             }
         }
         let user = who.user.unwrap_or_default();
-        let record = self.store.record(user, self.options.history_limit)?;
-        let history = || -> Result<History, EngineError> {
+        let read = || Ok(self.store.record(user, self.options.history_limit)?);
+        let history = |record: &UserRecord| -> Result<History, EngineError> {
             let stored = record.events().map(|event| Action {
                 item: event.item,
                 kind: event.kind,
@@ -281,9 +281,9 @@ impl Engine {
         let in_service = self.live.load().number == live.number;
         if who.actions.is_empty() && who.features.is_empty() && in_service && self.options.prepared_bytes > 0
         {
-            return self.prepared.get(user, &record, (serving, live.number), history);
+            return self.prepared.get(user, (serving, live.number), read, history);
         }
-        Ok(Arc::new(history()?.into()))
+        Ok(Arc::new(history(&*read()?)?.into()))
     }
 
     /// Makes another model ready to answer beside the one in service, with the store's items as they are now.

@@ -1,6 +1,6 @@
 //! What is worked out about somebody before an answer, kept while nothing new is known of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldin_core::Factors;
 use quick_cache::Weighter;
@@ -65,7 +65,12 @@ impl Prepared {
 
 /// The users asked for lately. What is kept of one holds as long as the store hands out the same record and the same model serves.
 #[derive(Debug)]
-pub(crate) struct PreparedUsers(Cache<Arc<str>, Kept, Bytes>);
+pub(crate) struct PreparedUsers {
+    users: Cache<Arc<str>, Kept, Bytes>,
+    /// How often somebody was forgotten, or everybody. Locked while a user is put in or taken out, so that what was made of somebody who is
+    /// forgotten meanwhile is not kept.
+    forgotten: Mutex<u64>,
+}
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -87,40 +92,53 @@ impl Weighter<Arc<str>, Kept> for Bytes {
 
 impl PreparedUsers {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Cache::with_weighter(bytes / USUAL as usize, bytes as u64, Bytes))
+        let users = Cache::with_weighter(bytes / USUAL as usize, bytes as u64, Bytes);
+        Self { users, forgotten: Mutex::new(0) }
     }
 
-    /// What is kept of a user with this record by this model; otherwise what `make` makes of it.
+    fn forgotten(&self) -> MutexGuard<'_, u64> {
+        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept of a user by this model, if it was made of the record that `read` gives; otherwise what `make` makes of it.
     pub(crate) fn get(
         &self,
         user: &str,
-        record: &Arc<UserRecord>,
         (serving, live): (&Serving, u64),
-        make: impl FnOnce() -> Result<History, EngineError>,
+        read: impl FnOnce() -> Result<Arc<UserRecord>, EngineError>,
+        make: impl FnOnce(&UserRecord) -> Result<History, EngineError>,
     ) -> Result<Arc<Prepared>, EngineError> {
-        if let Some(kept) = self.0.get(user)
+        let forgotten = *self.forgotten();
+        let record = read()?;
+        if let Some(kept) = self.users.get(user)
             && kept.live == live
-            && Arc::ptr_eq(&kept.record, record)
+            && Arc::ptr_eq(&kept.record, &record)
         {
             return Ok(kept.prepared);
         }
-        let prepared = Arc::new(Prepared::from(make()?));
+        let prepared = Arc::new(Prepared::from(make(&record)?));
         // A store that keeps no records hands out another one each time, and nothing would be found again.
-        if Arc::strong_count(record) == 1 {
+        if Arc::strong_count(&record) == 1 {
             return Ok(prepared);
         }
         let bytes = prepared.bytes(serving) + record.bytes();
-        self.0.insert(user.into(), Kept { record: record.clone(), live, prepared: prepared.clone(), bytes });
+        let now = self.forgotten();
+        if *now == forgotten {
+            self.users.insert(user.into(), Kept { record, live, prepared: prepared.clone(), bytes });
+        }
         Ok(prepared)
     }
 
     /// Forgets everybody, as another model serves.
     pub(crate) fn clear(&self) {
-        self.0.clear();
+        *self.forgotten() += 1;
+        self.users.clear();
     }
 
     /// Forgets a user.
     pub(crate) fn forget(&self, user: &str) {
-        let _ = self.0.remove(user);
+        let mut forgotten = self.forgotten();
+        *forgotten += 1;
+        let _ = self.users.remove(user);
     }
 }

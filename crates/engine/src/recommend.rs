@@ -14,6 +14,12 @@ use crate::similar::Neighbourhood;
 /// The longest list that can be asked for, offset included.
 pub const MOST: usize = 10_000;
 
+/// Most influences that can be shown with an item.
+pub const MOST_INFLUENCES: usize = 100;
+
+/// Most boosts of a wish: each is a pass over the catalogue.
+pub const MOST_BOOSTS: usize = 100;
+
 /// Candidates looked at for each place when something comes after the scan, and at least.
 const POOL: (usize, usize) = (10, 100);
 
@@ -34,7 +40,7 @@ pub struct Wish {
     pub deny: Vec<String>,
     /// Conditions on items.
     pub filter: Filter,
-    /// Items by conditions whose score is raised or lowered.
+    /// Items by conditions whose score is raised or lowered, at most [`MOST_BOOSTS`].
     pub boosts: Vec<Boost>,
     /// Only items with at least this probability, 0 to 1, that the person would rate them [`Wish::liked_from`] or more. Of models that
     /// state an uncertainty.
@@ -44,7 +50,7 @@ pub struct Wish {
     /// 0: by score alone; 1: as different as can be. Between: maximal marginal relevance (Carbonell and Goldstein 1998) with
     /// λ = 1 − diversity over cosines of the items' factors, or of their categories where the model has no factors.
     pub diversity: f32,
-    /// Number of influences shown with each item: which part of the history moved its score.
+    /// Number of influences shown with each item, at most [`MOST_INFLUENCES`]: which part of the history moved its score.
     pub explain: usize,
 }
 
@@ -140,6 +146,16 @@ impl Wish {
         if self.n == 0 || self.n.saturating_add(self.offset) > MOST {
             let got = format!("{} after {}", self.n, self.offset);
             return refuse("n", got, "a list has 1 to 10,000 places, offset included");
+        }
+        if self.explain > MOST_INFLUENCES {
+            return refuse(
+                "explain",
+                self.explain.to_string(),
+                "at most 100 influences are shown with an item",
+            );
+        }
+        if self.boosts.len() > MOST_BOOSTS {
+            return refuse("boosts", self.boosts.len().to_string(), "a wish has at most 100 boosts");
         }
         if !(0.0..=1.0).contains(&self.diversity) {
             return refuse("diversity", self.diversity.to_string(), "it is 0 to 1");

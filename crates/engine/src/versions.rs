@@ -243,6 +243,8 @@ impl Versions {
                     let bytes = fs::read(&from).map_err(at(&from))?;
                     write_synced(&fresh.join(name), &bytes)?;
                 }
+                // What cannot be served is not kept: a whole folder of the same name would be taken for it.
+                foldin_models::folder::load(fresh)?;
                 Ok(())
             },
             None,

@@ -152,8 +152,9 @@ export interface Drift {
 /** A figure with its 95 % interval. */
 export interface Figure {
   value: number;
-  low: number;
-  high: number;
+  /** None of one user. */
+  low: number | null;
+  high: number | null;
   users: number;
   interactions: number;
 }

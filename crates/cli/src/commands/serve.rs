@@ -91,6 +91,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     // Without a folder everything is gone at the end, versions too.
     let place = Place::open(args.store.as_deref())?;
     let versions = place.versions()?;
+    // One process has a store at a time; a second one must not touch what the first serves.
+    let store = place.events()?;
     let serving = match &args.model {
         // Looked at where it is: a check changes nothing.
         Some(folder) if args.check => Serving::open(folder, "new")?,
@@ -100,7 +102,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     if !args.check {
         versions.promote(&version)?;
     }
-    let store = place.events()?;
     if let Some(name) = args.import.as_ref().filter(|_| !args.check) {
         let feedback = serving.feedback();
         load(&*store, name, feedback, global)?;

@@ -179,7 +179,7 @@ pub struct TrainReport {
     pub users: usize,
     /// Items of the data, those without events included.
     pub items: usize,
-    /// How far answers move from the version that served to the new one.
+    /// How far answers move from the version that served to the candidate, fitted without the held-out events.
     pub drift: Drift,
     /// Events that say nothing to the model, or are out of its scale.
     pub unused: usize,

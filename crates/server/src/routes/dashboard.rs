@@ -1,6 +1,6 @@
 //! The dashboard's built files, which are part of the binary.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::Embed;
 
@@ -14,13 +14,16 @@ struct Assets;
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// A file, or the page for every path that is not one: it shows what belongs there.
-pub(super) async fn file(uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn file(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
+    let reads = method == Method::GET || method == Method::HEAD;
     let of_the_api = ["v1/", "health/"].iter().any(|prefix| path.starts_with(prefix)) || path == "v1";
     let (path, lasting) = match Assets::get(path) {
-        Some(_) if !of_the_api => (path, path.starts_with("assets/")),
+        Some(_) if reads && !of_the_api => (path, path.starts_with("assets/")),
         // A page has no dot in its last part; a file that is not there is not there.
-        None if !of_the_api && !path.rsplit('/').next().unwrap_or("").contains('.') => ("index.html", false),
+        None if reads && !of_the_api && !path.rsplit('/').next().unwrap_or("").contains('.') => {
+            ("index.html", false)
+        }
         _ => {
             return ApiError::new("not_found", "there is nothing at this address; /docs says what there is")
                 .into_response();

@@ -153,7 +153,7 @@ pub(crate) fn router(app: App, gate: &Gate) -> Router {
     router
         .route("/openapi.json", get(described))
         .route("/docs", get(docs::page))
-        .fallback(get(dashboard::file))
+        .fallback(dashboard::file)
         .method_not_allowed_fallback(|| async {
             ApiError::new("method_not_allowed", "this address takes other methods; /docs says which")
         })
