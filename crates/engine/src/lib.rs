@@ -9,6 +9,7 @@
 //! | [`mod@prepared`] | [`Prepared`]: a history with what a model generated from it, made once |
 //! | [`mod@recommend`] | [`Wish`] in, [`Answer`] out: the best items under filters, boosts and diversity |
 //! | [`mod@crowd`] | all users at once: who is like somebody, and a map in two dimensions |
+//! | [`mod@reach`] | how much of the catalogue the lists of many users show |
 //! | [`mod@explain`] | which part of a history moved a score, and how far |
 //! | [`mod@ask`] | the items whose rating would tell most |
 //! | [`mod@similar`] | the items nearest to an item |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod explain;
 pub mod history;
 pub mod prepared;
+pub mod reach;
 pub mod recommend;
 pub mod serving;
 pub mod similar;

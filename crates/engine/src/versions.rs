@@ -8,17 +8,19 @@
 //! ```
 //!
 //! A version's folder appears whole or not at all, and `current.json` is replaced by renaming: whatever moment a process dies at, the
-//! next one finds the version that served, whole.
+//! next one finds the version that served, whole. A name is never given twice, so that a report or a log line is always about one version.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldin_core::LoadError;
 use foldin_models::folder::{Manifest, SaveError, read_manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::serving::Serving;
 
@@ -80,6 +82,28 @@ struct Current {
     serving: Option<String>,
     /// What served before, the latest last.
     before: Vec<String>,
+    /// The greatest number of those that were removed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    removed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Current {
+    fn promote(&mut self, name: &str) {
+        if self.serving.as_deref() != Some(name) {
+            self.before.retain(|before| before != name);
+            self.before.extend(self.serving.replace(name.to_owned()));
+        }
+    }
+}
+
+/// The number that a name is.
+fn number(name: &str) -> u32 {
+    name.parse().unwrap_or(0)
 }
 
 /// One version as it is listed.
@@ -111,6 +135,8 @@ pub struct Version {
 #[derive(Clone, Debug)]
 pub struct Versions {
     dir: PathBuf,
+    /// One change at a time; what serves and what `current.json` says change together.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Versions {
@@ -120,7 +146,11 @@ impl Versions {
     /// [`VersionError::Io`].
     pub fn open(dir: &Path) -> Result<Self, VersionError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), changing: Arc::default() })
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names of all versions, oldest first.
@@ -207,7 +237,8 @@ impl Versions {
         write: impl FnOnce(&Path) -> Result<(), VersionError>,
         report: Option<&Value>,
     ) -> Result<String, VersionError> {
-        let last = self.names()?.last().and_then(|name| name.parse::<u32>().ok()).unwrap_or(0);
+        let _one_change = self.change();
+        let last = self.names()?.last().map_or(0, |name| number(name)).max(self.current()?.removed);
         let name = format!("{:06}", last + 1);
         let fresh = self.dir.join(format!(".new-{name}"));
         let place = self.dir.join(&name);
@@ -251,46 +282,58 @@ impl Versions {
         )
     }
 
-    /// Lets a version serve from the next start on. The caller puts it into service now.
+    /// Lets a version serve from the next start on, as a server does before there is an engine. [`put_into_service`](Self::put_into_service) does it
+    /// under a running one.
     ///
     /// # Errors
     /// [`VersionError::Unknown`], or an error of writing; what served then still serves.
     pub fn promote(&self, name: &str) -> Result<(), VersionError> {
+        let _one_change = self.change();
         self.folder(name)?;
         let mut current = self.current()?;
-        if current.serving.as_deref() == Some(name) {
-            return Ok(());
-        }
-        current.before.retain(|before| before != name);
-        current.before.extend(current.serving.replace(name.to_owned()));
+        current.promote(name);
         self.put_current(&current)
     }
 
-    /// The name of the version that served before.
+    /// Puts a version into service, now and from the next start on: all of that, or nothing. Requests that have begun end with what they began with.
     ///
     /// # Errors
-    /// [`VersionError::NothingBefore`].
-    pub fn before(&self) -> Result<String, VersionError> {
-        let names = self.names()?;
-        let before = self.current()?.before.into_iter().rev().find(|before| names.contains(before));
-        before.ok_or(VersionError::NothingBefore)
+    /// [`VersionError`] naming what is wrong with the version; what served goes on serving.
+    pub fn put_into_service(&self, engine: &Engine, name: &str) -> Result<(), VersionError> {
+        let _one_change = self.change();
+        let mut next = self.current()?;
+        next.promote(name);
+        self.serve(engine, &next)
     }
 
-    /// Lets the version serve that served before; its name.
+    /// Puts the version into service that served before; its name.
     ///
     /// # Errors
-    /// [`VersionError::NothingBefore`], or an error of writing.
-    pub fn roll_back(&self) -> Result<String, VersionError> {
-        let mut current = self.current()?;
+    /// [`VersionError::NothingBefore`], or as [`Versions::put_into_service`].
+    pub fn roll_back(&self, engine: &Engine) -> Result<String, VersionError> {
+        let _one_change = self.change();
+        let mut next = self.current()?;
         let names = self.names()?;
-        while let Some(before) = current.before.pop() {
+        while let Some(before) = next.before.pop() {
             if names.contains(&before) {
-                current.serving = Some(before.clone());
-                self.put_current(&current)?;
+                next.serving = Some(before.clone());
+                self.serve(engine, &next)?;
                 return Ok(before);
             }
         }
         Err(VersionError::NothingBefore)
+    }
+
+    /// Serves what `next` says. The version is loaded before anything changes: one that cannot serve must not be the next start's either.
+    fn serve(&self, engine: &Engine, next: &Current) -> Result<(), VersionError> {
+        let serving = self.load(next.serving.as_deref().unwrap_or_default())?;
+        let now = self.current()?;
+        self.put_current(next)?;
+        engine.swap(serving).map_err(|error| {
+            // The error of the swap is what is told; if the disk fails here too, the next start serves a version that is whole.
+            let _ = self.put_current(&now);
+            VersionError::from(Box::new(error))
+        })
     }
 
     /// Removes a version.
@@ -298,12 +341,14 @@ impl Versions {
     /// # Errors
     /// [`VersionError::Unknown`], or [`VersionError::Serves`].
     pub fn remove(&self, name: &str) -> Result<(), VersionError> {
+        let _one_change = self.change();
         let folder = self.folder(name)?;
         let mut current = self.current()?;
         if current.serving.as_deref() == Some(name) {
             return Err(VersionError::Serves { name: name.to_owned() });
         }
         current.before.retain(|before| before != name);
+        current.removed = current.removed.max(number(name));
         self.put_current(&current)?;
         // Renamed first: a folder half removed would still look like a version.
         let gone = self.dir.join(format!(".gone-{name}"));

@@ -217,6 +217,15 @@ fn trained(model: &str, kind: &str) -> (Engine, Versions, tempfile::TempDir) {
     (engine, versions, place)
 }
 
+fn copy(from: &std::path::Path, to: &std::path::Path) -> Result<(), VersionError> {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+    Ok(())
+}
+
 #[test]
 fn a_better_model_is_promoted_and_can_be_rolled_back() {
     for (model, kind, metric) in [("lfg-bayes", "rating", "rmse"), ("ease", "purchase", "ndcg@20")] {
@@ -240,7 +249,8 @@ fn a_better_model_is_promoted_and_can_be_rolled_back() {
         let late: Vec<Event> = (0..60)
             .map(|n| {
                 let user = format!("user {}", n % 30);
-                Event::new(&user, &format!("item {}", (n * 7) % 40), kind, 100_000_000 + n).with_value(0.0)
+                // Written later, whatever their clock says.
+                Event::new(&user, &format!("item {}", (n * 7) % 40), kind, 100 + n).with_value(0.0)
             })
             .collect();
         engine.append(&late).unwrap();
@@ -248,10 +258,19 @@ fn a_better_model_is_promoted_and_can_be_rolled_back() {
         let again = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();
         assert!(!again.stood_in && again.against == "000002" && again.held_out <= 60, "{again:?}");
 
-        let before = versions.roll_back().unwrap();
-        engine.swap(versions.load(&before).unwrap()).unwrap();
+        let curve = listed[1].metrics["learning_curve"].as_array().unwrap();
+        assert_eq!(curve.is_empty(), model == "ease", "{curve:?}");
+
+        assert_eq!(versions.roll_back(&engine).unwrap(), "000001");
         assert_eq!(engine.live().serving().version(), "000001");
-        assert!(matches!(versions.roll_back(), Err(VersionError::NothingBefore)));
+        assert_eq!(versions.serving().unwrap().as_deref(), Some("000001"));
+        assert!(matches!(versions.roll_back(&engine), Err(VersionError::NothingBefore)));
+
+        // A name is never given twice.
+        let newest = versions.names().unwrap().pop().unwrap();
+        versions.remove(&newest).unwrap();
+        let adopted = versions.add(|folder| copy(&versions.folder("000001")?, folder), None).unwrap();
+        assert!(adopted > newest, "{adopted} after {newest}");
     }
 }
 
@@ -262,8 +281,7 @@ fn a_worse_model_is_not_promoted() {
     let data = data();
     write_model("bias-svd", &data, &place.path().join("good"));
     let good = versions.adopt(&place.path().join("good")).unwrap();
-    versions.promote(&good).unwrap();
-    engine.swap(versions.load(&good).unwrap()).unwrap();
+    versions.put_into_service(&engine, &good).unwrap();
     let poor = serde_json::json!({"factors": 1, "epochs": 1}).as_object().unwrap().clone();
     let options = TrainOptions { settings: poor, ..TrainOptions::default() };
     let report = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();

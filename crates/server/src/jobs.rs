@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldin_core::{CancelFlag, Epoch, FitError, Progress};
+use foldin_engine::train::LearningPoint;
 use foldin_engine::{Engine, TrainError, TrainOptions, TrainReport, Versions, train};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -30,23 +31,6 @@ pub enum JobState {
     Cancelled,
 }
 
-/// An epoch of a fit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct JobEpoch {
-    /// From 1.
-    pub number: usize,
-    /// How many there are to be, at most.
-    pub of: usize,
-    /// RMSE on training ratings, where the model has it.
-    pub train_rmse: Option<f64>,
-    /// RMSE on a validation slice.
-    pub validation_rmse: Option<f64>,
-    /// Mean training loss in the model's own unit.
-    pub train_loss: Option<f64>,
-    /// nDCG@20 on a validation slice.
-    pub validation_ndcg: Option<f64>,
-}
-
 /// A training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
@@ -57,7 +41,7 @@ pub struct Job {
     /// What it is doing.
     pub stage: String,
     /// Epochs of the stage so far.
-    pub epochs: Vec<JobEpoch>,
+    pub epochs: Vec<LearningPoint>,
     /// When it began, in milliseconds since 1970.
     pub started: i64,
     /// When it ended.
@@ -212,15 +196,6 @@ impl Progress for Told<'_> {
     }
 
     fn epoch(&self, epoch: Epoch) {
-        self.0.send_modify(|job| {
-            job.epochs.push(JobEpoch {
-                number: epoch.number,
-                of: epoch.of,
-                train_rmse: epoch.train_rmse,
-                validation_rmse: epoch.validation_rmse,
-                train_loss: epoch.train_loss,
-                validation_ndcg: epoch.validation_ndcg,
-            });
-        });
+        self.0.send_modify(|job| job.epochs.push(epoch.into()));
     }
 }

@@ -18,8 +18,12 @@ use crate::error::ApiError;
 use crate::keys::{KeyInfo, Role};
 use crate::metrics::{RequestLabels, RouteLabels};
 use crate::state::App;
+use crate::work::PLACE;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Another place for an API key than `Authorization`.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Sent with every answer: nothing here is to be framed, guessed at, or told to other sites; pages load from this host alone.
 const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
@@ -118,8 +122,8 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
         }
         place => {
             let limit = Duration::from_secs(gate.app.config.limits.request_seconds);
-            let answered = tokio::time::timeout(limit, next.run(request)).await;
-            drop(place);
+            let place = place.and_then(Result::ok).map(Arc::new);
+            let answered = tokio::time::timeout(limit, PLACE.scope(place, next.run(request))).await;
             answered.unwrap_or_else(|_| {
                 ApiError::new("timeout", "the request took longer than the limit").into_response()
             })
@@ -228,7 +232,7 @@ fn identify(gate: &Gate, headers: &HeaderMap, role: Role) -> Result<Option<KeyIn
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    let sent = bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()));
+    let sent = bearer.or_else(|| headers.get(API_KEY).and_then(|value| value.to_str().ok()));
     let Some(sent) = sent else {
         let message =
             "an API key is needed: send `Authorization: Bearer KEY`; `foldin keys create` makes one";

@@ -6,6 +6,7 @@
 //! | [`mod@serve`] | [`serve::Server`]: binds, serves, drains and stops |
 //! | [`mod@keys`] | API keys with roles, stored as hashes |
 //! | [`mod@error`] | [`ApiError`]: the one shape of every refusal |
+//! | `feed`, `work` | what is written, told to whoever watches; work off the threads that answer |
 //! | [`mod@jobs`] | training in the background, with progress |
 //! | [`mod@metrics`] | figures for Prometheus |
 //! | [`mod@routes`] | what is answered, by path; [`routes::api`] is its OpenAPI description |
@@ -13,6 +14,7 @@
 pub mod config;
 pub mod error;
 mod extract;
+mod feed;
 pub mod jobs;
 pub mod keys;
 mod layers;
@@ -20,6 +22,7 @@ pub mod metrics;
 pub mod routes;
 pub mod serve;
 mod state;
+mod work;
 
 pub use config::ServerConfig;
 pub use error::ApiError;

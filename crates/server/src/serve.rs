@@ -10,6 +10,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use foldin_engine::{Engine, Versions};
 
 use crate::config::{ConfigProblem, ServerConfig, Tls};
+use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::layers::Gate;
@@ -74,12 +75,14 @@ pub struct Stopper {
     handle: Handle<SocketAddr>,
     drain: Duration,
     jobs: Arc<Jobs>,
+    feed: Arc<Feed>,
 }
 
 impl Stopper {
     /// No new connections; running requests may end, for as long as the configuration says. A training run is cancelled.
     pub fn stop(&self) {
         self.jobs.cancel_all();
+        self.feed.end();
         self.handle.graceful_shutdown(Some(self.drain));
     }
 }
@@ -108,6 +111,7 @@ impl Server {
             versions,
             keys: Arc::new(keys),
             jobs: Arc::default(),
+            feed: Arc::default(),
             metrics: Arc::default(),
             config: Arc::new(config),
             started: now(),
@@ -132,6 +136,7 @@ impl Server {
             handle: self.handle.clone(),
             drain: Duration::from_secs(self.app.config.drain_seconds),
             jobs: self.app.jobs.clone(),
+            feed: self.app.feed.clone(),
         }
     }
 

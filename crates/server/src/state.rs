@@ -7,6 +7,7 @@ use foldin_engine::{Engine, Live, Versions};
 
 use crate::config::ServerConfig;
 use crate::error::ApiError;
+use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -18,6 +19,7 @@ pub(crate) struct App {
     pub(crate) versions: Versions,
     pub(crate) keys: Arc<Keys>,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) started: i64,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use foldin_core::{Dataset, FitContext, FitError, Interactions, ModelEntry, Recommender};
+use foldin_engine::train::{LEARNING_CURVE, Recorder};
 use foldin_models::folder::{SaveOptions, SavedContext};
 use serde_json::json;
 
@@ -80,7 +81,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let cancel = cancel_on_ctrl_c()?;
 
     let bar = FitBar::new(entry.name, global.shows_progress());
-    let ctx = FitContext { seed: args.seed, progress: &bar, cancel, checkpoints: Some(&checkpoint) };
+    let recorder = Recorder::new(&bar);
+    let ctx = FitContext { seed: args.seed, progress: &recorder, cancel, checkpoints: Some(&checkpoint) };
     let begin = Instant::now();
     let fitted = entry.fit(&settings, &dataset.training_data(), &ctx);
     let last = bar.finish();
@@ -105,6 +107,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             "validation_rmse": last.and_then(|epoch| epoch.validation_rmse),
             "validation_ndcg": last.and_then(|epoch| epoch.validation_ndcg),
             "liked_from": args.liked_from,
+            LEARNING_CURVE: recorder.points(),
         }),
         args.overwrite,
     )?;

@@ -1,18 +1,21 @@
 //! The store's events as a data set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use foldin_core::{
     Csr, DataError, Dataset, Dictionary, FeatureSchema, Features, Feedback, Interactions, RawFeatures,
 };
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use super::{TRAINED_UNTIL, TrainError, TrainOptions};
+use super::{TRAINED_THROUGH, TrainError, TrainOptions};
 use crate::catalogue::features_of;
 use crate::engine::{Engine, Live};
 use crate::error::EngineError;
+use crate::serving::Serving;
+use crate::store::{Sequence, Store, StoreError};
 
 /// What the store holds, in numbers.
 pub(super) struct Collected {
@@ -21,9 +24,32 @@ pub(super) struct Collected {
     pub(super) held_out: Vec<bool>,
     /// Whether the version that serves has seen none of these.
     pub(super) unseen: bool,
-    /// When the latest event was, in seconds since 1970.
-    pub(super) until: i64,
+    pub(super) through: TrainedThrough,
     pub(super) unused: usize,
+}
+
+/// How far the events went that a model learned from. By the order of writing: the time of an event is what a client says, and one that lies in the
+/// future would make all that follow look old.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct TrainedThrough {
+    /// Which store: numbers of another mean nothing.
+    store: String,
+    /// Number of the last event.
+    event: u64,
+}
+
+/// The setting that tells stores apart.
+const IDENTITY: &str = "identity";
+
+/// What tells this store from others; made at the first call.
+fn identity(store: &dyn Store) -> Result<String, StoreError> {
+    if let Some(known) = store.get_setting(IDENTITY)? {
+        return Ok(String::from_utf8_lossy(&known).into_owned());
+    }
+    // Nothing that is answered depends on it, so it need not be the same twice.
+    let made = format!("{:016x}", RandomState::new().build_hasher().finish());
+    store.put_setting(IDENTITY, Some(made.as_bytes()))?;
+    Ok(made)
 }
 
 /// Reads the store into a data set. Items keep the numbers of the model that serves; new ones follow.
@@ -44,7 +70,7 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
             (Feedback::Implicit, weight) => Some(weight.unwrap_or(1.0)),
         }
     };
-    engine
+    let last = engine
         .store()
         .scan(None, &mut |event| {
             let Some(value) = usable(event.value, &event.kind) else {
@@ -64,6 +90,8 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
 
     let mut triples: Vec<(u32, u32, f32)> = Vec::with_capacity(cells.len());
     triples.extend(cells.iter().map(|(&(user, item), &(value, _))| (user, item, value)));
+    let through =
+        TrainedThrough { store: identity(engine.store()).map_err(EngineError::from)?, event: last.0 };
     let matrix = Csr::from_triples(users.len(), items.len(), &triples)?;
     drop(triples);
     let mut times = Vec::with_capacity(matrix.n_entries());
@@ -71,22 +99,47 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
         times.extend(matrix.row(user).0.iter().map(|&item| cells[&(user as u32, item)].1));
     }
     drop(cells);
-    let seconds: Vec<i64> = times.iter().map(|&time| time.div_euclid(1000)).collect();
+    let newer = newer(engine.store(), serving, &through, &users, &items)?;
+    let is_newer: Vec<bool> = (0..users.len())
+        .flat_map(|user| matrix.row(user).0.iter().map(move |&item| (user as u32, item)))
+        .map(|cell| newer.contains(&cell))
+        .collect();
+    let n_newer = is_newer.iter().filter(|newer| **newer).count();
     let share = (times.len() as f64 * options.held_out).round() as usize;
-    let trained_until = serving.loaded().manifest.metrics.get(TRAINED_UNTIL).and_then(Value::as_i64);
-    let newer = trained_until.map_or(0, |until| seconds.iter().filter(|&&time| time > until).count());
-    let unseen = newer >= options.least_held_out.max(1);
-    let held_out = latest(&times, if unseen { share.min(newer) } else { share });
-    let until = seconds.iter().copied().max().unwrap_or_default();
+    let unseen = n_newer >= options.least_held_out.max(1);
+    let held_out = if unseen { latest(&times, share, &is_newer) } else { latest(&times, share, &[]) };
+    let seconds: Vec<i64> = times.iter().map(|&time| time.div_euclid(1000)).collect();
     let mut dataset =
         Dataset::new("store", Interactions::new(matrix, Some(seconds), feedback)?, users, items)?;
     describe(engine, live, &mut dataset)?;
-    Ok(Collected { dataset, held_out, unseen, until, unused })
+    Ok(Collected { dataset, held_out, unseen, through, unused })
 }
 
-/// Marks the latest `n` of the times.
-fn latest(times: &[i64], n: usize) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..times.len()).collect();
+/// Cells with an event that was written after those that the model in service learned from; none if it does not say.
+fn newer(
+    store: &dyn Store,
+    serving: &Serving,
+    now: &TrainedThrough,
+    users: &Dictionary,
+    items: &Dictionary,
+) -> Result<HashSet<(u32, u32)>, EngineError> {
+    let said = serving.loaded().manifest.metrics.get(TRAINED_THROUGH);
+    let said = said.and_then(|said| TrainedThrough::deserialize(said).ok());
+    let mut cells = HashSet::new();
+    if let Some(through) = said.filter(|through| through.store == now.store) {
+        store.scan(Some(Sequence(through.event)), &mut |event| {
+            // What came after the first reading is not in the data.
+            cells.extend(users.get(&event.user).zip(items.get(&event.item)));
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(cells)
+}
+
+/// Marks the latest `n` of the times, of those alone that `among` marks, if it is not empty.
+fn latest(times: &[i64], n: usize, among: &[bool]) -> Vec<bool> {
+    let mut order: Vec<usize> =
+        (0..times.len()).filter(|&at| among.get(at).copied().unwrap_or(true)).collect();
     order.sort_by_key(|&at| (std::cmp::Reverse(times[at]), at));
     let mut out = vec![false; times.len()];
     order.into_iter().take(n).for_each(|at| out[at] = true);

@@ -4,12 +4,13 @@
 //! say what the users of the held-out events would do, from what these had done before: RMSE of ratings that both can predict, nDCG@20
 //! of clicks. A candidate that is not worse is fitted once more on all events, and becomes the new version.
 //!
-//! Neither may have seen what is asked. A version that was trained here says how far the events went that it learned from, and only later
-//! ones are held out. Where there are too few of those, or where nothing is said (a model that came from elsewhere may have learned from
+//! Neither may have seen what is asked. A version that was trained here says how far the store's events went that it learned from, in the order
+//! in which they were written, and only those written later are held out. Where there are too few of those, or where nothing is said (a model that came from elsewhere may have learned from
 //! the very events that were imported), the version that serves is stood in for by its own settings, fitted on what the candidate
 //! learns from: settings are judged then, and new events with the same settings are promoted.
 
 mod collect;
+mod curve;
 mod drift;
 mod judge;
 
@@ -25,6 +26,7 @@ use foldin_models::registry::UnknownModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::curve::{LEARNING_CURVE, LearningPoint, Recorder};
 pub use self::drift::Drift;
 pub use self::judge::{ByGiven, Coverage, Figure, Judgement};
 
@@ -36,7 +38,7 @@ use crate::error::EngineError;
 use crate::versions::{VersionError, Versions};
 
 /// Where a version's figures say how far the events went that it learned from.
-const TRAINED_UNTIL: &str = "trained_until";
+const TRAINED_THROUGH: &str = "trained_through";
 
 /// How to train.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -213,13 +215,13 @@ pub fn train(
         let mut report = run.compare(&collected)?;
         if run.decide(&mut report) {
             progress.stage("fitting on all events");
-            let model = run.fit(run.entry, &run.settings, &collected.dataset)?;
+            let recorder = Recorder::new(progress);
+            let ctx = FitContext { progress: &recorder, ..run.ctx.clone() };
+            let model = run.fit_with(&ctx, run.entry, &run.settings, &collected.dataset)?;
             report.promoted = options.promote;
-            let version = run.write(versions, &*model, &collected, &report)?;
+            let version = run.write(versions, &*model, &collected, &report, &recorder.points())?;
             if options.promote {
-                let serving = versions.load(&version)?;
-                versions.promote(&version)?;
-                engine.swap(serving)?;
+                versions.put_into_service(engine, &version)?;
             }
             report.version = Some(version);
         }
@@ -270,9 +272,19 @@ impl<'a> Run<'a> {
         settings: &Settings,
         dataset: &Dataset,
     ) -> Result<Box<dyn Recommender>, FitError> {
+        self.fit_with(&self.ctx, entry, settings, dataset)
+    }
+
+    fn fit_with(
+        &self,
+        ctx: &FitContext<'_>,
+        entry: &ModelEntry,
+        settings: &Settings,
+        dataset: &Dataset,
+    ) -> Result<Box<dyn Recommender>, FitError> {
         let interactions = dataset.interactions.for_model(entry.capabilities);
         let dataset = Dataset { interactions, ..dataset.clone() };
-        entry.fit(settings, &dataset.training_data(), &self.ctx)
+        entry.fit(settings, &dataset.training_data(), ctx)
     }
 
     /// Fits a candidate without the held-out events, and judges it and what serves by them.
@@ -374,11 +386,13 @@ impl<'a> Run<'a> {
         model: &dyn Recommender,
         collected: &Collected,
         report: &TrainReport,
+        learning: &[LearningPoint],
     ) -> Result<String, TrainError> {
         let config = self.entry.resolve(&self.settings).map_err(FitError::from)?;
         let metrics = json!({
             "seed": self.options.seed,
-            TRAINED_UNTIL: collected.until,
+            TRAINED_THROUGH: collected.through,
+            LEARNING_CURVE: learning,
             "judged": { report.metric.clone(): report.candidate },
         });
         let context = SavedContext::of(&collected.dataset, config, metrics);

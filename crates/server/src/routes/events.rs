@@ -10,11 +10,11 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::blocking;
 use super::people::rating;
 use crate::error::ApiError;
 use crate::extract::{Query, content_type, parse, too_large};
 use crate::state::{App, now};
+use crate::work::blocking;
 
 /// Bytes of lines that are written at a time.
 const BULK: usize = 4 << 20;
@@ -114,12 +114,12 @@ async fn write(app: &App, events: Vec<EventIn>, several: bool) -> Result<Written
     let now = now();
     let events: Vec<Event> = events.into_iter().map(|event| event.event(now)).collect();
     let (engine, n) = (app.engine.clone(), events.len() as u64);
-    let result = tokio::task::spawn_blocking(move || {
+    let (result, bad, events) = blocking::<_, ApiError>(move || {
         // One by one, so that the error can say which; the append itself is of all of them.
         let bad = events.iter().position(|event| engine.check(std::slice::from_ref(event)).is_err());
-        (engine.append(&events), bad)
-    });
-    let (result, bad) = result.await.map_err(|error| ApiError::internal(&error.to_string()))?;
+        Ok((engine.append(&events), bad, events))
+    })
+    .await?;
     let sequence = result.map_err(|error| {
         let at = match &error {
             EngineError::Store(StoreError::Invalid(invalid)) => invalid.index,
@@ -135,6 +135,7 @@ async fn write(app: &App, events: Vec<EventIn>, several: bool) -> Result<Written
         refused
     })?;
     app.metrics.events.inc_by(n);
+    app.feed.tell(&events);
     Ok(Written { written: n, last: sequence.0 })
 }
 
@@ -210,16 +211,16 @@ async fn write_lines(
         }
         // What follows the last line break is an empty line.
         let lines = number - usize::from(part.ends_with(b"\n"));
-        let imported = engine.store().import(&mut events.into_iter());
-        (imported, bad, lines)
+        let imported = engine.store().import(&mut events.iter().cloned());
+        Ok((imported, bad, lines, events))
     };
-    let (imported, bad, lines) =
-        tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error.to_string()))?;
+    let (imported, bad, lines, events) = blocking::<_, ApiError>(work).await?;
     let imported = imported.map_err(|error| {
         let error = ApiError::from(error);
         so_far(error.code, &error.message, *total)
     })?;
     app.metrics.events.inc_by(imported.events);
+    app.feed.tell(&events);
     total.written += imported.events;
     total.last = total.last.max(imported.last.0);
     match bad {
@@ -266,7 +267,8 @@ pub(super) async fn delete(
     Query(which): Query<WhichEvent>,
 ) -> Result<StatusCode, ApiError> {
     let WhichEvent { user, item, kind } = which;
-    let deleted = blocking(move || Ok(app.engine.store().delete_event(&user, &item, &kind)?)).await?;
+    let deleted =
+        blocking::<_, EngineError>(move || Ok(app.engine.store().delete_event(&user, &item, &kind)?)).await?;
     if deleted {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -8,15 +8,15 @@ use axum::http::StatusCode;
 use foldin_core::RawFeatures;
 use foldin_engine::catalogue::Details;
 use foldin_engine::store::{ItemRecord, JsonMap};
-use foldin_engine::{Filter, Live, Near};
+use foldin_engine::{EngineError, Filter, Live, Near};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::blocking;
 use super::recommend::{ten, words};
 use crate::error::ApiError;
 use crate::extract::{Body, Key, Query};
 use crate::state::App;
+use crate::work::blocking;
 
 /// An item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -129,7 +129,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(query): Query<ItemQuery>,
 ) -> Result<Json<ItemPage>, ApiError> {
-    let page = blocking(move || {
+    let page = blocking::<_, EngineError>(move || {
         let live = app.engine.live();
         let catalogue = live.catalogue();
         let limit = query.limit.min(1000);
@@ -151,7 +151,7 @@ pub(super) async fn put_many(
 ) -> Result<StatusCode, ApiError> {
     let records: Vec<ItemRecord> = items.into_iter().map(|item| item.item.record(&item.id)).collect();
     let engine = app.engine.clone();
-    blocking(move || engine.put_items(&records)).await?;
+    blocking::<_, EngineError>(move || engine.put_items(&records)).await?;
     app.forget_beside();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -179,7 +179,7 @@ pub(super) async fn put(
     Body(item): Body<ItemIn>,
 ) -> Result<StatusCode, ApiError> {
     let engine = app.engine.clone();
-    blocking(move || engine.put_items(&[item.record(&id)])).await?;
+    blocking::<_, EngineError>(move || engine.put_items(&[item.record(&id)])).await?;
     app.forget_beside();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -193,7 +193,7 @@ pub(super) async fn put(
 pub(super) async fn delete(State(app): State<App>, Key(id): Key) -> Result<StatusCode, ApiError> {
     let key = id.clone();
     let engine = app.engine.clone();
-    let was_there = blocking(move || engine.delete_item(&key)).await?;
+    let was_there = blocking::<_, EngineError>(move || engine.delete_item(&key)).await?;
     app.forget_beside();
     if was_there {
         Ok(StatusCode::NO_CONTENT)
@@ -225,7 +225,9 @@ pub(super) async fn similar(
     Query(query): Query<SimilarQuery>,
 ) -> Result<Json<Vec<Near>>, ApiError> {
     let filter = Filter { categories: words(query.category.as_deref()), ..Filter::default() };
-    blocking(move || app.engine.similar_items(&id, query.n.min(1000), &filter)).await.map(Json)
+    blocking::<_, EngineError>(move || app.engine.similar_items(&id, query.n.min(1000), &filter))
+        .await
+        .map(Json)
 }
 
 /// List categories

@@ -10,6 +10,7 @@ use crate::error::ApiError;
 use crate::extract::{Body, Key};
 use crate::keys::{KeyError, KeyInfo, Role};
 use crate::state::{App, now};
+use crate::work::blocking;
 
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
@@ -64,8 +65,7 @@ pub(super) async fn create(
         let message = "the first key is made on the machine itself, by `foldin keys create`";
         return Err(ApiError::new("conflict", message));
     }
-    let made = tokio::task::spawn_blocking(move || app.keys.create(&body.label, body.role, now())).await;
-    let (info, key) = made.map_err(|error| ApiError::internal(&error.to_string()))??;
+    let (info, key) = blocking(move || app.keys.create(&body.label, body.role, now())).await?;
     Ok((StatusCode::CREATED, Json(KeyOut { info, key })))
 }
 
@@ -74,7 +74,6 @@ pub(super) async fn create(
     params(("id" = String, Path, description = "Name of the key")),
     responses((status = 204, description = "It is no longer known")))]
 pub(super) async fn revoke(State(app): State<App>, Key(id): Key) -> Result<StatusCode, ApiError> {
-    let revoked = tokio::task::spawn_blocking(move || app.keys.revoke(&id)).await;
-    revoked.map_err(|error| ApiError::internal(&error.to_string()))??;
+    blocking(move || app.keys.revoke(&id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

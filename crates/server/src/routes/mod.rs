@@ -5,6 +5,7 @@
 mod dashboard;
 mod docs;
 mod events;
+mod feed;
 mod health;
 mod items;
 mod keys;
@@ -19,7 +20,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, header};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use foldin_engine::EngineError;
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 
 use crate::error::{ApiError, CODES, Refusal};
 use crate::keys::Role;
-use crate::layers::{Gate, envelope, require};
+use crate::layers::{API_KEY, Gate, REQUEST_ID, envelope, require};
 use crate::state::App;
 
 #[derive(OpenApi)]
@@ -102,6 +102,8 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(models::jobs))
         .routes(routes!(models::job))
         .routes(routes!(models::job_events))
+        .routes(routes!(feed::feed))
+        .routes(routes!(recommend::reach))
         .routes(routes!(health::stats));
     let write = OpenApiRouter::new()
         .routes(routes!(events::append, events::delete))
@@ -172,15 +174,6 @@ fn cors(app: &App) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-}
-
-/// Runs what may wait for the disk or takes long on a thread where waiting harms nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(ApiError::from),
-        Err(error) => Err(ApiError::internal(&error.to_string())),
-    }
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, API_KEY, REQUEST_ID])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
 }

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use foldin_engine::TrainOptions;
 use foldin_engine::versions::Version;
-use foldin_engine::{TrainOptions, VersionError};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use tokio_stream::wrappers::WatchStream;
@@ -17,15 +17,7 @@ use crate::error::ApiError;
 use crate::extract::{Body, Key};
 use crate::jobs::{Job, JobState};
 use crate::state::{App, now};
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, VersionError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(ApiError::from),
-        Err(error) => Err(ApiError::internal(&error.to_string())),
-    }
-}
+use crate::work::blocking;
 
 /// List versions
 ///
@@ -45,22 +37,11 @@ pub(crate) struct Serves {
 /// Puts a version into service; the one that serves stays if it cannot be loaded.
 async fn put_into_service(app: App, name: Option<String>) -> Result<Json<Serves>, ApiError> {
     let to = app.clone();
-    let serving = blocking(move || {
-        let name = match name {
-            Some(name) => name,
-            None => {
-                // Loaded before anything is changed: a version that cannot serve must not be the next start's.
-                let before = to.versions.before()?;
-                to.versions.load(&before)?;
-                to.versions.roll_back()?
-            }
-        };
-        let serving = to.versions.load(&name)?;
-        to.versions.promote(&name)?;
-        to.engine.swap(serving).map_err(Box::new)?;
-        Ok(name)
-    });
-    let serving = serving.await?;
+    let serving = blocking(move || match name {
+        Some(name) => to.versions.put_into_service(&to.engine, &name).map(|()| name),
+        None => to.versions.roll_back(&to.engine),
+    })
+    .await?;
     app.note_version();
     tracing::info!(version = %serving, "put into service");
     Ok(Json(Serves { serving }))

@@ -7,18 +7,22 @@ use axum::extract::State;
 use foldin_engine::ask::Question;
 use foldin_engine::crowd::FactorMap;
 use foldin_engine::explain::Influence;
-use foldin_engine::{Answer, Filter, Near, Prediction, Who, Wish};
+use foldin_engine::reach::Reach;
+use foldin_engine::{Answer, EngineError, Filter, Near, Prediction, Who, Wish};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::blocking;
 use super::people::WhoIn;
 use crate::error::ApiError;
 use crate::extract::{Body, Key, Query};
 use crate::state::App;
+use crate::work::blocking;
 
-/// Most lists asked for at once.
-const BATCH: usize = 1000;
+/// Most lists asked for at once, and most places in all of them.
+const BATCH: (usize, usize) = (1000, 100_000);
+
+/// Most items of a model, and most places of a list, for an answer on the spot.
+const QUICK: (usize, usize) = (100_000, 100);
 
 /// A list and how long it took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -120,7 +124,7 @@ pub(super) async fn for_user(
     Query(query): Query<WishQuery>,
 ) -> Result<Json<Recommendations>, ApiError> {
     let wish = query.wish();
-    if wish.explain > 0 {
+    if !is_quick(&app, &wish) {
         return slowly(app, WhoIn { user: Some(user), ..WhoIn::default() }, wish).await.map(Json);
     }
     // Tens of microseconds: handing it to another thread would cost as much.
@@ -128,11 +132,21 @@ pub(super) async fn for_user(
     answer(&app, &who, &wish).map(Json)
 }
 
+/// Whether an answer takes tens of microseconds. What takes longer would hold up every other request of its thread.
+fn is_quick(app: &App, wish: &Wish) -> bool {
+    let live = app.engine.live();
+    let serving = live.serving();
+    serving.generator().is_some()
+        && serving.n_items() <= QUICK.0
+        && wish.n.saturating_add(wish.offset) <= QUICK.1
+        && wish.explain == 0
+        && wish.diversity == 0.0
+        && wish.min_confidence.is_none()
+        && wish.filter.is_empty()
+}
+
 async fn slowly(app: App, who: WhoIn, wish: Wish) -> Result<Recommendations, ApiError> {
-    match tokio::task::spawn_blocking(move || answer(&app, &who.who(), &wish)).await {
-        Ok(result) => result,
-        Err(error) => Err(ApiError::internal(&error.to_string())),
-    }
+    blocking(move || answer(&app, &who.who(), &wish)).await
 }
 
 /// Whom to recommend to, and what.
@@ -232,10 +246,8 @@ pub(super) async fn recommend(
                 let answer = app.engine.recommend_by(&live, &who.who(), &wish)?;
                 Ok(Recommendations { answer, micros: begin.elapsed().as_micros() as u64 })
             };
-            let list: Result<Recommendations, ApiError> = tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|error| ApiError::internal(&error.to_string()))?;
-            Ok(Json(OneOrManyLists::One(Box::new(list?))))
+            let list = blocking::<_, ApiError>(work).await?;
+            Ok(Json(OneOrManyLists::One(Box::new(list))))
         }
         OneOrMany::Many(many) if many.iter().any(|one| one.version.is_some()) => {
             let message = "an array is answered by one version, the one in service";
@@ -246,13 +258,17 @@ pub(super) async fn recommend(
             let list = slowly(app, who, wish).await?;
             Ok(Json(OneOrManyLists::One(Box::new(list))))
         }
-        OneOrMany::Many(many) if many.len() > BATCH => Err(ApiError::new(
+        OneOrMany::Many(many) if many.len() > BATCH.0 => Err(ApiError::new(
             "too_large",
-            format!("at most {BATCH} lists at once, and {} are asked for", many.len()),
+            format!("at most {} lists at once, and {} are asked for", BATCH.0, many.len()),
+        )),
+        OneOrMany::Many(many) if places(&many) > BATCH.1 => Err(ApiError::new(
+            "too_large",
+            format!("at most {} places in all lists together, and {} are asked for", BATCH.1, places(&many)),
         )),
         OneOrMany::Many(many) => {
             let parts: Vec<(WhoIn, Wish)> = many.into_iter().map(RecommendIn::parts).collect();
-            let lists = blocking(move || {
+            let lists = blocking::<_, EngineError>(move || {
                 let begin = Instant::now();
                 let batch: Vec<(Who<'_>, Wish)> =
                     parts.iter().map(|(who, wish)| (who.who(), wish.clone())).collect();
@@ -263,6 +279,10 @@ pub(super) async fn recommend(
             Ok(Json(OneOrManyLists::Many(lists.await?)))
         }
     }
+}
+
+fn places(many: &[RecommendIn]) -> usize {
+    many.iter().fold(0, |sum, one| sum.saturating_add(one.wish.n).saturating_add(one.wish.offset))
 }
 
 /// Somebody and some items.
@@ -379,4 +399,32 @@ pub(super) async fn similar_users(
     Body(body): Body<AskIn>,
 ) -> Result<Json<Vec<Near>>, ApiError> {
     blocking(move || app.engine.similar_users(&body.who.who(), body.n)).await.map(Json)
+}
+
+/// How many users, and how long their lists.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReachQuery {
+    /// Users of the store.
+    #[serde(default = "three_hundred")]
+    #[param(minimum = 1, maximum = 2000, default = 300)]
+    users: usize,
+    /// Length of each list.
+    #[serde(default = "ten")]
+    #[param(minimum = 1, maximum = 100, default = 10)]
+    n: usize,
+}
+
+/// How much of the catalogue is shown
+///
+/// The lists of some users of the store, looked at together: which share of the items any of them shows, and which items most of them do.
+#[utoipa::path(get, path = "/v1/coverage", tag = "items", params(ReachQuery),
+    responses((status = 200, body = Reach)))]
+pub(super) async fn reach(
+    State(app): State<App>,
+    Query(query): Query<ReachQuery>,
+) -> Result<Json<Reach>, ApiError> {
+    let (users, n) = (query.users.clamp(1, 2000), query.n.clamp(1, 100));
+    blocking(move || app.engine.reach(users, n)).await.map(Json)
 }

@@ -3,14 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use foldin_engine::EngineError;
 use foldin_engine::store::{Event, Forgotten, JsonMap, User};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::blocking;
 use crate::error::ApiError;
 use crate::extract::{Body, Key, Query};
 use crate::state::App;
+use crate::work::blocking;
 
 /// A user with what they did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -90,8 +91,10 @@ pub(super) async fn get(
 ) -> Result<Json<UserOut>, ApiError> {
     let limit = query.limit.min(10_000);
     let (key, engine) = (id.clone(), app.engine.clone());
-    let (user, history) =
-        blocking(move || Ok((engine.store().user(&key)?, engine.store().history(&key, limit)?))).await?;
+    let (user, history) = blocking::<_, EngineError>(move || {
+        Ok((engine.store().user(&key)?, engine.store().history(&key, limit)?))
+    })
+    .await?;
     let Some(user) = user else {
         return Err(ApiError::new("unknown_user", format!("nothing is known of the user `{id}`")));
     };
@@ -136,7 +139,7 @@ pub(super) async fn put(
     Key(id): Key,
     Body(body): Body<UserIn>,
 ) -> Result<StatusCode, ApiError> {
-    blocking(move || Ok(app.engine.store().put_user(&id, &body.features)?)).await?;
+    blocking::<_, EngineError>(move || Ok(app.engine.store().put_user(&id, &body.features)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -148,7 +151,7 @@ pub(super) async fn put(
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn delete(State(app): State<App>, Key(id): Key) -> Result<Json<Forgotten>, ApiError> {
     let key = id.clone();
-    let forgotten = blocking(move || app.engine.forget(&key)).await?;
+    let forgotten = blocking::<_, EngineError>(move || app.engine.forget(&key)).await?;
     if !forgotten.known {
         return Err(ApiError::new("unknown_user", format!("nothing is known of the user `{id}`")));
     }
@@ -177,7 +180,8 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Vec<UserLine>>, ApiError> {
-    let users =
-        blocking(move || Ok(app.engine.store().users(page.after.as_deref(), page.limit.min(1000))?));
+    let users = blocking::<_, EngineError>(move || {
+        Ok(app.engine.store().users(page.after.as_deref(), page.limit.min(1000))?)
+    });
     Ok(Json(users.await?.into_iter().map(UserLine::from).collect()))
 }
