@@ -4,6 +4,7 @@
 //! STORE/events.redb    events, users and items
 //! STORE/models/        versions of the model
 //! STORE/keys.json      hashes of API keys
+//! STORE/backups/       backups that a server was asked for
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -44,6 +45,24 @@ impl StoreFolder {
     pub(crate) fn keys(&self) -> anyhow::Result<Keys> {
         Ok(Keys::open(&self.0.join("keys.json"))?)
     }
+}
+
+/// The setting that names the data set whose import has begun and not ended.
+const IMPORTING: &str = "importing";
+
+/// Whether an import of this data set was interrupted.
+pub(crate) fn unfinished(store: &dyn Store, name: &str) -> anyhow::Result<bool> {
+    Ok(store.get_setting(IMPORTING)?.is_some_and(|importing| importing == name.as_bytes()))
+}
+
+/// Notes that an import begins, so that the next start knows if it did not end.
+pub(crate) fn begin_import(store: &dyn Store, name: &str) -> anyhow::Result<()> {
+    Ok(store.put_setting(IMPORTING, Some(name.as_bytes()))?)
+}
+
+/// Notes that it ended.
+pub(crate) fn end_import(store: &dyn Store) -> anyhow::Result<()> {
+    Ok(store.put_setting(IMPORTING, None)?)
 }
 
 /// What was written of a data set.

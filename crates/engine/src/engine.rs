@@ -63,10 +63,16 @@ impl Live {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the catalogue: in its place, or a copy while somebody holds it.
+    /// Changes the catalogue: in its place, or a copy of it while somebody answers from it, for nobody is to wait while a large one is copied. The caller
+    /// sees to it that there is one change at a time.
     fn change_catalogue(&self, change: impl FnOnce(&mut Catalogue)) {
-        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut catalogue));
+        let write = || self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(alone) = Arc::get_mut(&mut write()) {
+            return change(alone);
+        }
+        let mut copy = Catalogue::clone(&self.catalogue());
+        change(&mut copy);
+        *write() = Arc::new(copy);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use foldin_engine::{EngineOptions, TrainOptions};
+use foldin_engine::{EngineOptions, TrainError, TrainOptions};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub engine: EngineOptions,
     /// Retraining.
     pub train: Training,
+    /// Folder of backups; none can be asked for without. `foldin serve --store DIR` takes `DIR/backups` unless given.
+    pub backups: Option<PathBuf>,
     /// Seconds that running requests are given when the server stops.
     pub drain_seconds: u64,
 }
@@ -36,6 +38,7 @@ impl Default for ServerConfig {
             limits: Limits::default(),
             engine: EngineOptions::default(),
             train: Training::default(),
+            backups: None,
             drain_seconds: 20,
         }
     }
@@ -125,6 +128,16 @@ impl ServerConfig {
         }
         if self.train.every_seconds == Some(0) {
             return refuse("train.every_seconds", "0".to_owned(), "it is 1 or more");
+        }
+        if let Err(TrainError::Option { field, got, expected }) =
+            foldin_engine::train::check(&self.train.options)
+        {
+            let field = match field {
+                "held_out" => "train.options.held_out",
+                "tolerance" => "train.options.tolerance",
+                _ => "train.options.threads",
+            };
+            return refuse(field, got.to_string(), expected);
         }
         for origin in &self.cors_origins {
             let plain = origin.starts_with("http://") || origin.starts_with("https://");

@@ -1,5 +1,7 @@
 //! The one shape of every refusal.
 
+use std::io::ErrorKind;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -169,6 +171,9 @@ impl From<VersionError> for ApiError {
         match error {
             VersionError::Unknown { .. } => Self::new("unknown_version", message),
             VersionError::NothingBefore | VersionError::Serves { .. } => Self::new("conflict", message),
+            VersionError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+                Self::new("storage_full", "the disk is full: nothing was written, and reading goes on")
+            }
             _ => Self::internal(&message),
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use foldin_engine::{Engine, Versions};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigProblem, ServerConfig, Tls};
 use crate::feed::Feed;
@@ -48,12 +50,12 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// Certificate or key cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Tls {
-        /// The certificate.
+        /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: String,
     },
     /// The system failed while serving.
     #[error("serving: {0}")]
@@ -67,6 +69,7 @@ pub struct Server {
     gate: Gate,
     listener: TcpListener,
     handle: Handle<SocketAddr>,
+    tls: Option<RustlsConfig>,
 }
 
 /// Stops a server from any thread.
@@ -103,6 +106,7 @@ impl Server {
         if !address.ip().is_loopback() && !keys.any() {
             return Err(ServeError::KeysNeeded { address });
         }
+        let tls = config.tls.as_ref().map(tls).transpose()?;
         let listen = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
@@ -118,7 +122,7 @@ impl Server {
             beside: Arc::default(),
         };
         app.note_version();
-        Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new() })
+        Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new(), tls })
     }
 
     /// Where it listens; the port that was given where 0 was asked for.
@@ -163,7 +167,7 @@ impl Server {
     }
 
     async fn serve(self) -> Result<(), ServeError> {
-        let Self { app, gate, listener, handle } = self;
+        let Self { app, gate, listener, handle, tls } = self;
         let tidied = gate.clone();
         tokio::spawn(async move {
             let mut every = tokio::time::interval(TIDY);
@@ -176,18 +180,13 @@ impl Server {
             tokio::spawn(retrain(app.clone(), Duration::from_secs(seconds)));
         }
         let service = routes::router(app.clone(), &gate).into_make_service_with_connect_info::<SocketAddr>();
-        match &app.config.tls {
+        match tls {
             None => {
                 let mut server = axum_server::from_tcp(listener)?.handle(handle);
                 server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
                 server.serve(service).await?;
             }
-            Some(Tls { certificate, key }) => {
-                // Somebody may have chosen one already, which is as good.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let tls = RustlsConfig::from_pem_file(certificate, key)
-                    .await
-                    .map_err(|source| ServeError::Tls { path: certificate.clone(), source })?;
+            Some(tls) => {
                 let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
                 server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
                 server.serve(service).await?;
@@ -195,6 +194,30 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Reads certificate and key, before anything is served: what is wrong with them is said at the start.
+fn tls(files: &Tls) -> Result<RustlsConfig, ServeError> {
+    // Somebody may have chosen one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let refuse = |path: &PathBuf, reason: String| ServeError::Tls { path: path.clone(), reason };
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| refuse(&files.certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(refuse(
+            &files.certificate,
+            "there is no certificate in it: a PEM file has one".to_owned(),
+        ));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| refuse(&files.key, format!("{error}: a PEM file with a private key is needed")))?;
+    let mut config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| refuse(&files.key, format!("{error} (with {})", files.certificate.display())))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(config)))
 }
 
 fn hyper_timer() -> hyper_util::rt::TokioTimer {

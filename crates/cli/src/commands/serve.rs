@@ -16,7 +16,7 @@ use foldin_server::{Server, ServerConfig};
 use crate::common::{Global, now, print, seconds_in_words};
 use crate::data_args::DataArgs;
 use crate::progress::cancel_on_ctrl_c;
-use crate::service::{StoreFolder, import};
+use crate::service::{StoreFolder, begin_import, end_import, import, unfinished};
 
 /// How often a running server looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -197,6 +197,9 @@ fn settings(args: &Args) -> anyhow::Result<ServerConfig> {
     if let Some(seconds) = args.retrain_every {
         config.train.every_seconds = Some(seconds);
     }
+    if config.backups.is_none() {
+        config.backups = args.store.as_ref().map(|store| store.join("backups"));
+    }
     Ok(config)
 }
 
@@ -241,7 +244,11 @@ fn version(args: &Args, versions: &Versions, global: &Global) -> anyhow::Result<
 
 fn load(store: &dyn Store, name: &str, feedback: Feedback, global: &Global) -> anyhow::Result<()> {
     let counts = store.counts()?;
-    if counts.events > 0 {
+    if counts.events > 0 && unfinished(store, name)? {
+        global.remark(format!(
+            "an import of {name} was interrupted here; it begins again, and nothing is there twice"
+        ));
+    } else if counts.events > 0 {
         global.remark(format!(
             "the store has {} events already, so {name} is not imported; `foldin import` does it anyway",
             counts.events
@@ -250,7 +257,9 @@ fn load(store: &dyn Store, name: &str, feedback: Feedback, global: &Global) -> a
     }
     let dataset = DataArgs::named(name).open(global)?;
     let bar = super::import::bar(dataset.interactions.len() as u64, global);
+    begin_import(store, name)?;
     let loaded = import(store, &dataset, kind_of(&dataset), now(), |done| bar.set_position(done))?;
+    end_import(store)?;
     bar.finish_and_clear();
     if let (Feedback::Explicit(model), Feedback::Explicit(data)) = (feedback, dataset.interactions.feedback())
         && (data.min < model.min || data.max > model.max)

@@ -3,11 +3,11 @@
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use foldin_core::{Field, FieldKind};
-use foldin_engine::EngineError;
 use foldin_engine::store::Counts;
+use foldin_engine::{EngineError, VersionError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -148,4 +148,40 @@ pub(super) async fn stats(
         limits: app.config.limits.clone(),
         key: key.map(|Extension(key)| key),
     }))
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Backup {
+    /// Name of the file in the server's folder of backups.
+    file: String,
+    /// Its size.
+    bytes: u64,
+    /// Events, users and items in it, or a few less than are there by now.
+    store: Counts,
+}
+
+/// Back the store up
+///
+/// Everything as of one moment, into a new file of the server's folder of backups, while reading and writing go on. A store folder with this file in
+/// the place of `events.redb` is the store of that moment; nothing of forgotten users is in it.
+#[utoipa::path(post, path = "/v1/backup", tag = "server", responses((status = 201, body = Backup)))]
+pub(super) async fn backup(State(app): State<App>) -> Result<(StatusCode, Json<Backup>), ApiError> {
+    let Some(folder) = app.config.backups.clone() else {
+        let message = "this server has no folder of backups: start it with --store DIR, or set `backups` in its configuration";
+        return Err(ApiError::new("unsupported", message));
+    };
+    let made = blocking::<_, ApiError>(move || {
+        let file = format!("events-{}.redb", now());
+        let path = folder.join(&file);
+        let failed = |source| ApiError::from(VersionError::Io { path: folder.clone(), source });
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let store = app.engine.store();
+        let counts = store.counts()?;
+        store.backup(&path)?;
+        let bytes = std::fs::metadata(&path).map_err(failed)?.len();
+        tracing::info!(file, bytes, "backed up");
+        Ok(Backup { file, bytes, store: counts })
+    });
+    Ok((StatusCode::CREATED, Json(made.await?)))
 }

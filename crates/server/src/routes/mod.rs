@@ -111,6 +111,7 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(items::put_many))
         .routes(routes!(items::put, items::delete));
     let admin = OpenApiRouter::new()
+        .routes(routes!(health::backup))
         .routes(routes!(models::train))
         .routes(routes!(models::cancel))
         .routes(routes!(models::promote))

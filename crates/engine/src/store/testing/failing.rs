@@ -42,8 +42,12 @@ impl Fault {
 #[derive(Debug)]
 pub struct FailingStore<S> {
     inner: S,
-    faults: Mutex<Faults>,
+    switch: Switch,
 }
+
+/// Turns the faults of a store on and off, from wherever the store itself is.
+#[derive(Clone, Debug, Default)]
+pub struct Switch(Arc<Mutex<Faults>>);
 
 #[derive(Debug, Default)]
 struct Faults {
@@ -53,12 +57,7 @@ struct Faults {
     later: Option<(usize, Fault)>,
 }
 
-impl<S: Store> FailingStore<S> {
-    /// A store that does not fail yet.
-    pub fn new(inner: S) -> Self {
-        Self { inner, faults: Mutex::default() }
-    }
-
+impl Switch {
     /// Every write has this fault from now on, or none.
     pub fn writes(&self, fault: impl Into<Option<Fault>>) {
         self.faults().writes = fault.into();
@@ -74,17 +73,29 @@ impl<S: Store> FailingStore<S> {
         self.faults().later = Some((nth.max(1), fault));
     }
 
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Store> FailingStore<S> {
+    /// A store that does not fail yet.
+    pub fn new(inner: S) -> Self {
+        Self { inner, switch: Switch::default() }
+    }
+
+    /// What makes it fail.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
     /// The store without faults.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn write(&self) -> Result<&S, StoreError> {
-        let mut faults = self.faults();
+        let mut faults = self.switch.faults();
         let due = match &mut faults.later {
             Some((1, fault)) => Some(*fault),
             Some((left, _)) => {
@@ -103,7 +114,7 @@ impl<S: Store> FailingStore<S> {
     }
 
     fn read(&self) -> Result<&S, StoreError> {
-        let fault = self.faults().reads;
+        let fault = self.switch.faults().reads;
         fault.map_or(Ok(()), Fault::happen)?;
         Ok(&self.inner)
     }
@@ -200,11 +211,11 @@ mod tests {
     fn faults_come_when_told_and_go() {
         let store = FailingStore::new(MemoryStore::new());
         let event = [Event::new("u", "i", "view", 0)];
-        store.nth_write(2, Fault::Full);
+        store.switch().nth_write(2, Fault::Full);
         assert!(store.append(&event).is_ok());
         assert!(matches!(store.append(&event), Err(StoreError::Full { .. })));
         assert!(store.append(&event).is_ok());
-        store.writes(Fault::Io);
+        store.switch().writes(Fault::Io);
         assert!(matches!(store.forget("u"), Err(StoreError::Io { .. })));
         assert_eq!(store.history("u", 9).unwrap().len(), 1, "reading goes on");
         store.writes(None);

@@ -19,4 +19,4 @@ mod whole;
 pub use conformance::{Failure, Subject, check, checks, conformance};
 pub use contents::Contents;
 pub use disk::SimulatedDisk;
-pub use failing::{FailingStore, Fault};
+pub use failing::{FailingStore, Fault, Switch};
