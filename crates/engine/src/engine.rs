@@ -31,13 +31,24 @@ pub struct EngineOptions {
     pub kinds: Kinds,
     /// A user's latest events that are looked at, at most.
     pub history_limit: usize,
+    /// Items of a model from which on its lists are found among the most promising clusters of items alone; 0 looks at all items always. Lists with
+    /// filters, boosts or more than a hundred candidates look at all items in any case.
+    pub approximate_from: usize,
+    /// Share of the items that is looked at then, above 0 and at most 1: the more, the more of the best are found.
+    pub approximate_share: f32,
     /// Bytes of histories and generated factors kept of users who were asked for lately; 0 works everything out for each answer.
     pub prepared_bytes: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { kinds: Kinds::default(), history_limit: 10_000, prepared_bytes: 32 << 20 }
+        Self {
+            kinds: Kinds::default(),
+            history_limit: 10_000,
+            approximate_from: 2_000_000,
+            approximate_share: 0.1,
+            prepared_bytes: 32 << 20,
+        }
     }
 }
 
@@ -314,7 +325,18 @@ impl Engine {
     /// [`EngineError`].
     pub fn recommend_by(&self, live: &Live, who: &Who<'_>, wish: &Wish) -> Result<Answer, EngineError> {
         let prepared = self.prepare(live, who)?;
-        recommend_prepared(&live.serving, &live.catalogue(), &prepared, wish)
+        recommend_prepared(&live.serving, &live.catalogue(), &prepared, wish, self.options.approximate_share)
+    }
+
+    /// Whether a model has so many items that lists are to be found by a part of them, which it is not ready for yet: [`Serving::cluster`] makes it
+    /// ready. To be asked whenever a model was put into service.
+    #[must_use]
+    pub fn is_to_be_clustered(&self, live: &Live) -> bool {
+        let (serving, from) = (&live.serving, self.options.approximate_from);
+        from > 0
+            && serving.n_items() >= from
+            && serving.generator().is_some()
+            && serving.clustered().is_none()
     }
 
     /// The best items for each of many, in parallel on the current Rayon pool, all from the same version.

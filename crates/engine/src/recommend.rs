@@ -23,6 +23,9 @@ pub const MOST_BOOSTS: usize = 100;
 /// Candidates looked at for each place when something comes after the scan, and at least.
 const POOL: (usize, usize) = (10, 100);
 
+/// Most candidates that are found by a part of the catalogue: of a long list the end would be missed.
+const NEARLY: usize = 100;
+
 /// What is wished for.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +135,9 @@ pub struct Answer {
     pub used: usize,
     /// Interactions left out because the model does not know their items.
     pub unknown: usize,
+    /// Whether only the most promising part of a large catalogue was looked at; left out where all of it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
     /// The list, best first.
     pub items: Vec<Recommended>,
 }
@@ -197,7 +203,7 @@ pub fn recommend(
     history: &History,
     wish: &Wish,
 ) -> Result<Answer, EngineError> {
-    recommend_prepared(serving, catalogue, &history.clone().into(), wish)
+    recommend_prepared(serving, catalogue, &history.clone().into(), wish, 1.0)
 }
 
 pub(crate) fn recommend_prepared(
@@ -205,14 +211,15 @@ pub(crate) fn recommend_prepared(
     catalogue: &Catalogue,
     prepared: &Prepared,
     wish: &Wish,
+    share: f32,
 ) -> Result<Answer, EngineError> {
     wish.check(serving)?;
     let history = prepared.history();
     let excluded = excluded(serving, catalogue, history, wish);
     let source = if history.is_blank() { Source::Popular } else { Source::Generated };
-    let list = match source {
-        Source::Popular => popular(serving, catalogue, wish, &excluded),
-        Source::Generated => generated(serving, catalogue, prepared, wish, &excluded)?,
+    let (list, approximate) = match source {
+        Source::Popular => (popular(serving, catalogue, wish, &excluded), false),
+        Source::Generated => generated(serving, catalogue, prepared, wish, &excluded, share)?,
     };
     let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
     let mut because = if wish.explain > 0 && source == Source::Generated {
@@ -240,6 +247,7 @@ pub(crate) fn recommend_prepared(
         source,
         used: history.items.len(),
         unknown: history.unknown,
+        approximate,
         items: items.collect(),
     })
 }
@@ -290,12 +298,15 @@ fn generated(
     prepared: &Prepared,
     wish: &Wish,
     excluded: &[u32],
-) -> Result<Vec<Candidate>, EngineError> {
+    share: f32,
+) -> Result<(Vec<Candidate>, bool), EngineError> {
     let need = wish.n + wish.offset;
     let mut pool = if wish.after_the_scan() { (POOL.0 * need).max(POOL.1) } else { need };
     let scores = Scores::of(serving, catalogue, prepared, &wish.boosts)?;
+    // Where a filter leaves little, all of that little is looked at.
+    let share = if wish.filter.is_empty() && wish.allow.is_none() { share } else { 1.0 };
     loop {
-        let best = scores.best(serving, pool, excluded);
+        let (best, approximate) = scores.best(serving, pool, excluded, share);
         let exhausted = best.len() < pool;
         let mut list: Vec<Candidate> = best
             .into_iter()
@@ -310,7 +321,7 @@ fn generated(
             list.retain(|candidate| candidate.certainty.is_some_and(|known| known.confidence >= least));
         }
         if list.len() >= need || exhausted {
-            return Ok(diversify(serving, catalogue, list, wish.diversity, need));
+            return Ok((diversify(serving, catalogue, list, wish.diversity, need), approximate));
         }
         pool = pool.saturating_mul(4).min(serving.n_items() + 1);
     }
@@ -354,12 +365,19 @@ impl<'a> Scores<'a> {
         Ok(Self::All { scores, unboosted })
     }
 
-    fn best(&self, serving: &Serving, n: usize, excluded: &[u32]) -> Vec<Scored> {
-        match (self, serving.generator()) {
-            (Self::Factors(made), Some((_, packed))) => packed.top_k(&made.u, made.bias[0], n, excluded),
-            (Self::All { scores, .. }, _) => top_k(scores, n.min(scores.len()), excluded),
+    /// The best items, and whether only a part of the catalogue was looked at.
+    fn best(&self, serving: &Serving, n: usize, excluded: &[u32], share: f32) -> (Vec<Scored>, bool) {
+        match (self, serving.generator(), serving.clustered()) {
+            (Self::Factors(made), Some((generator, _)), Some(clustered)) if share < 1.0 && n <= NEARLY => {
+                let of_user = (&made.u[..], made.bias[0]);
+                (clustered.top_k(generator.items(), of_user, n, excluded, share), true)
+            }
+            (Self::Factors(made), Some((_, packed)), _) => {
+                (packed.top_k(&made.u, made.bias[0], n, excluded), false)
+            }
+            (Self::All { scores, .. }, ..) => (top_k(scores, n.min(scores.len()), excluded), false),
             // Factors come from a generator alone.
-            (Self::Factors(_), None) => Vec::new(),
+            (Self::Factors(_), None, _) => (Vec::new(), false),
         }
     }
 

@@ -6,10 +6,14 @@ use std::sync::OnceLock;
 use foldin_core::{Feedback, Generator, Recommender};
 use foldin_models::folder::{LoadedModel, load};
 use foldin_nn::retrieval::PackedItems;
+use foldin_nn::retrieval::clustered::ClusteredItems;
 
 use crate::ask::Worth;
 use crate::error::EngineError;
 use crate::similar::Neighbourhood;
+
+/// Seed of the clusters of items.
+const CLUSTER_SEED: u64 = 1;
 
 /// A loaded model with everything that requests share: items laid out for scanning, the order by popularity, tables made when first
 /// needed. Never changed, so that any number of threads can use it; another version is another `Serving`.
@@ -18,6 +22,8 @@ pub struct Serving {
     version: String,
     loaded: LoadedModel,
     packed: Option<PackedItems>,
+    /// Made in the background, if at all.
+    clustered: OnceLock<ClusteredItems>,
     /// Items by number of training interactions, most first.
     popular: Vec<u32>,
     pub(crate) neighbourhood: OnceLock<Neighbourhood>,
@@ -40,6 +46,7 @@ impl Serving {
             version: version.into(),
             loaded,
             packed,
+            clustered: OnceLock::new(),
             popular,
             neighbourhood: OnceLock::new(),
             worth: OnceLock::new(),
@@ -76,6 +83,20 @@ impl Serving {
     #[must_use]
     pub fn generator(&self) -> Option<(&dyn Generator, &PackedItems)> {
         self.loaded.model.as_generator().zip(self.packed.as_ref())
+    }
+
+    /// Clusters the items, so that lists may be found by looking at a part of them. Takes seconds for a million items, on the current Rayon pool;
+    /// answers meanwhile are exact. Does nothing the second time, or for a model that generates no factors.
+    pub fn cluster(&self) {
+        if let Some((generator, _)) = self.generator() {
+            self.clustered.get_or_init(|| ClusteredItems::new(generator.items(), CLUSTER_SEED));
+        }
+    }
+
+    /// The items by clusters, once they are made.
+    #[must_use]
+    pub fn clustered(&self) -> Option<&ClusteredItems> {
+        self.clustered.get()
     }
 
     /// Number of items of the model.

@@ -217,6 +217,32 @@ fn trained(model: &str, kind: &str) -> (Engine, Versions, tempfile::TempDir) {
     (engine, versions, place)
 }
 
+/// A large catalogue is looked at in part once its clusters are made, by lists without filters, and says so.
+#[test]
+fn a_part_of_a_large_catalogue_is_said_to_be_one() {
+    let options = EngineOptions { approximate_from: 40, approximate_share: 0.6, ..EngineOptions::default() };
+    let serving = serving("lfg-bayes", &data());
+    let n_items = serving.n_items();
+    let engine = Engine::new(Box::new(MemoryStore::new()), serving, options).unwrap();
+    engine.append(&[Event::new("ada", "item 1", "rating", 0).with_value(10.0)]).unwrap();
+    let exact = engine.recommend(&user("ada"), &Wish::default()).unwrap();
+    assert!(!exact.approximate && n_items >= 40);
+
+    let live = engine.live();
+    assert!(engine.is_to_be_clustered(&live));
+    live.serving().cluster();
+    assert!(!engine.is_to_be_clustered(&live));
+    let near = engine.recommend(&user("ada"), &Wish::default()).unwrap();
+    assert!(near.approximate && near.items.len() == exact.items.len(), "{near:?}");
+    let both = near.items.iter().filter(|near| exact.items.iter().any(|exact| exact.item == near.item));
+    assert!(both.count() >= 5, "{near:?} {exact:?}");
+    let filter = Filter { categories: vec!["no such".to_owned()], ..Filter::default() };
+    let filtered = engine.recommend(&user("ada"), &Wish { filter, ..Wish::default() }).unwrap();
+    assert!(!filtered.approximate && filtered.items.is_empty());
+    let long = engine.recommend(&user("ada"), &Wish { n: 200, ..Wish::default() }).unwrap();
+    assert!(!long.approximate && long.items.len() == n_items - 1);
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) -> Result<(), VersionError> {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -6,6 +6,10 @@
 //! What limits a scan of a large catalogue is reading it. So there is a coarse copy of a byte a number: with the factors rounded to
 //! multiples of `s_j`, a score is off by `Σ_j |u_j| s_j / 2` at most, and only items that could still enter the list are looked at again
 //! as they are. The list is the same; floor: `k` bytes an item.
+//!
+//! Where even that is too much, [`clustered`] looks at a part of the catalogue, and may miss an item.
+
+pub mod clustered;
 
 use std::ops::Range;
 
@@ -153,12 +157,12 @@ impl PackedItems {
             return best.finish();
         };
         let (scaled, slack) = coarse.prepare(&x, shift);
-        let in_a_block = BLOCK / panel;
+        let (in_a_block, mut sums) = (BLOCK / panel, [0f32; BLOCK]);
         for (at, block) in
             coarse.blocks.chunks_exact(scaled.len() * BLOCK).enumerate().skip(begin / in_a_block)
         {
             let panels = at * in_a_block..((at + 1) * in_a_block).min(n_panels);
-            if may_exceed(&scaled, block, best.threshold() - shift - slack) {
+            if coarse_scores(&scaled, block, best.threshold() - shift - slack, &mut sums) {
                 rest(panels, &mut best);
             }
         }
@@ -182,9 +186,9 @@ kernel! {
 }
 
 kernel! {
-    /// Whether the coarse score of any item of a block exceeds `threshold`.
-    fn may_exceed(simd, x: &[f32], block: &[i8], threshold: f32) -> bool {
-        let mut sums = [0f32; BLOCK];
+    /// Coarse scores of a block's items; whether any of them exceeds `threshold`.
+    fn coarse_scores(simd, x: &[f32], block: &[i8], threshold: f32, sums: &mut [f32; BLOCK]) -> bool {
+        sums.fill(0.0);
         for (&x, row) in x.iter().zip(block.chunks_exact(BLOCK)) {
             for at in 0..BLOCK {
                 sums[at] = simd.fma(x, f32::from(row[at]), sums[at]);
@@ -192,7 +196,7 @@ kernel! {
         }
         let mut any = false;
         for sum in sums {
-            any |= sum > threshold;
+            any |= *sum > threshold;
         }
         any
     }

@@ -126,6 +126,14 @@ impl ServerConfig {
                 return refuse(field, "0".to_owned(), "it is 1 or more");
             }
         }
+        let share = self.engine.approximate_share;
+        if !(share > 0.0 && share <= 1.0) {
+            return refuse(
+                "engine.approximate_share",
+                share.to_string(),
+                "it is a share above 0 and at most 1",
+            );
+        }
         if self.train.every_seconds == Some(0) {
             return refuse("train.every_seconds", "0".to_owned(), "it is 1 or more");
         }

@@ -121,7 +121,7 @@ impl Server {
             started: now(),
             beside: Arc::default(),
         };
-        app.note_version();
+        app.version_serves();
         Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new(), tls })
     }
 
@@ -239,7 +239,9 @@ async fn retrain(app: App, every: Duration) {
         }
         let options = app.config.train.options.clone();
         let noting = app.clone();
-        match app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.note_version())
+        match app
+            .jobs
+            .start(app.engine.clone(), app.versions.clone(), options, move || noting.version_serves())
         {
             Ok(job) => {
                 tracing::info!(job = job.id, "training begins");

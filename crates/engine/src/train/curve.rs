@@ -1,6 +1,6 @@
 //! The learning curve of a fit, as it is kept with the model.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldin_core::{Epoch, Progress};
 use serde::{Deserialize, Serialize};
@@ -39,35 +39,51 @@ impl From<Epoch> for LearningPoint {
     }
 }
 
-/// Passes on how a fit goes, and keeps the epochs of its last stage: those that made the model.
+/// Passes on how a fit goes, and keeps the epochs of its last stage that has some: those that made the model.
 #[derive(Debug)]
 pub struct Recorder<'a, P: ?Sized> {
     told: &'a P,
-    points: Mutex<Vec<LearningPoint>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    points: Vec<LearningPoint>,
+    /// Whether another stage has begun since.
+    over: bool,
 }
 
 impl<'a, P: Progress + ?Sized> Recorder<'a, P> {
     /// A recorder in front of whoever is told.
     #[must_use]
     pub fn new(told: &'a P) -> Self {
-        Self { told, points: Mutex::default() }
+        Self { told, kept: Mutex::default() }
     }
 
     /// The epochs so far.
     #[must_use]
     pub fn points(&self) -> Vec<LearningPoint> {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept().points.clone()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<P: Progress + ?Sized> Progress for Recorder<'_, P> {
     fn stage(&self, name: &str) {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.kept().over = true;
         self.told.stage(name);
     }
 
     fn epoch(&self, epoch: Epoch) {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).push(epoch.into());
+        let mut kept = self.kept();
+        if std::mem::take(&mut kept.over) {
+            kept.points.clear();
+        }
+        kept.points.push(epoch.into());
+        drop(kept);
         self.told.epoch(epoch);
     }
 }
@@ -77,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_stage_is_kept() {
+    fn the_last_stage_with_epochs_is_kept() {
         let recorder = Recorder::new(&());
         recorder.stage("before");
         recorder.epoch(Epoch { number: 1, of: 1, ..Epoch::default() });
@@ -85,6 +101,7 @@ mod tests {
         for number in 1..=2 {
             recorder.epoch(Epoch { number, of: 2, train_rmse: Some(0.5), ..Epoch::default() });
         }
+        recorder.stage("after");
         let numbers: Vec<usize> = recorder.points().iter().map(|point| point.number).collect();
         assert_eq!(numbers, [1, 2]);
         assert_eq!(recorder.points()[1].train_rmse, Some(0.5));

@@ -42,7 +42,7 @@ async fn put_into_service(app: App, name: Option<String>) -> Result<Json<Serves>
         None => to.versions.roll_back(&to.engine),
     })
     .await?;
-    app.note_version();
+    app.version_serves();
     tracing::info!(version = %serving, "put into service");
     Ok(Json(Serves { serving }))
 }
@@ -89,7 +89,7 @@ pub(super) async fn train(
     foldin_engine::train::check(&options)?;
     let noting = app.clone();
     let job =
-        app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.note_version())?;
+        app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.version_serves())?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -160,12 +160,26 @@ pub(super) async fn cancel(
 }
 
 impl App {
-    /// Notes in the figures which version serves, and since when.
-    pub(crate) fn note_version(&self) {
+    /// Takes note of a version that was put into service: in the figures, and by making ready in the background what it answers quicker with.
+    pub(crate) fn version_serves(&self) {
         let live = self.engine.live();
         let version = live.serving().version().parse().unwrap_or(0);
         if self.metrics.model_version.set(version) != version || self.metrics.model_since.get() == 0 {
             self.metrics.model_since.set(now() / 1000);
+        }
+        if !self.engine.is_to_be_clustered(&live) {
+            return;
+        }
+        let threads = self.config.train.options.threads;
+        let work = move || {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            match pool {
+                Ok(pool) => pool.install(|| live.serving().cluster()),
+                Err(error) => tracing::warn!(%error, "no threads to cluster items on: answers stay exact"),
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("clusters".to_owned()).spawn(work) {
+            tracing::warn!(%error, "no thread to cluster items on: answers stay exact");
         }
     }
 }

@@ -218,10 +218,10 @@ mod tests {
         store.switch().writes(Fault::Io);
         assert!(matches!(store.forget("u"), Err(StoreError::Io { .. })));
         assert_eq!(store.history("u", 9).unwrap().len(), 1, "reading goes on");
-        store.writes(None);
-        store.reads(Fault::Busy);
+        store.switch().writes(None);
+        store.switch().reads(Fault::Busy);
         assert!(matches!(store.counts(), Err(StoreError::Busy { .. })));
-        store.reads(Fault::Slow(Duration::from_millis(1)));
+        store.switch().reads(Fault::Slow(Duration::from_millis(1)));
         assert_eq!(store.counts().unwrap().events, 1);
     }
 }
