@@ -9,6 +9,7 @@ mod checkpoint;
 mod commands;
 mod common;
 mod data_args;
+mod logs;
 mod models;
 mod person;
 mod progress;

@@ -155,3 +155,20 @@ fn json_of(features: &RawFeatures) -> JsonMap {
     };
     features.iter().map(|(name, feature)| (name.clone(), value(feature))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foldin_engine::store::MemoryStore;
+
+    #[test]
+    fn an_interrupted_import_is_known_by_its_name() -> anyhow::Result<()> {
+        let store = MemoryStore::new();
+        assert!(!unfinished(&store, "ml-1m")?);
+        begin_import(&store, "ml-1m")?;
+        assert!(unfinished(&store, "ml-1m")? && !unfinished(&store, "ml-100k")?);
+        end_import(&store)?;
+        assert!(!unfinished(&store, "ml-1m")?);
+        Ok(())
+    }
+}

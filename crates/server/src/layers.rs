@@ -13,11 +13,13 @@ use axum::response::{IntoResponse, Response};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::error::ApiError;
 use crate::keys::{KeyInfo, Role};
 use crate::metrics::{RequestLabels, RouteLabels};
 use crate::state::App;
+use crate::traces;
 use crate::work::PLACE;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -111,6 +113,7 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
     let id = gate.request_id(request.headers());
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let span = traces::of_request(method, &route, &id, request.headers());
     let metrics = gate.app.metrics.clone();
     // Whoever watches the server must get through when nobody else does.
     let watching = route.starts_with("/health") || route == "/metrics";
@@ -123,7 +126,9 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
         place => {
             let limit = Duration::from_secs(gate.app.config.limits.request_seconds);
             let place = place.and_then(Result::ok).map(Arc::new);
-            let answered = tokio::time::timeout(limit, PLACE.scope(place, next.run(request))).await;
+            let answered =
+                tokio::time::timeout(limit, PLACE.scope(place, next.run(request).instrument(span.clone())))
+                    .await;
             answered.unwrap_or_else(|_| {
                 ApiError::new("timeout", "the request took longer than the limit").into_response()
             })
@@ -143,6 +148,7 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
     }
     let seconds = begin.elapsed().as_secs_f64();
     let status = response.status().as_u16();
+    traces::answered(&span, status);
     metrics.latency.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
     let labels = RequestLabels { method: method.to_owned(), route: route.clone(), status };
     metrics.requests.get_or_create(&labels).inc();

@@ -9,6 +9,7 @@
 //! | `feed`, `work` | what is written, told to whoever watches; work off the threads that answer |
 //! | [`mod@jobs`] | training in the background, with progress |
 //! | [`mod@metrics`] | figures for Prometheus |
+//! | [`mod@traces`] | spans of requests, for whoever collects traces |
 //! | [`mod@routes`] | what is answered, by path; [`routes::api`] is its OpenAPI description |
 
 pub mod config;
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod routes;
 pub mod serve;
 mod state;
+pub mod traces;
 mod work;
 
 pub use config::ServerConfig;

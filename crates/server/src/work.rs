@@ -22,9 +22,10 @@ where
     ApiError: From<E>,
 {
     let place = PLACE.try_with(Clone::clone).ok().flatten();
+    let span = tracing::Span::current();
     let work = move || {
         let _place = place;
-        work()
+        span.in_scope(work)
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),

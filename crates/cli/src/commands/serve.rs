@@ -15,6 +15,7 @@ use foldin_server::{Server, ServerConfig};
 
 use crate::common::{Global, now, print, seconds_in_words};
 use crate::data_args::DataArgs;
+use crate::logs::{LogFormat, Logs};
 use crate::progress::cancel_on_ctrl_c;
 use crate::service::{StoreFolder, begin_import, end_import, import, unfinished};
 
@@ -71,22 +72,31 @@ pub(crate) struct Args {
     /// How much is logged: error, warn, info or debug (every request)
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "FOLDIN_LOG_LEVEL")]
     log_level: tracing::Level,
+    /// Address of an OpenTelemetry collector that is sent a trace of every request (OTLP over HTTP), such as `http://localhost:4318`
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp: Option<String>,
     /// Check settings, model and store, and stop
     #[arg(long)]
     check: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+impl Args {
+    /// Where traces are sent.
+    fn collector(&self) -> Option<&str> {
+        #[cfg(feature = "otlp")]
+        let url = self.otlp.as_deref();
+        #[cfg(not(feature = "otlp"))]
+        let url = None;
+        url
+    }
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let begin = Instant::now();
     let config = settings(args)?;
     config.check()?;
-    log(args);
+    let logs = Logs::begin(args.log, args.log_level, args.collector())?;
 
     // Without a folder everything is gone at the end, versions too.
     let place = Place::open(args.store.as_deref())?;
@@ -131,6 +141,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     }
     run_until_stopped(server)?;
     drop(place);
+    logs.end();
     global.remark("stopped; everything that was acknowledged is kept");
     Ok(())
 }
@@ -201,15 +212,6 @@ fn settings(args: &Args) -> anyhow::Result<ServerConfig> {
         config.backups = args.store.as_ref().map(|store| store.join("backups"));
     }
     Ok(config)
-}
-
-fn log(args: &Args) {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(args.log_level);
-    // Somebody may have chosen one already, which is as good.
-    let _ = match args.log {
-        LogFormat::Text => log.with_target(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).try_init(),
-    };
 }
 
 /// Which version is to serve: that of `--model` if it is new here, or the one that served last.

@@ -194,3 +194,48 @@ fn settings_are_checked_before_anything_is_served() {
     let output = foldin(folder, &["serve", "--store", "nothing"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("give a model with --model DIR"));
 }
+
+/// A collector is sent a trace of every request, on the trace that its sender began, and the rest when the server stops.
+#[cfg(all(unix, feature = "otlp"))]
+#[test]
+fn traces_are_sent_to_a_collector() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", collector.local_addr().unwrap());
+    let collected = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let (mut sent, mut part) = (Vec::new(), [0u8; 65536]);
+        // A head, and a body of the length that it says.
+        loop {
+            let n = stream.read(&mut part).unwrap();
+            sent.extend_from_slice(&part[..n]);
+            let Some(end) = sent.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&sent[..end]).to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            if sent.len() >= end + 4 + length.unwrap().parse::<usize>().unwrap() {
+                break;
+            }
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        sent
+    });
+    let mut server = start(folder, &["--model", "model", "--otlp", &url]);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let head = format!(
+        "GET /v1/users/ada/recommendations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert!(Command::new("kill").arg(server.child.id().to_string()).status().unwrap().success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    let sent = collected.join().unwrap();
+    let holds = |bytes: &[u8]| sent.windows(bytes.len()).any(|window| window == bytes);
+    assert!(sent.starts_with(b"POST /v1/traces HTTP/1.1"));
+    assert!(holds(b"GET /v1/users/{id}/recommendations") && holds(b"recommend") && holds(b"foldin"));
+    let id: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&trace[2 * at..2 * at + 2], 16).unwrap()).collect();
+    assert!(holds(&id), "the trace goes on");
+}

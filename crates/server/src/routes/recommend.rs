@@ -16,6 +16,7 @@ use super::people::WhoIn;
 use crate::error::ApiError;
 use crate::extract::{Body, Key, Query};
 use crate::state::App;
+use crate::traces;
 use crate::work::blocking;
 
 /// Most lists asked for at once, and most places in all of them.
@@ -105,6 +106,7 @@ impl WishQuery {
 }
 
 fn answer(app: &App, who: &Who<'_>, wish: &Wish) -> Result<Recommendations, ApiError> {
+    let _span = tracing::info_span!(target: traces::TARGET, "recommend", n = wish.n).entered();
     let begin = Instant::now();
     let answer = app.engine.recommend(who, wish)?;
     let took = begin.elapsed();
