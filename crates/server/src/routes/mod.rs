@@ -64,6 +64,15 @@ fn with_refusals(mut document: Document) -> Document {
         let operations =
             [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten();
         for operation in operations {
+            // The standard wants a description of every answer; that of a success is what the operation does.
+            let summary = operation.summary.clone().unwrap_or_default();
+            for answer in operation.responses.responses.values_mut() {
+                if let RefOr::T(answer) = answer
+                    && answer.description.is_empty()
+                {
+                    answer.description.clone_from(&summary);
+                }
+            }
             for (status, meanings) in &by_status {
                 let content = ContentBuilder::new().schema(Some(schema())).build();
                 let response = ResponseBuilder::new()
