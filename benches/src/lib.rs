@@ -14,6 +14,7 @@ mod clock;
 mod generated;
 mod report;
 mod rival;
+pub mod service;
 
 pub use clock::{CpuTime, Percentiles, cpu_time, on_threads, time_each};
 pub use foldin_eval::machine::{MemoryWatch, Peak};
