@@ -2,8 +2,8 @@
 
 import { readEvents } from './sse';
 import type {
-  FactorMap, Features, Item, ItemPage, Job, KeyInfo, Near, NewKey, Question, Recommendations, Role, Stats, TrainOptions, User, UserLine,
-  Version, Who, Wish,
+  FactorMap, Features, Item, ItemPage, Job, KeyInfo, Near, NewKey, Question, Reach, Recommendations, Role, Stats, TrainOptions, User,
+  UserLine, Version, Who, Wish, Write,
 } from './types';
 
 const KEY = 'foldin-api-key';
@@ -96,6 +96,15 @@ async function json<T>(method: string, path: string, body?: unknown, signal?: Ab
   return (await response.json()) as T;
 }
 
+/** Server-sent events of one name, once the server has begun to send them, until it ends. `EventSource` could not send the key. */
+async function follow<T>(path: string, name: string, signal: AbortSignal): Promise<AsyncIterable<T>> {
+  const { body } = await send(path, { signal });
+  return (async function* () {
+    if (body === null) return;
+    for await (const event of readEvents(body)) if (event.name === name) yield JSON.parse(event.data) as T;
+  })();
+}
+
 const part = encodeURIComponent;
 
 function query(values: Record<string, string | number | undefined>): string {
@@ -133,6 +142,8 @@ export const api = {
   putItem: (id: string, item: { title?: string; categories: string[]; attributes: Features; hidden: boolean }) =>
     json<void>('PUT', `/v1/items/${part(id)}`, item),
   similarItems: (id: string, n: number) => json<Near[]>('GET', `/v1/items/${part(id)}/similar${query({ n })}`),
+  coverage: (users: number, n: number, signal?: AbortSignal) =>
+    json<Reach>('GET', `/v1/coverage${query({ users, n })}`, undefined, signal),
   categories: () => json<Record<string, number>>('GET', '/v1/categories'),
 
   users: (after: string | undefined, limit: number) => json<UserLine[]>('GET', `/v1/users${query({ after, limit })}`),
@@ -147,12 +158,11 @@ export const api = {
   train: (options: TrainOptions) => json<Job>('POST', '/v1/train', options),
   jobs: () => json<Job[]>('GET', '/v1/jobs'),
   cancel: (id: number) => json<Job>('DELETE', `/v1/jobs/${id}`),
-  /** The run as it is, and again at every change, until it ends. `EventSource` could not send the key. */
-  async watch(id: number, each: (job: Job) => void, signal: AbortSignal): Promise<void> {
-    const response = await send(`/v1/jobs/${id}/events`, { signal });
-    if (response.body === null) return;
-    for await (const event of readEvents(response.body)) if (event.name === 'job') each(JSON.parse(event.data) as Job);
-  },
+  /** The run as it is, and again at every change, until it ends. */
+  watch: (id: number, signal: AbortSignal) => follow<Job>(`/v1/jobs/${id}/events`, 'job', signal),
+
+  /** Every write from now on. */
+  feed: (signal: AbortSignal) => follow<Write>('/v1/events/feed', 'write', signal),
 
   keys: () => json<KeyInfo[]>('GET', '/v1/keys'),
   createKey: (label: string, role: Role) => json<NewKey>('POST', '/v1/keys', { label, role }),

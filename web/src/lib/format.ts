@@ -53,13 +53,25 @@ export function bytes(n: number): string {
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' });
 const minute = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 
+const second = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
+
+/** Whoever writes an event says when it was, in any number: what no calendar reaches stays a number. */
+function told(format: Intl.DateTimeFormat, millis: number): string {
+  return Math.abs(millis) <= 8.64e15 ? format.format(millis) : String(millis);
+}
+
 /** Milliseconds since 1970 as a date. */
 export function date(millis: number): string {
-  return day.format(millis);
+  return told(day, millis);
 }
 
 export function dateTime(millis: number): string {
-  return minute.format(millis);
+  return told(minute, millis);
+}
+
+/** When something was: the time of day where it was in the last day, the date where it was not. */
+export function moment(millis: number, now: number): string {
+  return told(Math.abs(now - millis) < 24 * 3_600_000 ? second : day, millis);
 }
 
 /** A value of side information. */

@@ -1,6 +1,6 @@
 // The visitor of the page "Try it": what they rated and said of themselves. It never leaves this tab but in requests.
 
-import type { Action, Features, Question, Stats, Who } from './types';
+import type { Action, Features, Stats, Who } from './types';
 
 const KEY = 'foldin-person';
 
@@ -28,7 +28,6 @@ class Person {
   /** Names and values as they were typed. */
   features = $state<[string, string][]>([]);
   skipped = $state<string[]>([]);
-  question = $state.raw<Question | null>(null);
 
   constructor() {
     try {

@@ -1,8 +1,6 @@
 // Pages by the part of the address behind `#`, which never reaches the server.
 
-export type PageName = 'try' | 'model' | 'users' | 'live' | 'items' | 'settings';
-
-const PAGES: readonly PageName[] = ['try', 'model', 'users', 'live', 'items', 'settings'];
+import { type PageName, PAGES } from './pages';
 
 export interface Route {
   page: PageName;
@@ -12,7 +10,7 @@ export interface Route {
 
 export function parseRoute(hash: string): Route {
   const [name = '', ...rest] = hash.replace(/^#\/?/, '').split('/');
-  const page = PAGES.find((known) => known === name) ?? 'try';
+  const page = PAGES.find((known) => known.page === name)?.page ?? PAGES[0].page;
   let key: string | null = rest.length > 0 && rest[0] !== '' ? rest.join('/') : null;
   try {
     if (key !== null) key = decodeURIComponent(key);

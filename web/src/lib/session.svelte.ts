@@ -1,7 +1,10 @@
 // What every page needs to know: the server's figures, whether a key is wanted, notices at the foot of the page.
 
 import { api, apiKey, onUnauthorised, type Problem, problem, setApiKey } from './api';
-import type { Stats } from './types';
+import type { Role, Stats } from './types';
+
+/** Each may do what those before it may. */
+const ROLES: readonly Role[] = ['read', 'write', 'admin'];
 
 export interface Notice {
   id: number;
@@ -21,6 +24,12 @@ class Session {
 
   constructor() {
     onUnauthorised(() => (this.locked = true));
+  }
+
+  /** Whether whoever looks at the page may do what needs a role; without keys anybody may do anything. */
+  may(role: Role): boolean {
+    const key = this.stats?.key ?? null;
+    return key === null || ROLES.indexOf(key.role) >= ROLES.indexOf(role);
   }
 
   async refresh(): Promise<void> {

@@ -199,6 +199,33 @@ export interface Version {
   report?: TrainReport | null;
 }
 
+/** An event as it is told to whoever watches. */
+export interface Told {
+  user: string;
+  item: string;
+  title: string;
+  kind: string;
+  value: number | null;
+  time: number;
+}
+
+/** One write: its first events, and how many more there were. */
+export interface Write {
+  events: Told[];
+  more: number;
+}
+
+/** What the lists of some users show of the catalogue. */
+export interface Reach {
+  users: number;
+  n: number;
+  items: number;
+  shown: number;
+  coverage: number;
+  history_coverage: number;
+  most: { item: string; title: string; lists: number }[];
+}
+
 export interface Epoch {
   number: number;
   of: number;
