@@ -23,7 +23,7 @@ export function signed(n: number, digits = 2): string {
 }
 
 export function percent(share: number, digits = 0): string {
-  return `${(100 * share).toFixed(digits)} %`;
+  return `${(100 * share).toFixed(digits)}\u00a0%`;
 }
 
 /** A duration, given in seconds. */
