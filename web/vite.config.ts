@@ -1,11 +1,18 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
-import { defineConfig } from 'vite';
+import { defineConfig, type HttpProxy } from 'vite';
 
 // A running server to develop against; `foldin serve` listens here unless told otherwise.
 const server = process.env['FOLDIN_URL'] ?? 'http://127.0.0.1:8080';
 const proxy = Object.fromEntries(
-  ['/v1', '/metrics', '/health', '/openapi.json', '/docs'].map((path) => [path, { target: server }]),
+  ['/v1', '/metrics', '/health', '/openapi.json', '/docs'].map((path) => [path, { target: server, configure: flush }]),
 );
+
+/** Lets the head of a stream of events through at once; otherwise it waits for the first event. */
+function flush(proxy: HttpProxy.ProxyServer): void {
+  proxy.on('proxyRes', (answer, _, response) => {
+    if (answer.headers['content-type'] === 'text/event-stream') setImmediate(() => response.flushHeaders());
+  });
+}
 
 export default defineConfig({
   plugins: [svelte()],

@@ -2,9 +2,23 @@
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-export const url = process.env['FOLDIN_URL'] ?? 'http://127.0.0.1:8080';
-/** An admin key, of a server that has keys. */
-export const key = process.env['FOLDIN_KEY'];
+/** A server, and the key to ask it with, if it has keys. */
+export interface Site {
+  url: string;
+  key?: string;
+}
+
+/** A server without keys. */
+export const site: Site = { url: process.env['FOLDIN_URL'] ?? 'http://127.0.0.1:8080' };
+
+function keyed(name: string): Site | undefined {
+  const [url, key] = [process.env['FOLDIN_KEYED_URL'], process.env[name]];
+  return url === undefined || key === undefined ? undefined : { url, key };
+}
+
+/** A server with keys, as two of them see it. */
+export const reader = keyed('FOLDIN_READ_KEY');
+export const admin = keyed('FOLDIN_ADMIN_KEY');
 
 export function launch(): Promise<Browser> {
   // A container's root has no user namespaces for the browser's sandbox; it opens our own pages alone.
@@ -20,6 +34,7 @@ export interface Watched {
 }
 
 export interface Options extends BrowserContextOptions {
+  at?: Site;
   /** Whether the key is there from the beginning; it is, unless told otherwise. */
   signedIn?: boolean;
   /** Errors on the console that belong to the test. */
@@ -27,8 +42,8 @@ export interface Options extends BrowserContextOptions {
 }
 
 export async function open(browser: Browser, path: string, options: Options = {}): Promise<Watched> {
-  const { signedIn = true, expected, ...rest } = options;
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, baseURL: url, ...rest });
+  const { at = site, signedIn = true, expected, ...rest } = options;
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, baseURL: at.url, ...rest });
   const page = await context.newPage();
   const faults: string[] = [];
   page.on('console', (message) => {
@@ -38,20 +53,20 @@ export async function open(browser: Browser, path: string, options: Options = {}
   page.on('pageerror', (error) => faults.push(`error: ${error.message}`));
   page.on('request', (request) => {
     const asked = new URL(request.url());
-    if (asked.protocol !== 'data:' && asked.origin !== new URL(url).origin) faults.push(`request to ${asked.origin}`);
+    if (asked.protocol !== 'data:' && asked.origin !== new URL(at.url).origin) faults.push(`request to ${asked.origin}`);
   });
-  if (signedIn && key !== undefined) {
-    await page.addInitScript((value) => sessionStorage.setItem('foldin-api-key', value), key);
+  if (signedIn && at.key !== undefined) {
+    await page.addInitScript((value) => sessionStorage.setItem('foldin-api-key', value), at.key);
   }
   await page.goto(path);
   return { page, faults, close: () => context.close() };
 }
 
 /** Asks the server without the page. */
-export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function ask<T>(method: string, path: string, body?: unknown, at: Site = site): Promise<T> {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
-  if (key !== undefined) headers['authorization'] = `Bearer ${key}`;
-  const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+  if (at.key !== undefined) headers['authorization'] = `Bearer ${at.key}`;
+  const response = await fetch(at.url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   return (response.status === 204 ? undefined : await response.json()) as T;
 }

@@ -1,7 +1,8 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ItemPage, Job, User, Version } from '../src/lib/types';
-import { ask, key, launch, open, until, url } from './browser';
+import { PAGES } from '../src/lib/pages';
+import type { ItemPage, Job, Reach, Stats, User, Version } from '../src/lib/types';
+import { ask, launch, open, until } from './browser';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -21,13 +22,11 @@ async function somebody(id: string): Promise<string> {
 }
 
 describe('every page', () => {
-  const pages = ['try', 'model', 'users', 'live', 'items', 'settings'];
-
   it('fits a phone, in which nothing has to be scrolled sideways', async () => {
     const id = await somebody('e2e-phone');
     const { items } = await ask<ItemPage>('GET', '/v1/items?limit=1');
     const { page, faults, close } = await open(browser, '/', { viewport: { width: 360, height: 780 }, hasTouch: true, isMobile: true });
-    for (const name of [...pages, `users/${id}`, `items/${items[0]?.id ?? ''}`]) {
+    for (const name of [...PAGES.map(({ page }) => page), `users/${id}`, `items/${items[0]?.id ?? ''}`]) {
       await page.goto(`/#/${name}`);
       await page.getByRole('heading', { level: 1 }).waitFor();
       await page.waitForTimeout(600);
@@ -142,6 +141,120 @@ describe('Items', () => {
   });
 });
 
+describe('Coverage', () => {
+  it('says how much of the catalogue is shown to so many users', async () => {
+    const { page, faults, close } = await open(browser, '/#/items');
+    const panel = page.getByRole('region', { name: 'Coverage' });
+    for (const users of [300, 100]) {
+      await panel.getByRole('button', { name: String(users), exact: true }).click();
+      const reach = await ask<Reach>('GET', `/v1/coverage?users=${users}&n=10`);
+      await panel.getByText(`each of ${reach.users} users`).waitFor();
+      await panel.getByText(`${reach.shown} of ${reach.items}`, { exact: true }).first().waitFor();
+    }
+    const reach = await ask<Reach>('GET', '/v1/coverage?users=100&n=10');
+    const [first] = reach.most;
+    const rows = panel.getByRole('listitem');
+    expect(await rows.count()).toBe(10);
+    await panel.getByRole('button', { name: `Show ${reach.most.length}` }).click();
+    await until(async () => (await rows.count()) === reach.most.length, 'all that are named');
+    await rows.first().getByText(`${Math.round((100 * (first?.lists ?? 0)) / reach.users)} %`).waitFor();
+    await rows.first().getByRole('link', { name: first?.title ?? '' }).click();
+    await page.getByRole('heading', { name: first?.title ?? '' }).waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  it('says so where there is nobody to make lists for', async () => {
+    const { page, faults, close } = await open(browser, '/#/settings');
+    const nobody: Reach = { users: 0, n: 10, items: 60, shown: 0, coverage: 0, history_coverage: 0, most: [] };
+    await page.route('**/v1/coverage?*', (route) => route.fulfill({ json: nobody }));
+    await page.goto('/#/items');
+    await page.getByRole('region', { name: 'Coverage' }).getByText('Nobody to make lists for').waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
+describe('Events as they come', () => {
+  it('are there at once, the newest on top, and stand still when they are told to', async () => {
+    const { items } = await ask<ItemPage>('GET', '/v1/items?limit=3');
+    const { scale } = await ask<Stats>('GET', '/v1/stats');
+    const [first, second, third] = items;
+    if (!first || !second || !third || !scale) throw new Error('a catalogue of three items and a rating scale are needed');
+    const user = 'e2e-feed';
+    const { page, faults, close } = await open(browser, '/#/live');
+    const panel = page.getByRole('region', { name: 'Events as they come' });
+    // Who watches misses nothing from then on.
+    await panel.getByText('watching').waitFor({ timeout: 30_000 });
+    await panel.getByText('/v1/events').waitFor();
+    const rows = panel.getByRole('listitem');
+
+    await ask('POST', '/v1/events', { user, item: first.id, value: scale.max });
+    await rows.first().getByRole('link', { name: user }).waitFor();
+    await rows.first().getByRole('link', { name: first.title }).waitFor();
+    await rows.first().getByRole('img', { name: `Rating of ${first.title}: ${scale.max} of ${scale.max}` }).waitFor();
+    await ask('POST', '/v1/events', { user, item: second.id, kind: 'view' });
+    await rows.first().getByText('view', { exact: true }).waitFor();
+    expect(await rows.nth(1).getByRole('link', { name: first.title }).count()).toBe(1);
+
+    await panel.getByRole('button', { name: 'Pause' }).click();
+    await ask('POST', '/v1/events', { user, item: third.id, kind: 'click' });
+    await panel.getByText('1 new', { exact: true }).waitFor();
+    expect(await rows.count()).toBe(2);
+    await panel.getByRole('button', { name: 'Go on' }).click();
+    await rows.first().getByText('click', { exact: true }).waitFor();
+
+    // The pointer on the list stands for the button.
+    await rows.nth(1).hover();
+    await ask('POST', '/v1/events', { user, item: third.id, kind: 'like' });
+    await panel.getByText('1 new', { exact: true }).waitFor();
+    expect(await rows.count()).toBe(3);
+    await panel.getByRole('heading').hover();
+    await rows.first().getByText('like', { exact: true }).waitFor();
+
+    // Of a bulk the first events are told; no more are kept than are shown.
+    const bulk = Array.from({ length: 45 }, (_, at) => ({ user, item: `new ${at}`, kind: 'view' }));
+    await ask('POST', '/v1/events', bulk);
+    await panel.getByText('25 more that are not shown').waitFor();
+    expect(await rows.count()).toBe(24);
+    await ask('POST', '/v1/events', bulk.slice(0, 10));
+    await until(async () => (await rows.count()) === 30, 'the latest thirty');
+    await rows.first().getByRole('link', { name: user }).click();
+    await page.getByRole('heading', { name: user }).waitFor();
+    expect(faults).toEqual([]);
+    await close();
+    await ask('DELETE', `/v1/users/${user}`);
+  });
+
+  it('are watched again after a refusal, and after the stream ends', async () => {
+    const { page, faults, close } = await open(browser, '/#/settings', { expected: /503/ });
+    let asked = 0;
+    let seen: () => void = () => {};
+    const refusalSeen = new Promise<void>((resolve) => (seen = resolve));
+    const event = { user: 'e2e-again', item: 'i', title: 'Told before the end', kind: 'view', value: null, time: Date.now() };
+    await page.route('**/v1/events/feed', async (route) => {
+      asked += 1;
+      if (asked === 1) {
+        const error = { code: 'overloaded', message: 'everybody watches already', request_id: 'e2e-1' };
+        return route.fulfill({ status: 503, json: { error } });
+      }
+      if (asked > 2) return route.continue();
+      await refusalSeen;
+      return route.fulfill({ contentType: 'text/event-stream', body: `event: write\ndata: ${JSON.stringify({ events: [event], more: 0 })}\n\n` });
+    });
+    await page.goto('/#/live');
+    const panel = page.getByRole('region', { name: 'Events as they come' });
+    await panel.getByText('everybody watches already').waitFor();
+    seen();
+    await panel.getByRole('link', { name: event.title }).waitFor({ timeout: 30_000 });
+    await until(() => Promise.resolve(asked > 2), 'the third attempt', 30);
+    await panel.getByText('watching').waitFor({ timeout: 30_000 });
+    expect(await panel.getByText('everybody watches already').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
 describe('Live', () => {
   it('draws what is asked', async () => {
     const { page, faults, close } = await open(browser, '/#/live');
@@ -181,6 +294,29 @@ describe('Model', () => {
     await close();
   }, 300_000);
 
+  it('draws the learning curve of a version that has one, and lists none of it among its figures', async () => {
+    const asked = await ask<Job>('POST', '/v1/train', { model: 'bias-svd', tolerance: 0.9, promote: false });
+    let job = asked;
+    await until(async () => (job = await ask<Job>('GET', `/v1/jobs/${asked.id}`)).state !== 'running', 'the end of the run', 200);
+    const name = job.report?.version ?? '';
+    const made = (await ask<Version[]>('GET', '/v1/models')).find((version) => version.name === name);
+    expect((made?.metrics['learning_curve'] as unknown[]).length).toBeGreaterThan(1);
+
+    const { page, faults, close } = await open(browser, '/#/model');
+    const versions = page.getByRole('region', { name: 'Versions' }).getByRole('listitem');
+    const row = versions.filter({ hasText: name }).first();
+    const summary = row.getByText('Settings, learning curve and report', { exact: true });
+    await summary.waitFor();
+    expect(await row.locator('.shown').textContent()).not.toMatch(/curve|through|number/);
+    await summary.click();
+    await row.getByRole('img', { name: 'Figures of the fit by epoch' }).waitFor();
+    // One in closed form has none.
+    const first = versions.filter({ hasText: '000001' }).first();
+    expect(await first.getByText('curve').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  }, 300_000);
+
   it('answers the same history by two versions, side by side', async () => {
     const versions = await ask<Version[]>('GET', '/v1/models');
     const other = versions.find(({ serving }) => !serving)?.name ?? '';
@@ -210,50 +346,4 @@ describe('Model', () => {
     expect(faults).toEqual([]);
     await close();
   }, 300_000);
-});
-
-describe('Keys', () => {
-  it('are asked for, and wrong ones refused', async () => {
-    // A server without keys is made to look like one that has them, by the browser.
-    const right = key ?? 'fk_right';
-    const { page, faults, close } = await open(browser, '/#/settings', { signedIn: false, expected: /401/ });
-    if (key === undefined) {
-      await page.route(`${url}/v1/**`, async (route) => {
-        const sent = route.request().headers()['authorization'];
-        if (sent === `Bearer ${right}`) return route.continue();
-        const error = { code: 'unauthorised', message: 'this API key is not known', request_id: 'e2e-1' };
-        return route.fulfill({ status: 401, json: { error }, headers: { 'x-request-id': 'e2e-1' } });
-      });
-      await page.reload();
-    }
-    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await page.getByLabel('API key').fill('fk_wrong');
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('not known').waitFor();
-    await page.getByLabel('API key').fill(right);
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('heading', { name: 'Keys and settings' }).waitFor();
-    await page.reload();
-    await page.getByRole('heading', { name: 'Keys and settings' }).waitFor();
-
-    if (key !== undefined) {
-      const name = `e2e ${Date.now()}`;
-      await page.getByRole('button', { name: 'Make a key' }).click();
-      await page.getByLabel('What it is for').fill(name);
-      await page.getByRole('button', { name: 'Make it' }).click();
-      const made = (await page.getByTestId('new-key').textContent()) ?? '';
-      const answered = (): Promise<number> =>
-        fetch(`${url}/v1/stats`, { headers: { authorization: `Bearer ${made}` } }).then(({ status }) => status);
-      expect(await answered()).toBe(200);
-      await page.getByRole('button', { name: 'Done' }).click();
-      await page.getByRole('row').filter({ hasText: name }).getByRole('button', { name: 'Revoke' }).click();
-      await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
-      await page.getByText('is revoked').waitFor();
-      expect(await answered()).toBe(401);
-    }
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    expect(faults).toEqual([]);
-    await close();
-  });
 });

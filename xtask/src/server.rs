@@ -3,12 +3,18 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Servers so far, so that each has a folder of its own.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A server with a model of its own, in a folder of its own; both are gone when this is dropped.
 pub(crate) struct Server {
     child: Child,
     folder: PathBuf,
     pub(crate) url: String,
+    /// API keys, one for each role that was asked for.
+    pub(crate) keys: Vec<String>,
 }
 
 impl Drop for Server {
@@ -20,9 +26,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(crate) fn start() -> Result<Self, String> {
+    /// Starts one with a key for each of the roles; without any role it asks for none.
+    pub(crate) fn start(roles: &[&str]) -> Result<Self, String> {
         let foldin = crate::docs::build()?;
-        let folder = std::env::temp_dir().join(format!("foldin-check-{}", std::process::id()));
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("foldin-check-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let at = |name: &str| folder.join(name).display().to_string();
         let data = folder.join("data");
@@ -30,6 +38,12 @@ impl Server {
         write_data(&data)?;
         let train = ["train", "--data", &at("data"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
         output(Command::new(&foldin).args(train))?;
+        let mut keys = Vec::new();
+        for role in roles {
+            let create = ["keys", "create", "--store", &at("store"), "--role", role, "--label"];
+            let printed = output(Command::new(&foldin).args(create).arg(format!("browser, {role}")))?;
+            keys.extend(printed.lines().next().map(str::to_owned));
+        }
         let mut child = Command::new(&foldin)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--model", &at("model")])
             .args(["--store", &at("store"), "--import", &at("data")])
@@ -49,7 +63,7 @@ impl Server {
             let _ = child.kill();
             return Err(format!("the server did not say where it is: {line}"));
         };
-        Ok(Self { child, folder, url })
+        Ok(Self { child, folder, url, keys })
     }
 }
 

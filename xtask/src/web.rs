@@ -11,7 +11,7 @@ const ASSETS: &str = "crates/server/assets";
 /// The oldest Node that the build takes.
 const NODE: (u32, u32) = (20, 19);
 
-/// Checks, builds and compares; then drives a browser, if there is one.
+/// Checks, builds and compares; then drives a browser, if there is one, against a server without keys and one that has some.
 pub(crate) fn run() -> Result<String, String> {
     // Whoever changes nothing under web/ needs no Node: what it builds is checked in.
     let npm = match Npm::find() {
@@ -34,9 +34,15 @@ pub(crate) fn run() -> Result<String, String> {
             None => Ok("web: built as checked in; SKIPPED in a browser, for there is no Chromium (apt-get install chromium, or $CHROMIUM)".to_owned()),
         };
     };
-    let server = Server::start()?;
-    npm.with("FOLDIN_URL", &server.url)
-        .with("CHROMIUM", &chromium.display().to_string())
+    let (open, keyed) = (Server::start(&[])?, Server::start(&["read", "admin"])?);
+    let [read, admin] = &keyed.keys[..] else {
+        return Err("web: `foldin keys create` printed no key".to_owned());
+    };
+    npm.with("CHROMIUM", &chromium.display().to_string())
+        .with("FOLDIN_URL", &open.url)
+        .with("FOLDIN_KEYED_URL", &keyed.url)
+        .with("FOLDIN_READ_KEY", read)
+        .with("FOLDIN_ADMIN_KEY", admin)
         .run(&["run", "e2e"])?;
     Ok("web: built as checked in, and it works in a browser".to_owned())
 }
