@@ -80,7 +80,7 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
     await ask('DELETE', '/v1/users/e2e-keyed', undefined, all);
   });
 
-  it('lets an admin train', async () => {
+  it('lets an admin train, and draws the learning curves of all versions, whoever made them', async () => {
     const before = await ask<Version[]>('GET', '/v1/models', undefined, all);
     const { page, faults, close } = await open(browser, '/#/model', { at: all });
     await page.getByRole('button', { name: 'Train a new version' }).click();
@@ -89,7 +89,15 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
     await form.getByRole('button', { name: 'Start training' }).click();
     const run = page.getByRole('region', { name: /^Training run \d+/ });
     await run.getByText('promoted', { exact: true }).waitFor({ timeout: 280_000 });
-    expect(await ask<Version[]>('GET', '/v1/models', undefined, all)).toHaveLength(before.length + 1);
+    const versions = await ask<Version[]>('GET', '/v1/models', undefined, all);
+    expect(versions).toHaveLength(before.length + 1);
+    for (const { name, metrics } of versions) {
+      expect((metrics['learning_curve'] as unknown[]).length).toBeGreaterThan(1);
+      const row = page.getByRole('region', { name: 'Versions' }).getByRole('listitem').filter({ has: page.getByText(name, { exact: true }) });
+      expect(await row.locator('.shown').textContent()).not.toMatch(/curve|through|number/);
+      await row.getByText(/^Settings.* learning curve/).click();
+      await row.getByRole('img', { name: 'Figures of the fit by epoch' }).waitFor();
+    }
     expect(faults).toEqual([]);
     await close();
   }, 300_000);

@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<String, String> {
         Err(reason) if std::env::var_os("CI").is_none() => return Ok(format!("api: SKIPPED: {reason}")),
         Err(reason) => return Err(reason),
     };
-    let server = Server::start(&[])?;
+    let server = Server::start("lfg-bayes", &[])?;
     let document = format!("{}openapi.json", with_slash(&server.url));
     first_steps(&python, &server.url, &document)?;
     // A training run for each of many requests would take all there is of the machine, and who watches events waits for the end of the server; the

@@ -26,8 +26,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts one with a key for each of the roles; without any role it asks for none.
-    pub(crate) fn start(roles: &[&str]) -> Result<Self, String> {
+    /// Starts one that serves a model, with a key for each of the roles; without any role it asks for none.
+    pub(crate) fn start(model: &str, roles: &[&str]) -> Result<Self, String> {
         let foldin = crate::docs::build()?;
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("foldin-check-{}-{number}", std::process::id()));
@@ -36,7 +36,7 @@ impl Server {
         let data = folder.join("data");
         std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
         write_data(&data)?;
-        let train = ["train", "--data", &at("data"), "--model", "lfg-bayes", "--out", &at("model"), "-q"];
+        let train = ["train", "--data", &at("data"), "--model", model, "--out", &at("model"), "-q"];
         output(Command::new(&foldin).args(train))?;
         let mut keys = Vec::new();
         for role in roles {

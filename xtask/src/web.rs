@@ -34,7 +34,9 @@ pub(crate) fn run() -> Result<String, String> {
             None => Ok("web: built as checked in; SKIPPED in a browser, for there is no Chromium (apt-get install chromium, or $CHROMIUM)".to_owned()),
         };
     };
-    let (open, keyed) = (Server::start(&[])?, Server::start(&["read", "admin"])?);
+    // One model in closed form, and one with epochs, which have a curve.
+    let open = Server::start("lfg-bayes", &[])?;
+    let keyed = Server::start("bias-svd", &["read", "admin"])?;
     let [read, admin] = &keyed.keys[..] else {
         return Err("web: `foldin keys create` printed no key".to_owned());
     };
