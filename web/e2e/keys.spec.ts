@@ -50,16 +50,16 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
 
     await page.goto('/#/model');
     await page.getByRole('region', { name: 'Versions' }).getByText('in service').waitFor();
-    await page.getByText('Training and promoting needs a key of the role admin').waitFor();
+    await page.getByText('A key of the role admin is needed for training and promoting').waitFor();
     expect(await page.getByRole('button', { name: /Train|Roll back|Promote|Remove/ }).count()).toBe(0);
     await page.goto('/#/settings');
-    await page.getByText('Seeing, making and revoking keys needs a key of the role admin').waitFor();
+    await page.getByText('A key of the role admin is needed for seeing, making and revoking keys').waitFor();
     expect(await page.getByRole('button', { name: 'Make a key' }).count()).toBe(0);
     await page.goto(`/#/users/${encodeURIComponent(user?.id ?? '')}`);
-    await page.getByText('Editing and forgetting needs a key of the role write').waitFor();
+    await page.getByText('A key of the role write is needed for editing and forgetting').waitFor();
     expect(await page.getByRole('button', { name: /Edit|Forget/ }).count()).toBe(0);
     await page.goto(`/#/items/${encodeURIComponent(items[0]?.id ?? '')}`);
-    await page.getByText('Changing it needs a key of the role write').waitFor();
+    await page.getByText('A key of the role write is needed for hiding it').waitFor();
     expect(await page.getByRole('switch').isDisabled()).toBe(true);
     expect(faults).toEqual([]);
     await close();
@@ -101,6 +101,17 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
     expect(faults).toEqual([]);
     await close();
   }, 300_000);
+
+  it('lists keys on a phone, in which nothing has to be scrolled sideways', async () => {
+    const { page, faults, close } = await open(browser, '/#/settings', { at: all, viewport: { width: 360, height: 780 }, hasTouch: true, isMobile: true });
+    const revoke = page.getByRole('region', { name: 'API keys' }).getByRole('button', { name: 'Revoke' });
+    await revoke.first().waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    const box = await revoke.first().boundingBox();
+    expect(box && box.x + box.width).toBeLessThanOrEqual(360);
+    expect(faults).toEqual([]);
+    await close();
+  });
 
   it('lets an admin make a key and revoke it, and shuts out whoever uses it', async () => {
     const { page, faults, close } = await open(browser, '/#/settings', { at: all });

@@ -199,7 +199,7 @@ describe('Events as they come', () => {
 
     await panel.getByRole('button', { name: 'Pause' }).click();
     await ask('POST', '/v1/events', { user, item: third.id, kind: 'click' });
-    await panel.getByText('1 new', { exact: true }).waitFor();
+    await panel.getByText('paused, 1 new', { exact: true }).waitFor();
     expect(await rows.count()).toBe(2);
     await panel.getByRole('button', { name: 'Go on' }).click();
     await rows.first().getByText('click', { exact: true }).waitFor();
@@ -207,7 +207,7 @@ describe('Events as they come', () => {
     // The pointer on the list stands for the button.
     await rows.nth(1).hover();
     await ask('POST', '/v1/events', { user, item: third.id, kind: 'like' });
-    await panel.getByText('1 new', { exact: true }).waitFor();
+    await panel.getByText('paused, 1 new', { exact: true }).waitFor();
     expect(await rows.count()).toBe(3);
     await panel.getByRole('heading').hover();
     await rows.first().getByText('like', { exact: true }).waitFor();

@@ -24,8 +24,8 @@ export interface RouteLine {
   p99: number | null;
 }
 
-/** Requests for the figures themselves, which would only show this page watching. */
-const WATCHING = (route: string): boolean => route === '/metrics' || route.startsWith('/health');
+/** Requests for the figures and the feed, which would only show this page watching. */
+const WATCHING = (route: string): boolean => route === '/metrics' || route === '/v1/events/feed' || route.startsWith('/health');
 
 const REQUESTS = 'foldin_requests_total';
 const LATENCY = 'foldin_request_duration_seconds';
