@@ -79,3 +79,12 @@ export async function until(condition: () => Promise<boolean>, what: string, sec
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Goes to a page, and waits until nothing on it is being loaded. */
+export async function visit(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  // The page before this one is gone for certain.
+  await page.reload();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await until(async () => (await page.getByRole('status', { name: /^(Loading|Making lists)$/ }).count()) === 0, 'the end of loading');
+}

@@ -2,7 +2,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PAGES } from '../src/lib/pages';
 import type { ItemPage, UserLine, Version } from '../src/lib/types';
-import { admin, ask, launch, open, reader } from './browser';
+import { admin, ask, launch, open, reader, visit } from './browser';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -42,11 +42,9 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
     // A refusal would be an error on the console.
     const { page, faults, close } = await open(browser, '/', { at: read });
     for (const { page: name } of PAGES) {
-      await page.goto(`/#/${name}`);
-      await page.getByRole('heading', { level: 1 }).waitFor();
-      await page.waitForLoadState('networkidle');
+      await visit(page, `/#/${name}`);
+      expect(await page.getByRole('alert').count(), name).toBe(0);
     }
-    expect(await page.getByRole('alert').count()).toBe(0);
 
     await page.goto('/#/model');
     await page.getByRole('region', { name: 'Versions' }).getByText('in service').waitFor();

@@ -2,7 +2,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PAGES } from '../src/lib/pages';
 import type { ItemPage, Job, Reach, Stats, User, Version } from '../src/lib/types';
-import { ask, launch, open, until } from './browser';
+import { ask, launch, open, until, visit } from './browser';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -27,9 +27,7 @@ describe('every page', () => {
     const { items } = await ask<ItemPage>('GET', '/v1/items?limit=1');
     const { page, faults, close } = await open(browser, '/', { viewport: { width: 360, height: 780 }, hasTouch: true, isMobile: true });
     for (const name of [...PAGES.map(({ page }) => page), `users/${id}`, `items/${items[0]?.id ?? ''}`]) {
-      await page.goto(`/#/${name}`);
-      await page.getByRole('heading', { level: 1 }).waitFor();
-      await page.waitForTimeout(600);
+      await visit(page, `/#/${name}`);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(over, name).toBeLessThanOrEqual(0);
       const bar = await page.getByRole('navigation', { name: 'Pages' }).boundingBox();
@@ -198,6 +196,7 @@ describe('Events as they come', () => {
     expect(await rows.nth(1).getByRole('link', { name: first.title }).count()).toBe(1);
 
     await panel.getByRole('button', { name: 'Pause' }).click();
+    await panel.getByText('paused', { exact: true }).waitFor();
     await ask('POST', '/v1/events', { user, item: third.id, kind: 'click' });
     await panel.getByText('paused, 1 new', { exact: true }).waitFor();
     expect(await rows.count()).toBe(2);
@@ -206,6 +205,7 @@ describe('Events as they come', () => {
 
     // The pointer on the list stands for the button.
     await rows.nth(1).hover();
+    await panel.getByText('paused', { exact: true }).waitFor();
     await ask('POST', '/v1/events', { user, item: third.id, kind: 'like' });
     await panel.getByText('paused, 1 new', { exact: true }).waitFor();
     expect(await rows.count()).toBe(3);
@@ -297,7 +297,8 @@ describe('Model', () => {
   it('promises no learning curve of a model in closed form', async () => {
     const { page, faults, close } = await open(browser, '/#/model');
     const row = page.getByRole('region', { name: 'Versions' }).getByRole('listitem').last();
-    await row.getByText('Settings', { exact: true }).click();
+    expect(await row.locator('summary').textContent()).toBe('Settings');
+    await row.locator('summary').click();
     await row.getByRole('definition').first().waitFor();
     expect(await row.getByText('curve').count()).toBe(0);
     expect(faults).toEqual([]);
