@@ -92,6 +92,8 @@ export interface Recommendations {
   source: 'generated' | 'popular';
   used: number;
   unknown: number;
+  /** Only the most promising part of a large catalogue was looked at. */
+  approximate?: boolean;
   items: Recommended[];
   micros: number;
 }
