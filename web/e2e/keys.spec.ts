@@ -70,7 +70,7 @@ describe.skipIf(!reader || !admin)('A server with keys', () => {
     const panel = page.getByRole('region', { name: 'Events as they come' });
     await panel.getByText('Your key may not write').waitFor();
     await panel.getByText('$FOLDIN_API_KEY').waitFor();
-    await panel.getByText('watching').waitFor({ timeout: 30_000 });
+    await panel.getByText('watching', { exact: true }).waitFor({ timeout: 30_000 });
     await ask('POST', '/v1/events', { user: 'e2e-keyed', item: 'i0', kind: 'view' }, all);
     await panel.getByRole('listitem').getByRole('link', { name: 'e2e-keyed' }).waitFor();
     expect(faults).toEqual([]);

@@ -183,7 +183,7 @@ describe('Events as they come', () => {
     const { page, faults, close } = await open(browser, '/#/live');
     const panel = page.getByRole('region', { name: 'Events as they come' });
     // Who watches misses nothing from then on.
-    await panel.getByText('watching').waitFor({ timeout: 30_000 });
+    await panel.getByText('watching', { exact: true }).waitFor({ timeout: 30_000 });
     await panel.getByText('/v1/events').waitFor();
     const rows = panel.getByRole('listitem');
 
@@ -248,7 +248,7 @@ describe('Events as they come', () => {
     seen();
     await panel.getByRole('link', { name: event.title }).waitFor({ timeout: 30_000 });
     await until(() => Promise.resolve(asked > 2), 'the third attempt', 30);
-    await panel.getByText('watching').waitFor({ timeout: 30_000 });
+    await panel.getByText('watching', { exact: true }).waitFor({ timeout: 30_000 });
     expect(await panel.getByText('everybody watches already').count()).toBe(0);
     expect(faults).toEqual([]);
     await close();
