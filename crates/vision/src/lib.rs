@@ -8,13 +8,30 @@
 //! | --- | --- |
 //! | [`images`] | pictures: decoding, defects, caches, batches as tensors, labels |
 //! | [`backend`] | devices, and random tensors that are the same on all of them |
+//! | [`data`] | purchases and labelled pictures: readers, filters, splits |
+//! | [`features`] | what a picture looks like in numbers, without a network |
+//! | [`layers`], [`parameters`] | layers of networks with gradients, their numbers and Adam |
+//! | [`recommend`] | recommenders that look at pictures, and those they are compared with |
+//! | [`mod@planted`] | purchases whose reason is known |
+//! | [`mod@evaluate`] | how well a recommender ranks what was bought |
+//! | [`watch`] | a fit by its validation AUC |
+//! | [`saved`] | networks on disk |
 //! | [`error`] | [`VisionError`] |
 //!
 //! # Words
 //! A *picture* is what was decoded (`u8`, one size); Φ(X) is what a network makes of it; θ is what a user likes, in the same space.
 
 pub mod backend;
+pub mod data;
 pub mod error;
+pub mod evaluate;
+pub mod features;
 pub mod images;
+pub mod layers;
+pub mod parameters;
+pub mod planted;
+pub mod recommend;
+pub mod saved;
+pub mod watch;
 
 pub use error::VisionError;

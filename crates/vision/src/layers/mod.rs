@@ -8,17 +8,20 @@
 //! | [`geometry`] | where a window's taps lie: strides and padding |
 //! | [`convolution`] | convolution, its transpose and the gradient by weights, as products of matrices |
 //! | [`normalisation`] | batch normalisation with the leaky ReLU after it |
+//! | [`pooling`] | the largest of 2 × 2 pixels |
 //! | `operations` | all of them as operations of Burn, with gradients |
 
 pub mod convolution;
 pub mod geometry;
 pub mod normalisation;
+pub mod pooling;
 mod operations;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 pub use geometry::Geometry;
+pub use pooling::max_pool;
 use operations::PictureOperations;
 
 /// A convolution of `wide` `[batch, height, width, channels]` with weights `[size, size, wide channels, narrow channels]`.

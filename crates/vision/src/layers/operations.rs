@@ -3,15 +3,14 @@
 //! Burn's CPU backend has the forward maps; their gradients there go through general fall-backs that are many times slower than the
 //! products of matrices they could be. So these operations bring both ways themselves.
 
-use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Tensor, TensorData};
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
+use burn::tensor::TensorData;
 
 use super::geometry::Geometry;
 use super::{convolution, normalisation};
@@ -49,7 +48,7 @@ pub trait PictureKernels: Backend {
 }
 
 /// Calls `read` with the numbers of a tensor, row-major.
-fn numbers<T>(tensor: &FlexTensor, read: impl FnOnce(&[f32]) -> T) -> T {
+pub(super) fn numbers<T>(tensor: &FlexTensor, read: impl FnOnce(&[f32]) -> T) -> T {
     let contiguous = tensor.to_contiguous();
     match contiguous.as_slice::<f32>() {
         Some(slice) => read(slice),
@@ -61,7 +60,7 @@ fn numbers<T>(tensor: &FlexTensor, read: impl FnOnce(&[f32]) -> T) -> T {
     }
 }
 
-fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 

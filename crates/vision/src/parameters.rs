@@ -1,0 +1,324 @@
+//! The trained numbers of a network by name, and Adam over them.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use foldin_core::{LoadError, Tensor as Stored};
+
+use crate::backend;
+
+/// One named array.
+#[derive(Clone, Debug)]
+struct Parameter {
+    name: String,
+    shape: Vec<usize>,
+    /// All elements in one row; reshaping costs nothing.
+    value: Tensor<1>,
+    /// Whether weight decay applies.
+    decays: bool,
+}
+
+/// Arrays of a network, in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    entries: Vec<Parameter>,
+}
+
+impl Parameters {
+    /// Adds an array and gives its number.
+    ///
+    /// # Panics
+    /// If the shape does not hold as many elements.
+    pub fn add(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+        decays: bool,
+        device: &Device,
+    ) -> usize {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{name} {shape:?}");
+        let value = Tensor::from_data(TensorData::new(values, [shape.iter().product::<usize>()]), device);
+        self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), value, decays });
+        self.entries.len() - 1
+    }
+
+    /// One array in its shape.
+    ///
+    /// # Panics
+    /// If its shape has not `D` axes.
+    #[must_use]
+    pub fn get<const D: usize>(&self, at: usize) -> Tensor<D> {
+        let entry = &self.entries[at];
+        let mut shape = [0; D];
+        shape.copy_from_slice(&entry.shape);
+        entry.value.clone().reshape(shape)
+    }
+
+    /// One array as a row of numbers.
+    #[must_use]
+    pub fn get_flat(&self, at: usize) -> Tensor<1> {
+        self.entries[at].value.clone()
+    }
+
+    /// Replaces an array, in any shape of as many elements.
+    pub fn set<const D: usize>(&mut self, at: usize, value: Tensor<D>) {
+        let length = self.entries[at].shape.iter().product::<usize>();
+        self.entries[at].value = value.reshape([length]);
+    }
+
+    /// Number of elements of all arrays.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Number of arrays.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn map(&self, change: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
+        let change = |entry: &Parameter| Parameter { value: change(entry.value.clone()), ..entry.clone() };
+        Self { entries: self.entries.iter().map(change).collect() }
+    }
+
+    /// The same numbers, of which gradients are wanted.
+    #[must_use]
+    pub fn tracked(&self) -> Self {
+        self.map(|value| value.autodiff().require_grad())
+    }
+
+    /// The same numbers as constants among tracked ones.
+    #[must_use]
+    pub fn constant(&self) -> Self {
+        self.map(Tensor::autodiff)
+    }
+
+    /// The gradient by each of these [`tracked`](Self::tracked) arrays; zeros where the result does not depend on it.
+    #[must_use]
+    pub fn gradients(&self, gradients: &mut Gradients) -> Vec<Tensor<1>> {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let found = entry.value.grad_remove(gradients);
+                found.unwrap_or_else(|| entry.value.clone().inner().zeros_like())
+            })
+            .collect()
+    }
+
+    /// `share` of these and `1 − share` of others, array by array: an average over time where `share` is near 1.
+    ///
+    /// # Panics
+    /// If the others are of another network.
+    pub fn blend(&mut self, share: f64, others: &Self) {
+        assert_eq!(self.len(), others.len(), "arrays of one network");
+        for (entry, other) in self.entries.iter_mut().zip(&others.entries) {
+            entry.value = entry.value.clone() * share + other.value.clone() * (1.0 - share);
+        }
+    }
+
+    /// Multiplies what decays by `share`, nothing else.
+    pub fn shrink(&mut self, share: f64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.decays) {
+            entry.value = entry.value.clone() * share;
+        }
+    }
+
+    /// Adds the arrays to what is saved, each under `prefix` and its name.
+    pub fn store(&self, prefix: &str, tensors: &mut BTreeMap<String, Stored>) {
+        for entry in &self.entries {
+            let stored = Stored::new(entry.shape.clone(), backend::values(entry.value.clone()));
+            tensors.insert(format!("{prefix}{}", entry.name), stored);
+        }
+    }
+
+    /// Takes all arrays from what was saved by [`store`](Self::store).
+    ///
+    /// # Errors
+    /// [`LoadError`] if one is missing or of another shape.
+    pub fn restore(
+        &mut self,
+        prefix: &str,
+        tensors: &BTreeMap<String, Stored>,
+        device: &Device,
+    ) -> Result<(), LoadError> {
+        for entry in &mut self.entries {
+            let name = format!("{prefix}{}", entry.name);
+            let stored = tensors.get(&name).ok_or_else(|| LoadError::MissingTensor { name: name.clone() })?;
+            if stored.shape != entry.shape {
+                return Err(LoadError::TensorShape {
+                    name,
+                    expected: entry.shape.clone(),
+                    got: stored.shape.clone(),
+                });
+            }
+            entry.value = backend::tensor(stored.data.clone(), [stored.data.len()], device);
+        }
+        Ok(())
+    }
+}
+
+/// Adam (Kingma and Ba, 2015), with ½ λ ‖W‖² of what decays in its gradient.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    /// Step.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta_1: f64,
+    /// Decay of the second moment.
+    pub beta_2: f64,
+    /// λ.
+    pub weight_decay: f64,
+    first: Parameters,
+    second: Parameters,
+    steps: i32,
+}
+
+/// Keeps the root from 0.
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// At rest, for the given arrays.
+    #[must_use]
+    pub fn new(
+        parameters: &Parameters,
+        learning_rate: f64,
+        beta_1: f64,
+        beta_2: f64,
+        weight_decay: f64,
+    ) -> Self {
+        let zero = parameters.map(|value| value.zeros_like());
+        Self { learning_rate, beta_1, beta_2, weight_decay, first: zero.clone(), second: zero, steps: 0 }
+    }
+
+    /// One step against the gradients, one for each array.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn step(&mut self, parameters: &mut Parameters, gradients: Vec<Tensor<1>>) {
+        assert_eq!(parameters.len(), gradients.len(), "one gradient an array");
+        self.steps = self.steps.saturating_add(1);
+        let (first_share, second_share) = (1.0 - self.beta_1.powi(self.steps), 1.0 - self.beta_2.powi(self.steps));
+        let moments = self.first.entries.iter_mut().zip(&mut self.second.entries);
+        for ((entry, gradient), (first, second)) in parameters.entries.iter_mut().zip(gradients).zip(moments) {
+            let gradient = if entry.decays && self.weight_decay > 0.0 {
+                gradient + entry.value.clone() * self.weight_decay
+            } else {
+                gradient
+            };
+            first.value = first.value.clone() * self.beta_1 + gradient.clone() * (1.0 - self.beta_1);
+            second.value =
+                second.value.clone() * self.beta_2 + gradient.clone() * gradient * (1.0 - self.beta_2);
+            let root = (second.value.clone() / second_share).sqrt() + EPSILON;
+            let step = first.value.clone() / root * (self.learning_rate / first_share);
+            entry.value = entry.value.clone() - step;
+        }
+    }
+
+    /// Adds the moments to what is saved.
+    pub fn store(&self, prefix: &str, tensors: &mut BTreeMap<String, Stored>, numbers: &mut BTreeMap<String, f64>) {
+        self.first.store(&format!("{prefix}first/"), tensors);
+        self.second.store(&format!("{prefix}second/"), tensors);
+        numbers.insert(format!("{prefix}steps"), f64::from(self.steps));
+    }
+
+    /// Takes the moments from what was saved by [`store`](Self::store).
+    ///
+    /// # Errors
+    /// [`LoadError`] if something is missing or of another shape.
+    pub fn restore(
+        &mut self,
+        prefix: &str,
+        tensors: &BTreeMap<String, Stored>,
+        numbers: &BTreeMap<String, f64>,
+        device: &Device,
+    ) -> Result<(), LoadError> {
+        self.first.restore(&format!("{prefix}first/"), tensors, device)?;
+        self.second.restore(&format!("{prefix}second/"), tensors, device)?;
+        let name = format!("{prefix}steps");
+        let steps = numbers.get(&name).ok_or(LoadError::Meta { key: name })?;
+        self.steps = *steps as i32;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(device: &Device) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters.add("w", &[2, 1], vec![1.0, -2.0], true, device);
+        parameters.add("b", &[1], vec![0.5], false, device);
+        parameters
+    }
+
+    /// Two steps by hand, in `f64`.
+    #[test]
+    fn adam_is_as_by_definition() {
+        let device = Device::flex();
+        let mut parameters = pair(&device);
+        let (rate, beta_1, beta_2, decay) = (0.1, 0.5, 0.9, 0.01);
+        let mut adam = Adam::new(&parameters, rate, beta_1, beta_2, decay);
+        let mut expected = [1.0f64, -2.0, 0.5];
+        let (mut first, mut second) = ([0.0f64; 3], [0.0f64; 3]);
+        for step in 1..=2 {
+            let gradient = [0.3f64, -0.1, 2.0];
+            adam.step(
+                &mut parameters,
+                vec![
+                    Tensor::from_floats([gradient[0] as f32, gradient[1] as f32], &device),
+                    Tensor::from_floats([gradient[2] as f32], &device),
+                ],
+            );
+            for at in 0..3 {
+                let g = gradient[at] + if at < 2 { decay * expected[at] } else { 0.0 };
+                first[at] = beta_1 * first[at] + (1.0 - beta_1) * g;
+                second[at] = beta_2 * second[at] + (1.0 - beta_2) * g * g;
+                let (m, v) = (first[at] / (1.0 - beta_1.powi(step)), second[at] / (1.0 - beta_2.powi(step)));
+                expected[at] -= rate * m / (v.sqrt() + EPSILON);
+            }
+        }
+        let got: Vec<f32> =
+            [backend::values(parameters.get::<2>(0)), backend::values(parameters.get::<1>(1))].concat();
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((f64::from(*got) - expected).abs() < 1e-6, "{got} {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_and_what_is_missing_is_named() {
+        let device = Device::flex();
+        let mut parameters = pair(&device);
+        let mut adam = Adam::new(&parameters, 0.1, 0.5, 0.9, 0.0);
+        adam.step(&mut parameters, vec![Tensor::ones([2], &device), Tensor::ones([1], &device)]);
+        let (mut tensors, mut numbers) = (BTreeMap::new(), BTreeMap::new());
+        parameters.store("net/", &mut tensors);
+        adam.store("adam/", &mut tensors, &mut numbers);
+        let mut other = pair(&device);
+        other.restore("net/", &tensors, &device).unwrap();
+        assert_eq!(backend::values(other.get::<2>(0)), backend::values(parameters.get::<2>(0)));
+        let mut rested = Adam::new(&other, 0.1, 0.5, 0.9, 0.0);
+        rested.restore("adam/", &tensors, &numbers, &device).unwrap();
+        assert_eq!(rested.steps, 1);
+        let problem = other.restore("nat/", &tensors, &device).unwrap_err().to_string();
+        assert!(problem.contains("nat/w"), "{problem}");
+    }
+
+    #[test]
+    fn a_blend_is_a_weighted_mean() {
+        let device = Device::flex();
+        let mut parameters = pair(&device);
+        let zero = parameters.map(|value| value.zeros_like());
+        parameters.blend(0.75, &zero);
+        assert_eq!(backend::values(parameters.get::<2>(0)), [0.75, -1.5]);
+    }
+}

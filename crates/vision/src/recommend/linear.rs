@@ -1,0 +1,246 @@
+//! What a linear model is once it is fitted: a vector for each user and each item, `x_ui = θ_u·φ_i`.
+//!
+//! # A new user
+//! [`LinearModel::fold_in`] finds the θ that the training objective gives somebody with these purchases while the items' vectors stay as
+//! they are:
+//!
+//! ```text
+//! min over θ of   Σ_{i bought} mean_{j in N} −ln σ(θ·(φ_i − φ_j)) + λ/2 ‖θ‖²
+//! ```
+//!
+//! with N a sample of items that does not depend on the user. The problem is convex; Newton's method solves it to 1e-6 in a few steps
+//! of O(|bought| · |N| · k² + k³). Nothing is random, and nothing of the user is kept.
+
+use foldin_core::ItemFactors;
+use foldin_core::random::{Random, child_seed};
+use foldin_nn::linalg::{cholesky, cholesky_solve};
+use foldin_nn::retrieval::PackedItems;
+
+use crate::error::VisionError;
+use crate::recommend::{Scorer, check};
+
+/// Items that stand for all that were not bought, when somebody new is folded in.
+const NEGATIVES: usize = 256;
+
+/// Steps of Newton's method at most; a handful is usual.
+const STEPS: usize = 50;
+
+/// A fitted linear model.
+#[derive(Clone, Debug)]
+pub struct LinearModel {
+    name: String,
+    k: usize,
+    users: Vec<f32>,
+    items: ItemFactors,
+    packed: PackedItems,
+}
+
+impl LinearModel {
+    /// From vectors of users `[n_users × k]` and items `[n_items × k]`.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] if a length is no multiple of `k`.
+    pub fn new(name: &str, k: usize, users: Vec<f32>, items: Vec<f32>) -> Result<Self, VisionError> {
+        if k == 0 || !users.len().is_multiple_of(k) || !items.len().is_multiple_of(k) {
+            return Err(VisionError::shape("numbers of vectors", format!("a multiple of {k}"), items.len()));
+        }
+        let n_items = items.len() / k;
+        let items = ItemFactors { k, m: items, bias: vec![0.0; n_items], mean: 0.0 };
+        let packed = PackedItems::new(&items);
+        Ok(Self { name: name.to_owned(), k, users, items, packed })
+    }
+
+    /// Under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Length of a vector.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Number of items.
+    #[must_use]
+    pub fn n_items(&self) -> usize {
+        self.items.m.len() / self.k
+    }
+
+    /// Number of training users.
+    #[must_use]
+    pub fn n_users(&self) -> usize {
+        self.users.len() / self.k
+    }
+
+    /// A training user's vector.
+    ///
+    /// # Panics
+    /// If there is no such user.
+    #[must_use]
+    pub fn user(&self, user: u32) -> &[f32] {
+        &self.users[user as usize * self.k..][..self.k]
+    }
+
+    /// An item's vector.
+    ///
+    /// # Panics
+    /// If there is no such item.
+    #[must_use]
+    pub fn item(&self, item: u32) -> &[f32] {
+        &self.items.m[item as usize * self.k..][..self.k]
+    }
+
+    /// All items' vectors, `[n_items × k]`.
+    #[must_use]
+    pub fn items(&self) -> &[f32] {
+        &self.items.m
+    }
+
+    /// All training users' vectors, `[n_users × k]`.
+    #[must_use]
+    pub fn users(&self) -> &[f32] {
+        &self.users
+    }
+
+    /// The scores of all items for a vector, wherever it is from.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] if lengths disagree.
+    pub fn scores_of(&self, theta: &[f32], out: &mut [f32]) -> Result<(), VisionError> {
+        check(0, 1, out, self.n_items())?;
+        if theta.len() != self.k {
+            return Err(VisionError::shape("numbers of a user", self.k, theta.len()));
+        }
+        self.packed.score(theta, 0.0, out);
+        Ok(())
+    }
+
+    /// θ of somebody who bought these items, see the head of this file; zeros for somebody who bought nothing.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] for an item that does not exist.
+    pub fn fold_in(&self, bought: &[u32], lambda: f64) -> Result<Vec<f32>, VisionError> {
+        if let Some(bad) = bought.iter().find(|&&item| item as usize >= self.n_items()) {
+            return Err(VisionError::shape("item number", format!("below {}", self.n_items()), bad));
+        }
+        let k = self.k;
+        // The same for everybody, so that two users who bought the same get the same.
+        let mut random = Random::new(child_seed(0, "fold-in negatives"));
+        let negatives: Vec<usize> = (0..NEGATIVES).map(|_| random.below(self.n_items())).collect();
+        let differences: Vec<f64> = bought
+            .iter()
+            .flat_map(|&item| negatives.iter().map(move |&other| (item, other)))
+            .flat_map(|(item, other)| {
+                let (item, other) = (self.item(item), self.item(other as u32));
+                item.iter().zip(other).map(|(a, b)| f64::from(*a) - f64::from(*b))
+            })
+            .collect();
+        let mut theta = vec![0.0f64; k];
+        for _ in 0..STEPS {
+            let mut gradient: Vec<f64> = theta.iter().map(|x| lambda * x).collect();
+            let mut hessian = vec![0.0f64; k * k];
+            for d in differences.chunks_exact(k) {
+                let x: f64 = d.iter().zip(&theta).map(|(d, theta)| d * theta).sum();
+                let wrong = 1.0 / (1.0 + x.exp()) / NEGATIVES as f64;
+                let curvature = wrong * (1.0 - wrong * NEGATIVES as f64);
+                for row in 0..k {
+                    gradient[row] -= wrong * d[row];
+                    let scaled = curvature * d[row];
+                    for (h, d) in hessian[row * k..row * k + row + 1].iter_mut().zip(d) {
+                        *h += scaled * d;
+                    }
+                }
+            }
+            for row in 0..k {
+                hessian[row * k + row] += lambda.max(1e-6);
+            }
+            if cholesky(&mut hessian, k).is_err() {
+                break;
+            }
+            cholesky_solve(&hessian, k, &mut gradient);
+            // A step of Newton's may overshoot far from the solution; a bounded one descends.
+            let length = gradient.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let scale = if length > 10.0 { 10.0 / length } else { 1.0 };
+            theta.iter_mut().zip(&gradient).for_each(|(theta, step)| *theta -= scale * step);
+            if length < 1e-6 {
+                break;
+            }
+        }
+        Ok(theta.into_iter().map(|x| x as f32).collect())
+    }
+
+    /// The same items with users folded in anew from their purchases: what is served, as nothing per user is kept.
+    ///
+    /// # Errors
+    /// As [`fold_in`](Self::fold_in).
+    pub fn folded_in(&self, purchases: &foldin_core::Interactions, lambda: f64) -> Result<Self, VisionError> {
+        use rayon::prelude::*;
+        let matrix = purchases.by_user();
+        let users: Vec<Vec<f32>> = (0..matrix.n_rows())
+            .into_par_iter()
+            .map(|user| self.fold_in(matrix.row(user).0, lambda))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { users: users.concat(), ..self.clone() })
+    }
+}
+
+impl Scorer for LinearModel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scores(&self, user: u32, out: &mut [f32]) -> Result<(), VisionError> {
+        check(user, self.n_users(), out, self.n_items())?;
+        self.scores_of(self.user(user), out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> LinearModel {
+        let mut random = Random::new(3);
+        let items = (0..40 * 3).map(|_| random.normal() as f32).collect();
+        LinearModel::new("test", 3, vec![1.0, 0.0, 0.0], items).unwrap()
+    }
+
+    #[test]
+    fn scores_are_products() {
+        let model = model();
+        let mut out = vec![0.0; 40];
+        model.scores(0, &mut out).unwrap();
+        for (item, score) in out.iter().enumerate() {
+            assert!((score - model.item(item as u32)[0]).abs() < 1e-6);
+        }
+        assert!(model.scores(1, &mut out).is_err());
+        assert!(model.scores(0, &mut out[1..]).is_err());
+    }
+
+    /// At the solution the gradient of the objective, written out anew, is zero.
+    #[test]
+    fn a_fold_in_solves_its_objective() {
+        let model = model();
+        let (bought, lambda) = ([3, 17, 20], 0.5);
+        let theta = model.fold_in(&bought, lambda).unwrap();
+        let mut random = Random::new(child_seed(0, "fold-in negatives"));
+        let negatives: Vec<u32> = (0..NEGATIVES).map(|_| random.below(40) as u32).collect();
+        let mut gradient: Vec<f64> = theta.iter().map(|x| lambda * f64::from(*x)).collect();
+        for &i in &bought {
+            for &j in &negatives {
+                let d: Vec<f64> =
+                    model.item(i).iter().zip(model.item(j)).map(|(a, b)| f64::from(a - b)).collect();
+                let x: f64 = d.iter().zip(&theta).map(|(d, t)| d * f64::from(*t)).sum();
+                for (g, d) in gradient.iter_mut().zip(&d) {
+                    *g -= d / (1.0 + x.exp()) / NEGATIVES as f64;
+                }
+            }
+        }
+        // θ is rounded to `f32`.
+        assert!(gradient.iter().all(|g| g.abs() < 1e-5), "{gradient:?}");
+        assert_eq!(model.fold_in(&[], lambda).unwrap(), [0.0; 3]);
+        assert!(model.fold_in(&[40], lambda).is_err());
+    }
+}

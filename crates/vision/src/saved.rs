@@ -1,0 +1,186 @@
+//! Networks on disk: a folder with a description and its weights.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `manifest.json` | what it is, format version, settings and what else the network keeps beside its numbers, checksum of the weights |
+//! | `weights.safetensors` | its arrays, `f32` |
+//!
+//! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one. Loading checks kind, format
+//! and checksum before any network exists.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use foldin_core::{LoadError, Tensor};
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::VisionError;
+
+/// Version of the format written. Folders of this and every earlier version load.
+pub const FORMAT: u32 = 1;
+
+const MANIFEST: &str = "manifest.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    model: String,
+    code_version: String,
+    description: Value,
+    weights_xxh3: String,
+}
+
+/// Arrays by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+fn bad(path: &Path, reason: impl ToString) -> LoadError {
+    LoadError::Format { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// Writes a folder for a network called `model`. A folder of a network that is there already is replaced; anything else is not.
+///
+/// # Errors
+/// [`VisionError::Io`], or [`VisionError::Format`] if something else is in the way.
+pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors) -> Result<(), VisionError> {
+    if folder.exists() && !folder.join(MANIFEST).is_file() {
+        return Err(VisionError::Format {
+            path: folder.to_owned(),
+            problem: "is there already and is not a saved network, so it is not replaced".to_owned(),
+        });
+    }
+    let bytes: Vec<(&String, Vec<u8>, &Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect(), tensor))
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, bytes, tensor)| Ok((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let weights = views.and_then(|views| safetensors::serialize(views, None)).map_err(|error| {
+        VisionError::Format { path: folder.join(WEIGHTS), problem: error.to_string() }
+    })?;
+    let manifest = Manifest {
+        format: FORMAT,
+        model: model.to_owned(),
+        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: description.clone(),
+        weights_xxh3: checksum(&weights),
+    };
+    let beside = sibling(folder, "writing");
+    let replaced = sibling(folder, "replaced");
+    for leftover in [&beside, &replaced] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover).map_err(VisionError::io(leftover))?;
+        }
+    }
+    fs::create_dir_all(&beside).map_err(VisionError::io(&beside))?;
+    let put = |name: &str, bytes: &[u8]| {
+        let path = beside.join(name);
+        fs::write(&path, bytes).map_err(VisionError::io(path))
+    };
+    put(WEIGHTS, &weights)?;
+    put(MANIFEST, format!("{:#}\n", serde_json::json!(manifest)).as_bytes())?;
+    if folder.exists() {
+        fs::rename(folder, &replaced).map_err(VisionError::io(folder))?;
+    }
+    fs::rename(&beside, folder).map_err(VisionError::io(folder))?;
+    if replaced.exists() {
+        fs::remove_dir_all(&replaced).map_err(VisionError::io(&replaced))?;
+    }
+    Ok(())
+}
+
+fn sibling(folder: &Path, what: &str) -> PathBuf {
+    let name = folder.file_name().map_or_else(|| "network".to_owned(), |name| name.to_string_lossy().into_owned());
+    folder.with_file_name(format!(".{name}.{what}"))
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}
+
+/// Reads a folder of a network called `model`: its description and arrays.
+///
+/// # Errors
+/// [`LoadError`] that names the file and what is wrong with it.
+pub fn read(folder: &Path, model: &str) -> Result<(Value, Tensors), VisionError> {
+    let path = folder.join(MANIFEST);
+    let text =
+        fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| bad(&path, error))?;
+    if manifest.format > FORMAT {
+        let reason = format!(
+            "has format {}, and this version reads up to {FORMAT}: a newer foldin wrote it",
+            manifest.format
+        );
+        return Err(bad(&path, reason).into());
+    }
+    if manifest.model != model {
+        return Err(bad(&path, format!("is of a `{}`, not of a `{model}`", manifest.model)).into());
+    }
+    let path = folder.join(WEIGHTS);
+    let bytes = fs::read(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    if checksum(&bytes) != manifest.weights_xxh3 {
+        return Err(bad(&path, "does not match the checksum in the manifest").into());
+    }
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| bad(&path, error))?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(bad(&path, format!("`{name}` is {:?}, not F32", view.dtype())).into());
+        }
+        let data = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        tensors.insert(name, Tensor::new(view.shape().to_vec(), data));
+    }
+    Ok((manifest.description, tensors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tensors() -> Tensors {
+        Tensors::from([("a".to_owned(), Tensor::new([2, 1], vec![1.0, -2.5]))])
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("net");
+        for round in 0..2 {
+            write(&folder, "toy", &json!({"round": round}), &tensors()).unwrap();
+            let (description, read) = read(&folder, "toy").unwrap();
+            assert_eq!((description, read), (json!({"round": round}), tensors()));
+        }
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("net");
+        let message = |folder: &Path, model| read(folder, model).unwrap_err().to_string();
+        assert!(message(&folder, "toy").contains("manifest.json"));
+        write(&folder, "toy", &json!(null), &tensors()).unwrap();
+        assert!(message(&folder, "game").contains("is of a `toy`"));
+        let weights = folder.join(WEIGHTS);
+        let mut bytes = fs::read(&weights).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&weights, bytes).unwrap();
+        assert!(message(&folder, "toy").contains("checksum"));
+        let manifest = folder.join(MANIFEST);
+        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 1", "\"format\": 99");
+        fs::write(&manifest, text).unwrap();
+        assert!(message(&folder, "toy").contains("format 99"));
+        let other = place.path().join("photos");
+        fs::create_dir(&other).unwrap();
+        assert!(write(&other, "toy", &json!(null), &tensors()).is_err(), "somebody's folder is not replaced");
+    }
+}

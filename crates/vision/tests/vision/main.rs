@@ -1,0 +1,8 @@
+//! Pictures, purchases and recommenders together.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod fetch;
+mod pictures;
+mod preference;
+mod purchases;
