@@ -14,6 +14,7 @@
 //! | [`recommend`] | recommenders that look at pictures, and those they are compared with |
 //! | [`mod@planted`] | purchases whose reason is known |
 //! | [`mod@evaluate`] | how well a recommender ranks what was bought |
+//! | [`study`] | recipes: all recommenders on the same splits, and the three treatments of pictures |
 //! | [`watch`] | a fit by its validation AUC |
 //! | [`saved`] | networks on disk |
 //! | [`error`] | [`VisionError`] |
@@ -32,6 +33,7 @@ pub mod parameters;
 pub mod planted;
 pub mod recommend;
 pub mod saved;
+pub mod study;
 pub mod watch;
 
 pub use error::VisionError;

@@ -1,0 +1,234 @@
+//! `dvbpr-baselines`: every recommender on the same leave-one-out splits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use burn::tensor::Device;
+use foldin_core::random::child_seed;
+
+use super::{Study, Watcher, picture_labels};
+use crate::data::{LeaveOneOut, PrepareOptions, Purchases, VisualDataset};
+use crate::error::VisionError;
+use crate::evaluate::{Part, Slices, evaluate};
+use crate::features::{beside, hand_made, whitened};
+use crate::recommend::Scorer;
+use crate::recommend::baselines::{Popularity, RandomScores};
+use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
+use crate::recommend::dvbpr::mean_over_pictures;
+use crate::recommend::ensemble::Ensemble;
+use crate::recommend::pairwise::{self, Features, PairwiseConfig};
+use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
+
+/// Hand-made features kept.
+const HAND: usize = 128;
+/// Features kept of a pretrained network.
+const LEARNED: usize = 64;
+
+/// How the study is run.
+#[derive(Clone, Debug)]
+pub struct BaselinesOptions {
+    /// Seeds of the splits.
+    pub seeds: Vec<u64>,
+    /// Pixels that hand-made features are taken at.
+    pub features_px: usize,
+    /// Settings of `bpr`.
+    pub bpr: PairwiseConfig,
+    /// Settings of `vbpr`.
+    pub vbpr: PairwiseConfig,
+    /// Settings of `dvbpr` from scratch; its size is that of pretraining too.
+    pub scratch: DvbprConfig,
+    /// Settings of `dvbpr` from a pretrained network.
+    pub pretrained: DvbprConfig,
+    /// Settings of pretraining.
+    pub pretrain: PretrainConfig,
+    /// The label of items that AUC within category is taken by, the first that is known.
+    pub categories: Vec<String>,
+    /// Folder of decoded pictures.
+    pub cache: PathBuf,
+    /// Where networks run.
+    pub device: Device,
+}
+
+impl BaselinesOptions {
+    /// As it is published: three splits.
+    #[must_use]
+    pub fn full(cache: PathBuf, device: Device) -> Self {
+        Self {
+            seeds: vec![0, 1, 2],
+            features_px: 64,
+            bpr: PairwiseConfig::bpr(),
+            vbpr: PairwiseConfig::vbpr(),
+            scratch: DvbprConfig::small(),
+            pretrained: DvbprConfig::pretrained(),
+            pretrain: PretrainConfig::default(),
+            categories: ["product type", "category"].map(str::to_owned).to_vec(),
+            cache,
+            device,
+        }
+    }
+
+    /// One split and few epochs: whether everything works.
+    #[must_use]
+    pub fn quick(cache: PathBuf, device: Device) -> Self {
+        let full = Self::full(cache, device);
+        Self {
+            seeds: vec![0],
+            scratch: DvbprConfig { epochs: 3, ..full.scratch.clone() },
+            pretrained: DvbprConfig { epochs: 3, ..full.pretrained.clone() },
+            pretrain: PretrainConfig { epochs: 6, ..full.pretrain.clone() },
+            ..full
+        }
+    }
+}
+
+/// A clock, for seconds of fits: library code has none.
+pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
+
+/// Features of items: hand-made ones, and with labels those of a pretrained network beside them.
+struct ItemFeatures {
+    hand: Vec<f32>,
+    hand_width: usize,
+    both: Vec<f32>,
+    both_width: usize,
+}
+
+/// Runs the study.
+///
+/// # Errors
+/// Those of reading pictures and of fits; [`VisionError::NothingLeft`] if users have too few purchases.
+pub fn baselines(
+    purchases: &Purchases,
+    options: &BaselinesOptions,
+    clock: Clock<'_>,
+    watcher: Watcher<'_>,
+) -> Result<Study, VisionError> {
+    let prepared = |px: usize| watcher.prepare(purchases.clone(), &PrepareOptions::new(px), &options.cache);
+    let large = prepared(options.features_px)?;
+    let data = prepared(options.scratch.px)?;
+    if large.items.keys() != data.items.keys() {
+        return Err(VisionError::shape("items with pictures at both sizes", large.items.len(), data.items.len()));
+    }
+    let labels = picture_labels(&data);
+    let pretrained = if labels.is_empty() {
+        None
+    } else {
+        watcher.say("pretraining");
+        let seed = child_seed(0, "pretraining");
+        Some(pretrain(&options.pretrain, &data.images, &labels, &options.device, &watcher.context(seed))?)
+    };
+    let features = item_features(&large, &data, pretrained.as_ref(), &options.device)?;
+    let mut study = Study {
+        title: "Recommendation by pictures: AUC over all items, leave one out".to_owned(),
+        about: vec![
+            "Mean over splits ± half the 95 % interval over users of a split. Cold: fewer than 5 purchases of the test item in the \
+             training part; new: none; no variant: the user bought no other colour of it."
+                .to_owned(),
+        ],
+        seeds: options.seeds.clone(),
+        ..Study::default()
+    };
+    study.data.push(format!(
+        "{}: {} users, {} items, {} purchases, {} pictures",
+        data.name,
+        data.users.len(),
+        data.items.len(),
+        data.purchases.by_user().n_entries(),
+        data.images.len()
+    ));
+    study.data.extend(data.report.lines());
+    if let Some(pretrained) = &pretrained {
+        let words: Vec<String> = (pretrained.accuracy.iter())
+            .map(|(name, right, most)| format!("{name} {right:.3} ({most:.3})"))
+            .collect();
+        let words = words.join(", ");
+        study.data.push(format!("Pretraining, accuracy on held-out pictures (most frequent class): {words}"));
+    }
+    for &seed in &options.seeds {
+        one_split(&mut study, &data, &features, pretrained.as_ref(), options, seed, clock, watcher)?;
+    }
+    for (model, than) in [
+        ("vbpr", "bpr"),
+        ("dvbpr", "bpr"),
+        ("dvbpr-pretrained", "bpr"),
+        ("vbpr", "vis-rank-max"),
+        ("dvbpr", "vbpr"),
+        ("dvbpr-pretrained", "vbpr"),
+        ("dvbpr-pretrained", "dvbpr"),
+        ("visual-sum", "vbpr"),
+    ] {
+        study.compare(model, than);
+    }
+    Ok(study)
+}
+
+fn item_features(
+    large: &VisualDataset,
+    data: &VisualDataset,
+    pretrained: Option<&Pretrained>,
+    device: &Device,
+) -> Result<ItemFeatures, VisionError> {
+    let seed = child_seed(0, "features");
+    let of_pictures = hand_made(&large.images, HAND, seed)?;
+    let hand_width = of_pictures.len() / large.images.len().max(1);
+    let hand = mean_over_pictures(&of_pictures, hand_width, &large.pictures);
+    let Some(pretrained) = pretrained else {
+        return Ok(ItemFeatures { both: hand.clone(), both_width: hand_width, hand, hand_width });
+    };
+    let units = pretrained.network.units();
+    let learned = whitened(&pretrained.describe(&data.images, device)?, units, LEARNED, seed)?;
+    let width = learned.len() / data.images.len().max(1);
+    let learned = mean_over_pictures(&learned, width, &data.pictures);
+    let both = beside(&hand, hand_width, &learned, width);
+    Ok(ItemFeatures { hand, hand_width, both, both_width: hand_width + width })
+}
+
+fn one_split(
+    study: &mut Study,
+    data: &VisualDataset,
+    features: &ItemFeatures,
+    pretrained: Option<&Pretrained>,
+    options: &BaselinesOptions,
+    seed: u64,
+    clock: Clock<'_>,
+    watcher: Watcher<'_>,
+) -> Result<(), VisionError> {
+    let split = LeaveOneOut::new(data, seed)?;
+    let slices = Slices::new(data, &split);
+    let category = options.categories.iter().find_map(|name| data.labels(name));
+    let ctx = watcher.context(seed);
+    let mut tell = |model: &dyn Scorer, epochs: Vec<f64>, seconds: f64| -> Result<(), VisionError> {
+        let users = evaluate(model, &split, Part::Test, category)?;
+        study.add(model.name(), users, &slices, epochs, seconds);
+        Ok(())
+    };
+    let hand = Features { width: features.hand_width, values: &features.hand };
+    let both = Features { width: features.both_width, values: &features.both };
+    tell(&RandomScores::new(&split, seed), Vec::new(), 0.0)?;
+    tell(&Popularity::new(&split), Vec::new(), 0.0)?;
+    let start = clock();
+    let bpr = pairwise::fit("bpr", &options.bpr, Features::none(), &split, &ctx)?;
+    tell(&bpr, Vec::new(), (clock() - start).as_secs_f64())?;
+    let mean = vis_rank_mean(hand, &split)?;
+    tell(&mean, Vec::new(), 0.0)?;
+    let max = VisRankMax::new(hand, &split)?;
+    tell(&max, Vec::new(), 0.0)?;
+    let start = clock();
+    let vbpr = pairwise::fit("vbpr", &options.vbpr, both, &split, &ctx)?;
+    tell(&vbpr, Vec::new(), (clock() - start).as_secs_f64())?;
+    let mut fit = |config: &DvbprConfig, from: Option<&Pretrained>, name: &str| {
+        watcher.say(&format!("{name}, split {seed}"));
+        let start = clock();
+        let fitted = dvbpr::fit(config, data, &split, from, &options.device, &ctx)?;
+        let model = fitted.model.named(name);
+        let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
+        tell(&model, epochs, (clock() - start).as_secs_f64())?;
+        Ok::<_, VisionError>(model)
+    };
+    let scratch = fit(&options.scratch, None, "dvbpr")?;
+    let dvbpr = match pretrained {
+        Some(pretrained) => fit(&options.pretrained, Some(pretrained), "dvbpr-pretrained")?,
+        None => scratch,
+    };
+    tell(&Ensemble::new("visual-sum", &[&vbpr, &mean, &max]), Vec::new(), 0.0)?;
+    tell(&Ensemble::new("visual-sum-dvbpr", &[&vbpr, &mean, &max, &dvbpr]), Vec::new(), 0.0)
+}
