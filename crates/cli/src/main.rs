@@ -76,6 +76,9 @@ enum Command {
     Inspect(commands::inspect::Args),
     /// Rebuild a table of the papers, with the published figures beside ours
     Reproduce(commands::reproduce::Args),
+    /// Recommend by pictures
+    #[cfg(feature = "vision")]
+    Vision(commands::vision::Args),
 }
 
 fn main() -> ExitCode {
@@ -136,6 +139,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Keys(args) => commands::keys::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args, global),
+        #[cfg(feature = "vision")]
+        Command::Vision(args) => commands::vision::run(&args, global),
     }
 }
 

@@ -73,10 +73,15 @@ enum Command {
         #[arg(long)]
         overwrite: bool,
     },
+    /// Download the pictures of a data set
+    #[cfg(feature = "vision")]
+    Images(crate::commands::images::Args),
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     match &args.command {
+        #[cfg(feature = "vision")]
+        Command::Images(args) => crate::commands::images::run(args, global),
         Command::Info { data, json } => {
             let mut options = data.options(global)?;
             // What repeats is counted here, and refused only if that is asked for.

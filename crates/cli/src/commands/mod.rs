@@ -3,6 +3,8 @@
 pub(crate) mod activations;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+#[cfg(feature = "vision")]
+pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
@@ -14,3 +16,5 @@ pub(crate) mod reproduce;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod tune;
+#[cfg(feature = "vision")]
+pub(crate) mod vision;

@@ -54,8 +54,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             let data = [std::slice::from_ref(data), also].concat().join(", ");
             print(format!("{name:width$} {title} ({data}, {cut})"))?;
         }
+        #[cfg(feature = "vision")]
+        for (name, about) in crate::commands::vision::studies::list()? {
+            print(format!("{name:width$} {about}"))?;
+        }
         return Ok(());
     };
+    #[cfg(feature = "vision")]
+    if crate::commands::vision::studies::reproduce(name, args.quick, &args.out, global)? {
+        return Ok(());
+    }
     let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };

@@ -7,6 +7,7 @@
 //! | [`vis_rank`] | `vis-rank`: what looks like the purchases |
 //! | [`dvbpr`] | `dvbpr`: a network trained end to end |
 //! | [`ensemble`] | `visual-sum`: several of them together |
+//! | [`folder`] | a recommender on disk |
 //! | [`linear`] | what all linear ones are once they are fitted, and how they take a new user |
 //!
 //! A fitted model is a [`Scorer`]. Those of users seen in training use what was learned of them; [`linear::LinearModel::fold_in`] makes the
@@ -15,6 +16,7 @@
 pub mod baselines;
 pub mod dvbpr;
 pub mod ensemble;
+pub mod folder;
 pub mod linear;
 pub mod pairwise;
 pub mod vis_rank;

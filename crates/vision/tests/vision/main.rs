@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod fetch;
+mod figures;
 mod pictures;
 mod preference;
 mod purchases;

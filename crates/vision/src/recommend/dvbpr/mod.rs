@@ -134,8 +134,12 @@ pub(crate) fn of_all(
     Ok(out)
 }
 
-/// The mean over an item's pictures, `[n_items × length]`.
-pub(crate) fn mean_over_pictures(of_pictures: &[f32], length: usize, pictures: &[Vec<u32>]) -> Vec<f32> {
+/// The mean over an item's pictures, `[n_items × length]`; zeros for an item without any.
+///
+/// # Panics
+/// If a picture is out of range.
+#[must_use]
+pub fn mean_over_pictures(of_pictures: &[f32], length: usize, pictures: &[Vec<u32>]) -> Vec<f32> {
     let mut out = vec![0.0; pictures.len() * length];
     for (item, out) in pictures.iter().zip(out.chunks_exact_mut(length.max(1))) {
         let share = 1.0 / item.len().max(1) as f32;
