@@ -35,8 +35,9 @@ fn dvbpr_finds_what_users_like() {
     let device = Device::flex();
     let fitted = dvbpr::fit(&small(), &planted.data, &split, None, &device, &FitContext::new(1)).unwrap();
     let found = auc(&fitted.model, &planted, &split);
-    // With nine purchases in ten of what is liked, the best possible is about .90 + .10 · .5.
-    assert!(found > 0.80, "{found} {:?}", fitted.epochs);
+    // Knowing all tastes gives about .85: a tenth of purchases are of anything, and a sixth or a quarter of all items are liked. Chance has a
+    // deviation of .025 over these users.
+    assert!(found > 0.70, "{found} {:?}", fitted.epochs);
 
     // What it says of people who were not in the training: folded in, they like the same.
     let folded = fitted.model.folded_in(&split.train, 0.1).unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use foldin_core::random::child_seed;
-use foldin_core::{FitContext, Progress};
+use foldin_core::FitContext;
 use foldin_vision::backend;
 use foldin_vision::data::{LeaveOneOut, VisualDataset};
 use foldin_vision::features::hand_made;
