@@ -191,13 +191,19 @@ impl Slices {
     #[must_use]
     pub fn new(data: &VisualDataset, split: &LeaveOneOut) -> Self {
         let counts = split.item_counts();
-        let of = |check: &dyn Fn(u32) -> bool| split.test.iter().map(|&item| check(counts[item as usize])).collect();
+        let of = |check: &dyn Fn(u32) -> bool| {
+            split.test.iter().map(|&item| check(counts[item as usize])).collect()
+        };
         let family = |item: u32| data.families[item as usize];
         let no_variant = split.test.iter().enumerate().map(|(user, &item)| {
             let own = split.train.by_user().row(user).0;
             own.iter().all(|&other| family(other) != family(item))
         });
-        Self { cold: of(&|count| count < COLD), new: of(&|count| count == 0), no_variant: no_variant.collect() }
+        Self {
+            cold: of(&|count| count < COLD),
+            new: of(&|count| count == 0),
+            no_variant: no_variant.collect(),
+        }
     }
 }
 

@@ -92,7 +92,8 @@ fn level(gradients: &mut [f32]) {
     for (at, cell) in gradients.chunks_exact_mut(DIRECTIONS).enumerate() {
         let (y, x) = (at / CELLS, at % CELLS);
         let near = |at: usize| at.saturating_sub(1)..(at + 2).min(CELLS);
-        let around: f32 = near(y).flat_map(|y| near(x).map(move |x| y * CELLS + x)).map(|at| energy[at]).sum();
+        let around: f32 =
+            near(y).flat_map(|y| near(x).map(move |x| y * CELLS + x)).map(|at| energy[at]).sum();
         // The constant keeps what is flat from being blown up to noise.
         let length = (around + 0.01).sqrt();
         cell.iter_mut().for_each(|x| *x /= length);
@@ -116,7 +117,11 @@ impl Components {
     pub fn fit(table: &[f32], parts: &[usize], k: usize, seed: u64) -> Result<Self, VisionError> {
         let width: usize = parts.iter().sum();
         if width == 0 || !table.len().is_multiple_of(width) || table.len() < 2 * width {
-            return Err(VisionError::shape("numbers to find components of", format!("rows of {width}"), table.len()));
+            return Err(VisionError::shape(
+                "numbers to find components of",
+                format!("rows of {width}"),
+                table.len(),
+            ));
         }
         let all = table.len() / width;
         let step = all.div_ceil(FITTED_TO);

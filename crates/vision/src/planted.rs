@@ -195,9 +195,9 @@ fn draw(pixels: &mut Vec<u8>, options: &PlantedOptions, item: usize, by_buyer: b
     let radius = px * between(0.25, 0.38, random);
     let (x0, y0) = (px * between(0.4, 0.6, random), px * between(0.4, 0.6, random));
     let shade = between(0.8, 1.15, random);
-    let tint: [f64; 3] =
-        std::array::from_fn(|_| if by_buyer { between(0.85, 1.1, random) } else { 1.0 });
-    let ground: [f64; 3] = std::array::from_fn(|_| if by_buyer { between(120.0, 240.0, random) } else { 235.0 });
+    let tint: [f64; 3] = std::array::from_fn(|_| if by_buyer { between(0.85, 1.1, random) } else { 1.0 });
+    let ground: [f64; 3] =
+        std::array::from_fn(|_| if by_buyer { between(120.0, 240.0, random) } else { 235.0 });
     // A buyer's picture has something else in it: a bar of another colour along one side.
     let bar = by_buyer.then(|| (random.below(4), COLOURS[random.below(COLOURS.len())].1));
     let colour = COLOURS[colour_of(item)].1;
@@ -253,7 +253,9 @@ mod tests {
     #[test]
     fn the_first_view_is_the_same_in_every_treatment() {
         let of = |treatment| {
-            planted(&PlantedOptions { treatment, items: 240, users: 3, ..PlantedOptions::default() }, 2).unwrap().data
+            planted(&PlantedOptions { treatment, items: 240, users: 3, ..PlantedOptions::default() }, 2)
+                .unwrap()
+                .data
         };
         let [one, all, both] = Treatment::ALL.map(of);
         assert_eq!([one.images.len(), all.images.len(), both.images.len()], [240, 720, 1200]);

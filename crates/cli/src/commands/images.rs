@@ -60,7 +60,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let cancel = cancel_on_ctrl_c()?;
-    let report = fetch(&addresses, &files.images, &options, &cancel, &|done, _| bar.set_position(done as u64));
+    let report =
+        fetch(&addresses, &files.images, &options, &cancel, &|done, _| bar.set_position(done as u64));
     bar.finish_and_clear();
     let report = report?;
     print(format!(

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::data::fetch::file_name;
+use crate::data::literal;
 use crate::data::plain::unpacked;
 use crate::data::purchases::{ItemLabels, ItemPictures, Purchases};
-use crate::data::literal;
 use crate::error::VisionError;
 
 /// The label that metadata give.
@@ -101,7 +101,8 @@ pub fn addresses(files: &Files, min_user: usize) -> Result<Vec<String>, VisionEr
 }
 
 fn read_with(files: &Files, name: fn(&str) -> String) -> Result<Purchases, VisionError> {
-    let mut out = Purchases { name: short_name(&files.reviews), store: files.images.clone(), ..Purchases::default() };
+    let mut out =
+        Purchases { name: short_name(&files.reviews), store: files.images.clone(), ..Purchases::default() };
     let mut pairs = Vec::new();
     let mut customer: HashMap<u32, Vec<String>> = HashMap::new();
     each_line(&files.reviews, |value| {
@@ -195,7 +196,8 @@ fn text<'a>(value: &'a Value, names: &[&str]) -> Option<&'a str> {
 }
 
 /// Names of one picture's sizes, the largest first.
-const SIZES: [&str; 6] = ["hi_res", "large", "large_image_url", "medium_image_url", "thumb", "small_image_url"];
+const SIZES: [&str; 6] =
+    ["hi_res", "large", "large_image_url", "medium_image_url", "thumb", "small_image_url"];
 
 /// All pictures in a field, whichever form it has: an address, a list of them, a list of objects with one picture in several sizes, or an
 /// object of lists, one for each size.
@@ -297,7 +299,10 @@ mod tests {
         );
         let got = read_folder(&folder).unwrap();
         assert_eq!(got.items.keys(), ["p"]);
-        assert_eq!((&got.pictures[0].vendor[0], &got.pictures[0].customer[0]), (&"https://x/m.jpg".into(), &"https://x/l.jpg".into()));
+        assert_eq!(
+            (&got.pictures[0].vendor[0], &got.pictures[0].customer[0]),
+            (&"https://x/m.jpg".into(), &"https://x/l.jpg".into())
+        );
         // As the loader of Hugging Face gives them.
         let lists = serde_json::json!({"hi_res": [null, "https://x/h2.jpg"], "large": ["https://x/l1.jpg", "https://x/l2.jpg"]});
         assert_eq!(addresses_in(Some(&lists)), ["https://x/l1.jpg", "https://x/h2.jpg"]);
@@ -305,7 +310,9 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named() {
-        let message = read_folder(&folder("{\"reviewerID\":\"u\",\"asin\":\"i\"}\n{oops\n", "")).unwrap_err().to_string();
+        let message = read_folder(&folder("{\"reviewerID\":\"u\",\"asin\":\"i\"}\n{oops\n", ""))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("line 2"), "{message}");
         let message = read_folder(&folder("{\"asin\":\"i\"}\n", "")).unwrap_err().to_string();
         assert!(message.contains("line 1") && message.contains("reviewerID"), "{message}");
@@ -320,7 +327,8 @@ mod tests {
         );
         let files = Files::find(folder.path()).unwrap().unwrap();
         assert_eq!(addresses(&files, 2).unwrap(), ["https://x/1.jpg", "https://x/2.jpg"]);
-        let names: Vec<String> = read(&files).unwrap().pictures.into_iter().flat_map(|item| item.vendor).collect();
+        let names: Vec<String> =
+            read(&files).unwrap().pictures.into_iter().flat_map(|item| item.vendor).collect();
         assert!(names.iter().all(|name| name.ends_with(".jpg") && !name.contains('/')), "{names:?}");
     }
 }

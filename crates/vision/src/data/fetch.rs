@@ -166,7 +166,11 @@ enum Attempt {
 fn agent(options: &FetchOptions) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .user_agent(concat!("foldin/", env!("CARGO_PKG_VERSION"), " (fetches the pictures of a data set, once each)"))
+        .user_agent(concat!(
+            "foldin/",
+            env!("CARGO_PKG_VERSION"),
+            " (fetches the pictures of a data set, once each)"
+        ))
         .timeout_connect(Some(options.timeout))
         .timeout_global(Some(options.timeout));
     ureq::Agent::new_with_config(config.build())
@@ -182,7 +186,9 @@ fn one(
     let mut pause = options.pause;
     for attempt in 0.. {
         match ask(agent, address, options.bytes) {
-            Attempt::Picture(bytes) => return keep(&folder.join(file_name(address)), &bytes).map_err(Failure::Folder),
+            Attempt::Picture(bytes) => {
+                return keep(&folder.join(file_name(address)), &bytes).map_err(Failure::Folder);
+            }
             Attempt::Never(reason) => return Err(Failure::Broken(reason)),
             Attempt::Later(reason, _) if attempt >= options.retries => return Err(Failure::Broken(reason)),
             Attempt::Later(_, asked) => {

@@ -35,11 +35,10 @@ pub(crate) fn is_here(folder: &Path) -> bool {
 /// # Errors
 /// [`VisionError::Format`] for files that cannot be read or are missing.
 pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
-    let missing = |what: &str| VisionError::Format {
-        path: folder.to_owned(),
-        problem: format!("{what} is missing"),
-    };
-    let table = beginning_with(folder, "transactions_train").ok_or_else(|| missing("transactions_train*.csv"))?;
+    let missing =
+        |what: &str| VisionError::Format { path: folder.to_owned(), problem: format!("{what} is missing") };
+    let table =
+        beginning_with(folder, "transactions_train").ok_or_else(|| missing("transactions_train*.csv"))?;
     let columns = Columns {
         user: Some("customer_id".into()),
         item: Some("article_id".into()),

@@ -11,9 +11,8 @@ use crate::images::set::CHANNELS;
 use crate::images::{ImageSet, Labels};
 
 /// What Fashion-MNIST's ten classes are.
-pub const FASHION_MNIST: [&str; 10] = [
-    "t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
-];
+pub const FASHION_MNIST: [&str; 10] =
+    ["t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"];
 
 /// Most bytes of pictures in a file: what no file of this kind reaches, and a broken header does.
 const MOST_BYTES: usize = 4 << 30;
@@ -51,7 +50,8 @@ pub fn read(folder: &Path, part: Part, px: usize) -> Result<ImageSet, VisionErro
     }
     let (area, top, left) = (px * px, (px - rows) / 2, (px - columns) / 2);
     let mut pixels = vec![0; count * CHANNELS * area];
-    for (from, to) in grey.chunks_exact((rows * columns).max(1)).zip(pixels.chunks_exact_mut(CHANNELS * area)) {
+    for (from, to) in grey.chunks_exact((rows * columns).max(1)).zip(pixels.chunks_exact_mut(CHANNELS * area))
+    {
         for plane in to.chunks_exact_mut(area) {
             for (row, line) in from.chunks_exact(columns).enumerate() {
                 plane[(top + row) * px + left..][..columns].copy_from_slice(line);
@@ -110,7 +110,8 @@ mod tests {
         let mut out = vec![0, 0, 8, axes.len() as u8];
         axes.iter().for_each(|length| out.extend(length.to_be_bytes()));
         out.extend_from_slice(bytes);
-        let mut file = flate2::write::GzEncoder::new(std::fs::File::create(path).unwrap(), flate2::Compression::fast());
+        let mut file =
+            flate2::write::GzEncoder::new(std::fs::File::create(path).unwrap(), flate2::Compression::fast());
         file.write_all(&out).unwrap();
         file.finish().unwrap();
     }
@@ -134,9 +135,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let images = folder.path().join("train-images-idx3-ubyte.gz");
         write(&folder.path().join("train-labels-idx1-ubyte.gz"), &[2], &[1, 0]);
-        for (axes, bytes) in
-            [(vec![2, 2, 2], vec![0; 7]), (vec![1, 2, 2], vec![0; 4]), (vec![u32::MAX; 3], vec![0; 4]), (vec![2], vec![0; 2])]
-        {
+        for (axes, bytes) in [
+            (vec![2, 2, 2], vec![0; 7]),
+            (vec![1, 2, 2], vec![0; 4]),
+            (vec![u32::MAX; 3], vec![0; 4]),
+            (vec![2], vec![0; 2]),
+        ] {
             write(&images, &axes, &bytes);
             assert!(read(folder.path(), Part::Train, 4).is_err(), "{axes:?}");
         }

@@ -225,7 +225,9 @@ mod tests {
 
     #[test]
     fn what_is_no_literal_is_refused() {
-        for bad in ["", "{", "{'a' 1}", "['a' 'b']", "'open", "{'a': 1} x", "'\\x4'", "{1: 2}", "1.2.3", "'\\"] {
+        for bad in
+            ["", "{", "{'a' 1}", "['a' 'b']", "'open", "{'a': 1} x", "'\\x4'", "{1: 2}", "1.2.3", "'\\"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse(&"[".repeat(100_000)).unwrap_err().contains("brackets"));

@@ -22,7 +22,8 @@ use crate::error::VisionError;
 use crate::images::PictureStore;
 
 /// Files that are taken for the table, the first that is there.
-const TABLES: [&str; 4] = ["interactions.csv", "interactions.csv.gz", "interactions.tsv", "interactions.tsv.gz"];
+const TABLES: [&str; 4] =
+    ["interactions.csv", "interactions.csv.gz", "interactions.tsv", "interactions.tsv.gz"];
 
 /// Labels with more different values than this are texts.
 const MOST_CLASSES: usize = 500;
@@ -49,7 +50,8 @@ pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
     if let Some(name) = folder.canonicalize().ok().as_deref().and_then(Path::file_name) {
         out.name = name.to_string_lossy().into_owned();
     }
-    let images = pictures(folder).ok_or_else(|| missing("a folder `images`, or a zip archive of pictures,"))?;
+    let images =
+        pictures(folder).ok_or_else(|| missing("a folder `images`, or a zip archive of pictures,"))?;
     let names = |store: &Path| -> Result<Vec<String>, VisionError> {
         Ok(PictureStore::open(store)?.list()?.into_iter().map(|(name, _)| name).collect())
     };
@@ -92,7 +94,9 @@ fn read_labels(path: &Path, purchases: &Purchases) -> Result<Vec<ItemLabels>, Vi
         let Some(key) = key else {
             let of = vec![None; purchases.items.len()];
             out = row.iter().map(|name| ItemLabels { name: name.clone(), of: of.clone() }).collect();
-            key = Some(row.iter().position(|name| matches!(name.as_str(), "item" | "item_id" | "id")).unwrap_or(0));
+            key = Some(
+                row.iter().position(|name| matches!(name.as_str(), "item" | "item_id" | "id")).unwrap_or(0),
+            );
             return Ok(());
         };
         let Some(item) = row.get(key).and_then(|key| purchases.items.get(key)) else { return Ok(()) };

@@ -197,10 +197,8 @@ pub fn prepare(
     }
     let users = Renumbered::of(n_users, pairs.iter().map(|pair| pair.0));
     let items = Renumbered::of(n_items, pairs.iter().map(|pair| pair.1));
-    let triples: Vec<(u32, u32, f32)> = pairs
-        .iter()
-        .map(|&(user, item)| (users.new[user as usize], items.new[item as usize], 1.0))
-        .collect();
+    let triples: Vec<(u32, u32, f32)> =
+        pairs.iter().map(|&(user, item)| (users.new[user as usize], items.new[item as usize], 1.0)).collect();
     let matrix = Csr::from_triples(users.old.len(), items.old.len(), &triples)?;
     Ok(VisualDataset {
         name: purchases.name,
@@ -222,7 +220,9 @@ impl VisualDataset {
     pub fn positives(&self, purchases: &Interactions) -> Vec<Vec<(u32, u32)>> {
         let matrix = purchases.by_user();
         let of = |item: u32| self.pictures[item as usize].iter().map(move |&picture| (item, picture));
-        (0..matrix.n_rows()).map(|user| matrix.row(user).0.iter().flat_map(|&item| of(item)).collect()).collect()
+        (0..matrix.n_rows())
+            .map(|user| matrix.row(user).0.iter().flat_map(|&item| of(item)).collect())
+            .collect()
     }
 
     /// The label of that name, by item.

@@ -93,9 +93,9 @@ pub fn read(path: &Path) -> Result<Products, VisionError> {
     }
     let (genders, kinds) = (&out.labels[0].of, &out.labels[2].of);
     let category = |gender: &Option<String>, kind: &Option<String>| {
-        let of = CATEGORIES.iter().find(|(g, k, _)| {
-            gender.as_deref() == Some(*g) && kind.as_deref() == Some(*k)
-        })?;
+        let of = CATEGORIES
+            .iter()
+            .find(|(g, k, _)| gender.as_deref() == Some(*g) && kind.as_deref() == Some(*k))?;
         Some(of.2.to_owned())
     };
     let of = genders.iter().zip(kinds).map(|(gender, kind)| category(gender, kind)).collect();

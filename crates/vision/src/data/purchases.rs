@@ -74,12 +74,8 @@ pub fn open(folder: &Path) -> Result<Purchases, VisionError> {
 
 /// Reads a table of purchases with the readers of ratings: pairs, and how many lines were repetitions.
 pub(crate) fn read_table(path: &Path, columns: Columns) -> Result<(Dataset, ReadReport), VisionError> {
-    let options = OpenOptions {
-        duplicates: Duplicates::Last,
-        implicit: true,
-        columns,
-        ..OpenOptions::default()
-    };
+    let options =
+        OpenOptions { duplicates: Duplicates::Last, implicit: true, columns, ..OpenOptions::default() };
     open_with_report(&path.display().to_string(), &options)
         .map_err(|error| VisionError::Format { path: path.to_owned(), problem: error.to_string() })
 }

@@ -22,7 +22,11 @@ pub(crate) fn each_row(
     loop {
         let before = row.len();
         input.read_until(b'\n', &mut row).map_err(VisionError::io(path))?;
-        let bad = |problem: &str| VisionError::Line { path: path.to_owned(), line: first, problem: problem.to_owned() };
+        let bad = |problem: &str| VisionError::Line {
+            path: path.to_owned(),
+            line: first,
+            problem: problem.to_owned(),
+        };
         let ended = row.len() == before;
         number += usize::from(!ended);
         // A row goes on while a quote is open.

@@ -102,7 +102,8 @@ pub fn build(
     }
     built?;
     fs::rename(&beside, target).map_err(VisionError::io(target))?;
-    let found = open_if(target, key, options.px)?.map(|(set, report)| (set, BuildReport { reused: false, ..report }));
+    let found =
+        open_if(target, key, options.px)?.map(|(set, report)| (set, BuildReport { reused: false, ..report }));
     found.ok_or_else(|| VisionError::Format {
         path: target.to_owned(),
         problem: "it was replaced while it was being read".to_owned(),
@@ -197,10 +198,8 @@ fn write(
         }
         progress(at, wanted.len())?;
     }
-    let text = serde_json::to_vec(&tail).map_err(|error| VisionError::Format {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    })?;
+    let text = serde_json::to_vec(&tail)
+        .map_err(|error| VisionError::Format { path: path.to_owned(), problem: error.to_string() })?;
     out.write_all(&text).map_err(io())?;
 
     let mut header = Vec::with_capacity(HEADER as usize);

@@ -132,7 +132,11 @@ fn defect(error: image::ImageError) -> Defect {
             // PNG and WebP tell an early end in words alone.
             let early = ["unexpected end", "end of file", "end of data", "exhausted"];
             let lower = message.to_lowercase();
-            if early.iter().any(|sign| lower.contains(sign)) { Defect::Truncated } else { Defect::Corrupt(message) }
+            if early.iter().any(|sign| lower.contains(sign)) {
+                Defect::Truncated
+            } else {
+                Defect::Corrupt(message)
+            }
         }
     }
 }

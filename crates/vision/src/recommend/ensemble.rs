@@ -15,7 +15,8 @@ pub struct Ensemble<'a> {
 
 impl std::fmt::Debug for Ensemble<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<(&str, f32)> = self.members.iter().map(|(model, weight)| (model.name(), *weight)).collect();
+        let names: Vec<(&str, f32)> =
+            self.members.iter().map(|(model, weight)| (model.name(), *weight)).collect();
         f.debug_struct("Ensemble").field("name", &self.name).field("members", &names).finish()
     }
 }

@@ -112,7 +112,8 @@ impl Recommender {
         let description: Description =
             serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
         let Description { name, k, lambda, keys, dictionary, network } = description;
-        let items = Dictionary::from_keys(keys).map_err(|key| bad(format!("the item {key} is there twice")))?;
+        let items =
+            Dictionary::from_keys(keys).map_err(|key| bad(format!("the item {key} is there twice")))?;
         if items.checksum() != dictionary {
             return Err(bad("the keys of items are not those it was saved with".to_owned()));
         }

@@ -22,6 +22,7 @@
 use foldin_core::random::{Random, child_seed, numbered_seed};
 use foldin_core::{ConfigError, Csr, FitContext};
 use foldin_nn::adam::{Adam, Steps};
+use foldin_nn::kernels::{axpy, dot};
 use foldin_nn::optimiser::{Optimiser, Trained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -228,7 +229,7 @@ fn add_gradient(
         let pairs = features.of(bought).iter().zip(features.of(other));
         difference.iter_mut().zip(pairs).for_each(|(d, (a, b))| *d = a - b);
         for (v, row) in visual.iter_mut().zip(values.e.chunks_exact(width)) {
-            *v = row.iter().zip(difference.iter()).map(|(e, d)| e * d).sum();
+            *v = dot(row, difference);
         }
         x += values.theta[user * k..][..k].iter().zip(visual.iter()).map(|(t, v)| t * v).sum::<f32>();
     }
@@ -246,9 +247,7 @@ fn add_gradient(
         let theta = values.theta[user * k + at];
         gradient.theta[user * k + at] += lambda * theta - wrong * visual[at];
         squares += theta * theta;
-        let scaled = wrong * theta;
-        let row = &mut gradient.e[at * width..][..width];
-        row.iter_mut().zip(difference.iter()).for_each(|(g, d)| *g -= scaled * d);
+        axpy(-wrong * theta, difference, &mut gradient.e[at * width..][..width]);
     }
     for at in 0..l {
         let (gu, gi, gj) =
@@ -364,7 +363,7 @@ fn assemble(
     let mut items = Vec::with_capacity(n_items * length);
     for item in 0..n_items {
         for row in values.e.chunks_exact(features.width.max(1)) {
-            items.push(row.iter().zip(features.of(item as u32)).map(|(e, f)| e * f).sum());
+            items.push(dot(row, features.of(item as u32)));
         }
         items.extend_from_slice(&values.gamma_i[item * l..][..l]);
         items.extend(config.bias.then(|| values.bias[item]));
@@ -399,8 +398,7 @@ mod tests {
             gamma_i: normal(n_items * 2),
             bias: normal(n_items),
         };
-        let triples =
-            [Triple { user: 0, bought: 1, other: 3 }, Triple { user: 1, bought: 0, other: 2 }];
+        let triples = [Triple { user: 0, bought: 1, other: 3 }, Triple { user: 1, bought: 0, other: 2 }];
         let loss_and_gradient = |values: &Values| {
             let mut gradient = values.zeros_like();
             let mut work = [vec![0.0; width], vec![0.0; 3]];

@@ -7,8 +7,8 @@
 //!
 //! The ranking by visual nearest neighbours that Kang et al. (2017) compare with; they do not say which features or which sum.
 
-use foldin_core::{Csr, ItemFactors};
-use foldin_nn::retrieval::PackedItems;
+use foldin_core::Csr;
+use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
 
 use crate::data::LeaveOneOut;
 use crate::error::VisionError;
@@ -61,8 +61,12 @@ pub struct VisRankMax {
     train: Csr,
     width: usize,
     items: Vec<f32>,
-    packed: PackedItems,
+    /// The same, laid out as the right side of a product.
+    packed: Packed,
 }
+
+/// Purchases compared with all items at once; more than this and the products leave the cache.
+const AT_ONCE: usize = 8;
 
 impl VisRankMax {
     /// For the purchases of a split.
@@ -73,10 +77,8 @@ impl VisRankMax {
         let train = split.train.by_user().clone();
         check_features(features, train.n_cols())?;
         let items = directions(features);
-        let bias = vec![0.0; train.n_cols()];
-        let factors = ItemFactors { k: features.width, m: items, bias, mean: 0.0 };
-        let packed = PackedItems::new(&factors);
-        Ok(Self { train, width: features.width, items: factors.m, packed })
+        let packed = Packed::new(Matrix::new(&items, train.n_cols(), features.width).transposed());
+        Ok(Self { train, width: features.width, items, packed })
     }
 }
 
@@ -89,10 +91,15 @@ impl Scorer for VisRankMax {
         check(user, self.train.n_rows(), out, self.train.n_cols())?;
         // Below every cosine: somebody who bought nothing likes nothing more than anything else.
         out.fill(-1.0);
-        let mut own = vec![0.0; out.len()];
-        for &item in self.train.row(user as usize).0 {
-            self.packed.score(&self.items[item as usize * self.width..][..self.width], 0.0, &mut own);
-            out.iter_mut().zip(&own).for_each(|(most, x)| *most = most.max(*x));
+        let mut products = Vec::new();
+        for items in self.train.row(user as usize).0.chunks(AT_ONCE) {
+            let of = |item: &u32| &self.items[*item as usize * self.width..][..self.width];
+            let bought: Vec<f32> = items.iter().flat_map(of).copied().collect();
+            products.resize(items.len() * out.len(), 0.0);
+            matmul_packed(Matrix::new(&bought, items.len(), self.width), &self.packed, false, &mut products);
+            for own in products.chunks_exact(out.len()) {
+                out.iter_mut().zip(own).for_each(|(most, x)| *most = most.max(*x));
+            }
         }
         Ok(())
     }

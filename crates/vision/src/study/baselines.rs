@@ -13,8 +13,8 @@ use crate::evaluate::{Part, Slices, evaluate};
 use crate::features::{beside, hand_made, whitened};
 use crate::recommend::Scorer;
 use crate::recommend::baselines::{Popularity, RandomScores};
-use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
 use crate::recommend::dvbpr::mean_over_pictures;
+use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
 use crate::recommend::ensemble::Ensemble;
 use crate::recommend::pairwise::{self, Features, PairwiseConfig};
 use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
@@ -106,7 +106,11 @@ pub fn baselines(
     let large = prepared(options.features_px)?;
     let data = prepared(options.scratch.px)?;
     if large.items.keys() != data.items.keys() {
-        return Err(VisionError::shape("items with pictures at both sizes", large.items.len(), data.items.len()));
+        return Err(VisionError::shape(
+            "items with pictures at both sizes",
+            large.items.len(),
+            data.items.len(),
+        ));
     }
     let labels = picture_labels(&data);
     let pretrained = if labels.is_empty() {

@@ -63,14 +63,18 @@ fn one(out: &mut String, study: &Study) {
     columns.push("fit".to_owned());
     table(out, &columns, &rows);
     let by_seed = |first: &str| -> Vec<String> {
-        std::iter::once(first.to_owned()).chain(study.seeds.iter().map(|seed| format!("split {seed}"))).collect()
+        std::iter::once(first.to_owned())
+            .chain(study.seeds.iter().map(|seed| format!("split {seed}")))
+            .collect()
     };
     if study.seeds.len() > 1 {
         let rows: Vec<Vec<String>> = study
             .models
             .iter()
             .map(|model| {
-                let of = |report: &crate::evaluate::AucReport| in_words(report.all.map(|all| (all.mean, all.ci95)));
+                let of = |report: &crate::evaluate::AucReport| {
+                    in_words(report.all.map(|all| (all.mean, all.ci95)))
+                };
                 std::iter::once(model.name.clone()).chain(model.splits.iter().map(of)).collect()
             })
             .collect();
@@ -121,7 +125,8 @@ fn base64(bytes: &[u8]) -> String {
     const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4 {
             let sign = SIGNS[(bits >> (18 - 6 * place)) as usize & 63];
             out.push(if place <= group.len() { char::from(sign) } else { '=' });
@@ -136,7 +141,9 @@ mod tests {
 
     #[test]
     fn bytes_in_64_signs() {
-        for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (text, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(text.as_bytes()), expected);
         }
     }

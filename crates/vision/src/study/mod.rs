@@ -76,8 +76,10 @@ pub(crate) fn picture_labels(data: &VisualDataset) -> Vec<Labels> {
         for (item, pictures) in data.pictures.iter().enumerate() {
             pictures.iter().for_each(|&picture| of[picture as usize] = labels.of()[item]);
         }
-        let names: Vec<Option<&str>> =
-            of.iter().map(|class: &Option<u32>| class.map(|class| labels.classes()[class as usize].as_str())).collect();
+        let names: Vec<Option<&str>> = of
+            .iter()
+            .map(|class: &Option<u32>| class.map(|class| labels.classes()[class as usize].as_str()))
+            .collect();
         Labels::from_names(labels.name(), &names)
     };
     data.labels.iter().map(of).collect()

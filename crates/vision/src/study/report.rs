@@ -68,7 +68,13 @@ impl StudyModel {
     /// A model that nothing is known of yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), splits: Vec::new(), epochs: Vec::new(), seconds: Vec::new(), users: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            splits: Vec::new(),
+            epochs: Vec::new(),
+            seconds: Vec::new(),
+            users: Vec::new(),
+        }
     }
 
     /// Mean over splits, with the mean of their intervals: splits share users, so more of them do not make it narrower.
@@ -105,20 +111,24 @@ impl Study {
     /// Compares two models user by user, where both were fitted.
     pub fn compare(&mut self, model: &str, than: &str) {
         let (Some(this), Some(other)) = (self.model(model), self.model(than)) else { return };
-        let splits = this.users.iter().zip(&other.users).filter_map(|(this, other)| paired(this, other)).collect();
+        let splits =
+            this.users.iter().zip(&other.users).filter_map(|(this, other)| paired(this, other)).collect();
         self.differences.push(Difference { model: model.to_owned(), than: than.to_owned(), splits });
     }
 
     /// The table in plain text.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut rows = vec![std::iter::once("AUC".to_owned()).chain(COLUMNS.map(|(name, _)| name.to_owned())).collect()];
+        let mut rows =
+            vec![std::iter::once("AUC".to_owned()).chain(COLUMNS.map(|(name, _)| name.to_owned())).collect()];
         for model in &self.models {
             let mut row: Vec<String> = vec![model.name.clone()];
             row.extend(COLUMNS.map(|(_, of)| in_words(model.mean(of))));
             rows.push(row);
         }
-        let width = |column: usize| rows.iter().map(|row: &Vec<String>| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter().map(|row: &Vec<String>| row[column].chars().count()).max().unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..=COLUMNS.len()).map(width).collect();
         let mut out = format!("{}\n", self.title);
         self.about.iter().chain(&self.data).for_each(|line| out += &format!("{line}\n"));

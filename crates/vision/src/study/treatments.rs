@@ -133,7 +133,8 @@ fn run(
 
 /// Differences user by user, where the treatments left the same users.
 fn compare(study: &mut Study) {
-    let counts: Vec<usize> = study.models.iter().filter_map(|model| model.users.first().map(Vec::len)).collect();
+    let counts: Vec<usize> =
+        study.models.iter().filter_map(|model| model.users.first().map(Vec::len)).collect();
     if counts.windows(2).all(|pair| pair[0] == pair[1]) {
         for (model, than) in [
             ("all-vendor", "one-vendor"),
@@ -143,6 +144,8 @@ fn compare(study: &mut Study) {
             study.compare(model, than);
         }
     } else {
-        study.findings.push("The treatments left different users, so they cannot be compared user by user.".to_owned());
+        study
+            .findings
+            .push("The treatments left different users, so they cannot be compared user by user.".to_owned());
     }
 }

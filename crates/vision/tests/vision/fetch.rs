@@ -75,7 +75,8 @@ fn options() -> FetchOptions {
 fn pictures_come_once_and_broken_links_are_told() {
     let server = serve();
     let folder = tempfile::tempdir().unwrap();
-    let mut addresses: Vec<String> = (0..20).map(|at| format!("{}/{at}.png?size=1", server.address)).collect();
+    let mut addresses: Vec<String> =
+        (0..20).map(|at| format!("{}/{at}.png?size=1", server.address)).collect();
     let bad = ["gone", "page", "never", "large"].map(|name| format!("{}/{name}.jpg", server.address));
     addresses.extend(bad.clone());
     addresses.extend(["busy", "cut"].map(|name| format!("{}/{name}.jpg", server.address)));

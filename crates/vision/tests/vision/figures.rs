@@ -24,7 +24,8 @@ impl Progress for Told {
 #[test]
 #[ignore = "an hour"]
 fn figures_of_the_hm_sample() {
-    let Some(folder) = std::env::var_os("FOLDIN_DATA_DIR").map(|folder| Path::new(&folder).join("hm-sample")) else {
+    let Some(folder) = std::env::var_os("FOLDIN_DATA_DIR").map(|folder| Path::new(&folder).join("hm-sample"))
+    else {
         eprintln!("skipped: FOLDIN_DATA_DIR is not set");
         return;
     };
@@ -33,7 +34,8 @@ fn figures_of_the_hm_sample() {
     let out = std::env::var_os("FOLDIN_STUDY_OUT").map_or(scratch.path().to_owned(), PathBuf::from);
     let quick = std::env::var_os("FOLDIN_STUDY").is_some_and(|study| study == "quick");
     let (cache, device) = (out.join("cache"), Device::flex());
-    let options = if quick { BaselinesOptions::quick(cache, device) } else { BaselinesOptions::full(cache, device) };
+    let options =
+        if quick { BaselinesOptions::quick(cache, device) } else { BaselinesOptions::full(cache, device) };
     let start = Instant::now();
     let cancel = CancelFlag::default();
     let watcher = Watcher { progress: &Told, cancel: &cancel };
@@ -42,7 +44,9 @@ fn figures_of_the_hm_sample() {
     std::fs::write(out.join("dvbpr-baselines.html"), html::page("dvbpr-baselines", &[&study], &[])).unwrap();
     std::fs::write(out.join("dvbpr-baselines.json"), serde_json::to_string_pretty(&study).unwrap()).unwrap();
     let all = |name: &str| study.model(name).unwrap().mean(|report| report.all).unwrap().0;
-    assert!((0.47..0.57).contains(&all("bpr")) && all("popularity") < 0.45 && (all("random") - 0.5).abs() < 0.03);
+    assert!(
+        (0.47..0.57).contains(&all("bpr")) && all("popularity") < 0.45 && (all("random") - 0.5).abs() < 0.03
+    );
     assert!(all("vis-rank-max") > 0.65 && all("vbpr") > 0.65);
     assert!(all("vbpr") > all("bpr") + 0.1);
     if !quick {

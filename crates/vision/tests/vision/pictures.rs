@@ -179,7 +179,9 @@ fn a_cache_leaves_out_the_bad_and_is_used_again() {
     wanted.push("gone.jpg".to_owned());
     let cache = folder.path().join("cache/pictures.fpix");
     let quiet = |_, _| Ok(());
-    let mut run = |wanted: &[String], px: usize| build(&mut store, wanted, &BuildOptions::new(px), &cache, &quiet).unwrap();
+    let mut run = |wanted: &[String], px: usize| {
+        build(&mut store, wanted, &BuildOptions::new(px), &cache, &quiet).unwrap()
+    };
     let (set, report) = run(&wanted, 8);
     assert_eq!(set.names(), ["a.jpg", "sub/c.png"]);
     assert_eq!((report.decoded, report.reused), (2, false));

@@ -15,7 +15,8 @@ use foldin_vision::recommend::pairwise::{self, Features, PairwiseConfig};
 use foldin_vision::recommend::vis_rank::{VisRankMax, vis_rank_mean};
 
 fn set() -> (Planted, LeaveOneOut) {
-    let planted = planted(&PlantedOptions { users: 120, items: 480, ..PlantedOptions::default() }, 3).unwrap();
+    let planted =
+        planted(&PlantedOptions { users: 120, items: 480, ..PlantedOptions::default() }, 3).unwrap();
     let split = LeaveOneOut::new(&planted.data, 1).unwrap();
     (planted, split)
 }
@@ -49,7 +50,10 @@ fn dvbpr_finds_what_users_like() {
     let path = folder.path().join("dvbpr");
     fitted.dvbpr.save(&path).unwrap();
     let loaded = Dvbpr::load(&path, &device).unwrap();
-    assert_eq!(loaded.phi_of(&planted.data.images).unwrap(), fitted.dvbpr.phi_of(&planted.data.images).unwrap());
+    assert_eq!(
+        loaded.phi_of(&planted.data.images).unwrap(),
+        fitted.dvbpr.phi_of(&planted.data.images).unwrap()
+    );
     std::fs::write(path.join("weights.safetensors"), b"broken").unwrap();
     assert!(Dvbpr::load(&path, &device).is_err());
 }

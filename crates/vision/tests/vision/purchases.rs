@@ -39,9 +39,11 @@ fn shop(folder: &Path) {
 fn the_plain_layout_in_three_treatments() {
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path());
-    for (treatment, of_a) in
-        [(Treatment::OneVendor, vec![10]), (Treatment::AllVendor, vec![10, 20]), (Treatment::VendorAndCustomer, vec![10, 20, 50])]
-    {
+    for (treatment, of_a) in [
+        (Treatment::OneVendor, vec![10]),
+        (Treatment::AllVendor, vec![10, 20]),
+        (Treatment::VendorAndCustomer, vec![10, 20, 50]),
+    ] {
         let options = PrepareOptions { treatment, min_user: 2, ..PrepareOptions::new(8) };
         let data = prepared(folder.path(), &options).unwrap();
         assert_eq!(data.users.keys(), ["ann", "bob"]);
@@ -78,7 +80,8 @@ fn articles_keep_their_zeros_and_their_families() {
     let rows = "t_dat,customer_id,article_id,price,sales_channel_id\n2020-01-01,u,0108775015,0.01,2\n\
                 2020-01-02,u,0108775044,0.01,2\n2020-01-02,u,0111565001,0.01,2\n2020-01-03,u,0111565001,0.01,1\n";
     write(folder.path(), "transactions_train_sample.csv", rows.as_bytes());
-    let articles = "article_id,product_type_name,colour_group_name\n0108775015,Vest,Black\n0111565001,Socks,Black\n";
+    let articles =
+        "article_id,product_type_name,colour_group_name\n0108775015,Vest,Black\n0111565001,Socks,Black\n";
     write(folder.path(), "articles.csv", articles.as_bytes());
     for key in ["0108775015", "0108775044", "0111565001"] {
         write(folder.path(), &format!("images/{}/{key}.png", &key[..3]), &picture(9));

@@ -95,13 +95,11 @@ impl PictureData {
     /// Reads purchases and decodes their pictures, which are kept in the user's cache.
     pub(crate) fn open(&self, px: usize, global: &Global) -> anyhow::Result<VisualDataset> {
         let folder = find(&self.data, global)?;
-        let options = PrepareOptions {
-            treatment: self.treatment,
-            min_user: self.min_user,
-            ..PrepareOptions::new(px)
-        };
+        let options =
+            PrepareOptions { treatment: self.treatment, min_user: self.min_user, ..PrepareOptions::new(px) };
         let read = purchases::open(&folder)?;
-        let file = cache()?.join(format!("{}-{}-{}-{px}.fpix", read.name, self.treatment.name(), self.min_user));
+        let file =
+            cache()?.join(format!("{}-{}-{}-{px}.fpix", read.name, self.treatment.name(), self.min_user));
         let bar = FitBar::new("pictures", global.shows_progress());
         let cancel = cancel_on_ctrl_c()?;
         let told = |done, of| {
@@ -119,7 +117,9 @@ impl PictureData {
 
 /// Where decoded pictures are kept.
 pub(crate) fn cache() -> anyhow::Result<PathBuf> {
-    Ok(cache_dir().context("there is no folder to keep decoded pictures in: this user has no home; set HOME")?.join("pictures"))
+    Ok(cache_dir()
+        .context("there is no folder to keep decoded pictures in: this user has no home; set HOME")?
+        .join("pictures"))
 }
 
 /// A folder by path, or by name in the folders that data sets are looked up in.
@@ -128,11 +128,13 @@ pub(crate) fn find(name: &str, global: &Global) -> anyhow::Result<PathBuf> {
     if path.is_dir() {
         return Ok(path.to_owned());
     }
-    let folders = [global.data_dir.clone(), std::env::var_os(DATA_DIR_VARIABLE).map(PathBuf::from), cache_dir()];
-    folders
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(name))
-        .find(|folder| folder.is_dir())
-        .ok_or_else(|| usage(format!("no folder `{name}`, neither here nor in --data-dir, {DATA_DIR_VARIABLE} or the cache")))
+    let folders =
+        [global.data_dir.clone(), std::env::var_os(DATA_DIR_VARIABLE).map(PathBuf::from), cache_dir()];
+    folders.into_iter().flatten().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(
+        || {
+            usage(format!(
+                "no folder `{name}`, neither here nor in --data-dir, {DATA_DIR_VARIABLE} or the cache"
+            ))
+        },
+    )
 }

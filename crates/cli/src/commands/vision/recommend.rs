@@ -33,16 +33,20 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let model = Recommender::load(&args.model, &backend::device("cpu")?)?;
     let number = |key: &String| {
-        model.items.get(key).ok_or_else(|| usage(format!("there is no item `{key}` in the catalogue of this model")))
+        model
+            .items
+            .get(key)
+            .ok_or_else(|| usage(format!("there is no item `{key}` in the catalogue of this model")))
     };
     let bought = args.bought.iter().map(number).collect::<anyhow::Result<Vec<u32>>>()?;
     let best = model.recommend(&bought, args.n)?;
     let key = |item: u32| model.items.key(item).unwrap_or_default();
     if args.json {
-        let rows: Vec<_> = best.iter().map(|(item, score)| json!({"item": key(item.0), "score": score})).collect();
+        let rows: Vec<_> =
+            best.iter().map(|(item, score)| json!({"item": key(item.0), "score": score})).collect();
         return print_json(&rows);
     }
-    best.iter().enumerate().try_for_each(|(at, (item, score))| {
-        print(format!("{:3} {} {score:.3}", at + 1, key(item.0)))
-    })
+    best.iter()
+        .enumerate()
+        .try_for_each(|(at, (item, score))| print(format!("{:3} {} {score:.3}", at + 1, key(item.0))))
 }

@@ -10,7 +10,9 @@ use foldin_vision::data::purchases;
 use foldin_vision::planted::PlantedOptions;
 use foldin_vision::recommend::dvbpr::DvbprConfig;
 use foldin_vision::study::treatments::planted_treatments;
-use foldin_vision::study::{BaselinesOptions, Study, TreatmentsOptions, Watcher, baselines, html, treatments};
+use foldin_vision::study::{
+    BaselinesOptions, Study, TreatmentsOptions, Watcher, baselines, html, treatments,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +139,9 @@ fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Stud
             }
             for name in std::iter::once(&recipe.data).chain(&recipe.also) {
                 match find(name, global) {
-                    Ok(folder) => studies.push(treatments(&purchases::open(&folder)?, &options, &clock, watcher)?),
+                    Ok(folder) => {
+                        studies.push(treatments(&purchases::open(&folder)?, &options, &clock, watcher)?)
+                    }
                     Err(error) if studies.is_empty() => return Err(error),
                     Err(error) => print(format!("{name}: not run: {error}"))?,
                 }
@@ -174,7 +178,9 @@ mod tests {
                     let changes = std::slice::from_ref(changes);
                     let checked = match of.as_str() {
                         "bpr" | "vbpr" => overlaid(&PairwiseConfig::vbpr(), changes).map(|_| ()),
-                        "scratch" | "pretrained" | "dvbpr" => overlaid(&DvbprConfig::small(), changes).map(|_| ()),
+                        "scratch" | "pretrained" | "dvbpr" => {
+                            overlaid(&DvbprConfig::small(), changes).map(|_| ())
+                        }
                         "pretrain" => overlaid(&PretrainConfig::default(), changes).map(|_| ()),
                         other => Err(usage(other)),
                     };

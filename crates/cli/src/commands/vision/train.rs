@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use foldin_core::random::child_seed;
 use foldin_core::FitContext;
+use foldin_core::random::child_seed;
 use foldin_vision::backend;
 use foldin_vision::data::{LeaveOneOut, VisualDataset};
 use foldin_vision::features::hand_made;
@@ -89,7 +89,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     print(format!("written: {}", args.out.display()))
 }
 
-fn fit_vbpr(config: &PairwiseConfig, data: &VisualDataset, ctx: &FitContext<'_>) -> anyhow::Result<LinearModel> {
+fn fit_vbpr(
+    config: &PairwiseConfig,
+    data: &VisualDataset,
+    ctx: &FitContext<'_>,
+) -> anyhow::Result<LinearModel> {
     ctx.progress.stage("features of pictures");
     let of_pictures = hand_made(&data.images, FEATURES, child_seed(0, "features"))?;
     let width = of_pictures.len() / data.images.len().max(1);
@@ -109,7 +113,12 @@ pub(crate) fn changed<T: Serialize + DeserializeOwned>(default: &T, changes: &[S
         match value.get_mut(key.trim()) {
             // What is no JSON is a word.
             Some(old) => *old = serde_json::from_str(new).unwrap_or_else(|_| new.trim().into()),
-            None => return Err(usage(format!("there is no setting `{key}`; there are {}", known.unwrap_or_default()))),
+            None => {
+                return Err(usage(format!(
+                    "there is no setting `{key}`; there are {}",
+                    known.unwrap_or_default()
+                )));
+            }
         }
     }
     serde_json::from_value(value).map_err(|error| usage(format!("a setting cannot be used: {error}")))

@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn presets_are_usable_and_nonsense_is_not() {
-        for config in [DvbprConfig::published(), DvbprConfig::study(), DvbprConfig::small(), DvbprConfig::pretrained()] {
+        for config in
+            [DvbprConfig::published(), DvbprConfig::study(), DvbprConfig::small(), DvbprConfig::pretrained()]
+        {
             config.check().unwrap();
         }
         let small = DvbprConfig::small;

@@ -113,7 +113,11 @@ pub(crate) fn channels_last(bytes: &[u8], px: usize) -> Vec<f32> {
 }
 
 /// Some pictures of a set as a network takes them, `[n × px × px × 3]`.
-pub(crate) fn batch_of(images: &ImageSet, pictures: &[u32], device: &Device) -> Result<Tensor<4>, VisionError> {
+pub(crate) fn batch_of(
+    images: &ImageSet,
+    pictures: &[u32],
+    device: &Device,
+) -> Result<Tensor<4>, VisionError> {
     let px = images.px();
     let values = channels_last(&images.bytes(pictures)?, px);
     Ok(backend::tensor(values, [pictures.len(), px, px, 3], device))
@@ -185,10 +189,8 @@ impl Dvbpr {
         self.weights.parameters.store("", &mut tensors);
         self.weights.moments.store("", &mut tensors);
         let description = Description { config: self.config.clone(), px: self.network.px() };
-        let description = serde_json::to_value(description).map_err(|error| VisionError::Format {
-            path: folder.to_owned(),
-            problem: error.to_string(),
-        })?;
+        let description = serde_json::to_value(description)
+            .map_err(|error| VisionError::Format { path: folder.to_owned(), problem: error.to_string() })?;
         saved::write(folder, NAME, &description, &tensors)
     }
 

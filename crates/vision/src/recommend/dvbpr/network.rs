@@ -111,15 +111,25 @@ impl Network {
                 let convolutions = [(5, 2, 32), (3, 1, 64), (3, 1, 128)]
                     .iter()
                     .enumerate()
-                    .map(|(at, &(size, stride, channels))| builder.convolution(at + 1, size, stride, channels, true, true))
+                    .map(|(at, &(size, stride, channels))| {
+                        builder.convolution(at + 1, size, stride, channels, true, true)
+                    })
                     .collect();
                 let flat = builder.flat();
-                let linears =
-                    vec![builder.linear("fc1", flat, SMALL_UNITS, 0.75), builder.linear("fc2", SMALL_UNITS, k, 0.5)];
+                let linears = vec![
+                    builder.linear("fc1", flat, SMALL_UNITS, 0.75),
+                    builder.linear("fc2", SMALL_UNITS, k, 0.5),
+                ];
                 (convolutions, linears)
             }
             Form::CnnF => {
-                let layers = [(11, 4, 64, true), (5, 1, 256, true), (3, 1, 256, false), (3, 1, 256, false), (3, 1, 256, true)];
+                let layers = [
+                    (11, 4, 64, true),
+                    (5, 1, 256, true),
+                    (3, 1, 256, false),
+                    (3, 1, 256, false),
+                    (3, 1, 256, true),
+                ];
                 let convolutions = layers
                     .iter()
                     .enumerate()
@@ -286,7 +296,13 @@ impl Builder<'_> {
         let after = if normed {
             let moments = self.moments.len();
             for (what, value) in [("mean", 0.0), ("variance", 1.0)] {
-                self.moments.add(&format!("{name}/{what}"), &[channels], vec![value; channels], false, self.device);
+                self.moments.add(
+                    &format!("{name}/{what}"),
+                    &[channels],
+                    vec![value; channels],
+                    false,
+                    self.device,
+                );
             }
             After::Norm {
                 gamma: self.constant(&format!("{name}/gamma"), channels, 1.0),
@@ -348,7 +364,10 @@ mod tests {
         let (_, other) = Network::new(Form::Small, 16, 8, 2, &device);
         let last = backend::values(weights.parameters.get::<2>(weights.parameters.len() - 2));
         network.adopt(&mut weights, &other);
-        assert_eq!(backend::values(weights.parameters.get::<4>(0)), backend::values(other.parameters.get::<4>(0)));
+        assert_eq!(
+            backend::values(weights.parameters.get::<4>(0)),
+            backend::values(other.parameters.get::<4>(0))
+        );
         assert_eq!(backend::values(weights.parameters.get::<2>(weights.parameters.len() - 2)), last);
     }
 }

@@ -247,7 +247,9 @@ mod tests {
         let labels = Labels::from_names("light", &kinds);
         let config = PretrainConfig { epochs: 4, batch: 20, ..PretrainConfig::default() };
         let device = Device::flex();
-        let fit = || pretrain(&config, &images, std::slice::from_ref(&labels), &device, &FitContext::new(1)).unwrap();
+        let fit = || {
+            pretrain(&config, &images, std::slice::from_ref(&labels), &device, &FitContext::new(1)).unwrap()
+        };
         let found = fit();
         assert_eq!(found.accuracy.len(), 1);
         assert!(found.accuracy[0].1 > 0.9, "{:?}", found.accuracy);

@@ -217,7 +217,8 @@ fn step(
     noise: &mut Random,
     device: &Device,
 ) -> f64 {
-    let tracked = Weights { parameters: state.weights.parameters.tracked(), moments: state.weights.moments.clone() };
+    let tracked =
+        Weights { parameters: state.weights.parameters.tracked(), moments: state.weights.moments.clone() };
     let theta_tracked = state.theta.tracked();
     let mut mode = Mode::Training { random: noise, moments: &mut state.weights.moments };
     let phi = network.phi(&tracked, pictures.autodiff(), &mut mode);
