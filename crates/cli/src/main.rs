@@ -76,7 +76,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     /// Rebuild a table of the papers, with the published figures beside ours
     Reproduce(commands::reproduce::Args),
-    /// Recommend by pictures
+    /// Recommend by pictures, and make pictures of new items
     #[cfg(feature = "vision")]
     Vision(commands::vision::Args),
 }

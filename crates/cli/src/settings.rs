@@ -184,7 +184,7 @@ fn parse_setting(pair: &str) -> anyhow::Result<Setting> {
 }
 
 /// Splits `key=value`; the value is read as TOML (`0.1`, `true`, `[512, 128]`) and as a bare word otherwise.
-fn parse_pair(pair: &str) -> anyhow::Result<(String, Value)> {
+pub(crate) fn parse_pair(pair: &str) -> anyhow::Result<(String, Value)> {
     let (key, text) = pair
         .split_once('=')
         .filter(|(key, _)| !key.trim().is_empty())

@@ -16,23 +16,37 @@
 //! | [`mod@evaluate`] | how well a recommender ranks what was bought |
 //! | [`study`] | recipes: all recommenders on the same splits, and the three treatments of pictures |
 //! | [`watch`] | a fit by its validation AUC |
-//! | [`saved`] | networks on disk |
+//! | [`classifier`] | what a picture shows: labels, and features of a network |
+//! | [`lsgan`] | a generator of pictures by category |
+//! | [`gan_metrics`], [`mod@gan_report`] | how good generated pictures are |
+//! | [`mod@design`] | pictures of new items for one person |
+//! | [`sheet`] | many pictures in one |
+//! | [`saved`], [`checkpoints`] | networks and interrupted trainings on disk |
+//! | [`experiments`] | whole experiments, resumed where they were interrupted |
 //! | [`error`] | [`VisionError`] |
 //!
 //! # Words
 //! A *picture* is what was decoded (`u8`, one size); Φ(X) is what a network makes of it; θ is what a user likes, in the same space.
 
 pub mod backend;
+pub mod checkpoints;
+pub mod classifier;
 pub mod data;
+pub mod design;
 pub mod error;
 pub mod evaluate;
+pub mod experiments;
 pub mod features;
+pub mod gan_metrics;
+pub mod gan_report;
 pub mod images;
 pub mod layers;
+pub mod lsgan;
 pub mod parameters;
 pub mod planted;
 pub mod recommend;
 pub mod saved;
+pub mod sheet;
 pub mod study;
 pub mod watch;
 

@@ -190,8 +190,7 @@ mod tests {
     #[test]
     fn frechet_of_known_covariances_that_do_not_commute() {
         // Four points ±a, ±b have mean 0 and covariance 2/3 (a aᵀ + b bᵀ).
-        let cross =
-            |a: [f32; 2], b: [f32; 2]| vec![a[0], a[1], -a[0], -a[1], b[0], b[1], -b[0], -b[1]];
+        let cross = |a: [f32; 2], b: [f32; 2]| vec![a[0], a[1], -a[0], -a[1], b[0], b[1], -b[0], -b[1]];
         let covariance = |a: [f64; 2], b: [f64; 2]| {
             let entry = |i: usize, j: usize| 2.0 / 3.0 * (a[i] * a[j] + b[i] * b[j]);
             [entry(0, 0), entry(0, 1), entry(1, 0), entry(1, 1)]

@@ -44,7 +44,12 @@ fn radii(rows: Rows<'_>, k: usize) -> Vec<f32> {
 /// # Panics
 /// If the widths differ.
 #[must_use]
-pub fn manifold(real: Rows<'_>, generated: Rows<'_>, k_precision: usize, k_density: usize) -> Option<Manifold> {
+pub fn manifold(
+    real: Rows<'_>,
+    generated: Rows<'_>,
+    k_precision: usize,
+    k_density: usize,
+) -> Option<Manifold> {
     assert_eq!(real.width(), generated.width(), "features of one network");
     let least = k_precision.max(k_density);
     if k_precision.min(k_density) == 0 || real.len() <= least || generated.len() <= least {

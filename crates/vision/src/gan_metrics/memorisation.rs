@@ -23,7 +23,10 @@ pub struct Memorisation {
 /// If `size` is 0 or does not divide the lengths.
 #[must_use]
 pub fn nearest_by_pixel(pictures: &[u8], others: &[u8], size: usize) -> Vec<(usize, f64)> {
-    assert!(size > 0 && pictures.len().is_multiple_of(size) && others.len().is_multiple_of(size), "whole pictures");
+    assert!(
+        size > 0 && pictures.len().is_multiple_of(size) && others.len().is_multiple_of(size),
+        "whole pictures"
+    );
     if others.is_empty() {
         return Vec::new();
     }
@@ -73,7 +76,8 @@ pub fn nearest_by_feature(rows: Rows<'_>, others: Rows<'_>) -> Vec<(usize, f64)>
 
 fn ratio(generated: &[(usize, f64)], held_out: &[(usize, f64)]) -> Option<Memorisation> {
     let mean = |found: &[(usize, f64)]| {
-        (!found.is_empty()).then(|| found.iter().map(|(_, distance)| distance).sum::<f64>() / found.len() as f64)
+        (!found.is_empty())
+            .then(|| found.iter().map(|(_, distance)| distance).sum::<f64>() / found.len() as f64)
     };
     let (generated, held_out) = (mean(generated)?, mean(held_out)?);
     (held_out > 0.0).then(|| Memorisation { generated, held_out, ratio: generated / held_out })
@@ -84,7 +88,12 @@ fn ratio(generated: &[(usize, f64)], held_out: &[(usize, f64)]) -> Option<Memori
 /// # Panics
 /// As [`nearest_by_pixel`].
 #[must_use]
-pub fn pixel_memorisation(generated: &[u8], held_out: &[u8], training: &[u8], size: usize) -> Option<Memorisation> {
+pub fn pixel_memorisation(
+    generated: &[u8],
+    held_out: &[u8],
+    training: &[u8],
+    size: usize,
+) -> Option<Memorisation> {
     ratio(&nearest_by_pixel(generated, training, size), &nearest_by_pixel(held_out, training, size))
 }
 

@@ -29,7 +29,9 @@ impl Plane {
             for x in 0..width {
                 let (bottom, right) = ((2 * y + 1).min(self.height - 1), (2 * x + 1).min(self.width - 1));
                 let at = |y: usize, x: usize| self.values[y * self.width + x];
-                values.push((at(2 * y, 2 * x) + at(2 * y, right) + at(bottom, 2 * x) + at(bottom, right)) / 4.0);
+                values.push(
+                    (at(2 * y, 2 * x) + at(2 * y, right) + at(bottom, 2 * x) + at(bottom, right)) / 4.0,
+                );
             }
         }
         Self { height, width, values }
@@ -95,7 +97,10 @@ fn one_scale(a: &Plane, b: &Plane) -> (f64, f64) {
 #[must_use]
 pub fn ms_ssim(a: &[u8], b: &[u8], height: usize, width: usize, channels: usize) -> f64 {
     assert!(height > 0 && width > 0 && channels > 0, "a picture has a size");
-    assert!(a.len() == height * width * channels && b.len() == a.len(), "pictures of {height} × {width} × {channels}");
+    assert!(
+        a.len() == height * width * channels && b.len() == a.len(),
+        "pictures of {height} × {width} × {channels}"
+    );
     let plane = |bytes: &[u8], channel: usize| Plane {
         height,
         width,

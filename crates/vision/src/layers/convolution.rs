@@ -86,7 +86,8 @@ pub fn spread(g: &Geometry, narrow: &[f32], weights: &[f32], wide: &mut [f32]) {
                 picture.fill(0.0);
                 for (at, window) in windows.chunks_exact(length).enumerate() {
                     g.stretches(at / g.narrow[1], at % g.narrow[1], |from, to, length| {
-                        for (sum, x) in picture[to..to + length].iter_mut().zip(&window[from..from + length]) {
+                        for (sum, x) in picture[to..to + length].iter_mut().zip(&window[from..from + length])
+                        {
                             *sum += x;
                         }
                     });

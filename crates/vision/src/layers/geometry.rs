@@ -38,7 +38,8 @@ impl Geometry {
     ) -> Self {
         assert!(size > 0 && stride > 0, "a window of {size} moved by {stride}");
         let narrow = wide.map(|length| length.div_ceil(stride));
-        let padding = |axis: usize| (narrow[axis].saturating_sub(1) * stride + size).saturating_sub(wide[axis]);
+        let padding =
+            |axis: usize| (narrow[axis].saturating_sub(1) * stride + size).saturating_sub(wide[axis]);
         // Pictures that are not square may need different padding; the smaller keeps windows within the other's.
         let before = padding(0).min(padding(1)) / 2;
         Self { size, stride, before, wide, wide_channels, narrow, narrow_channels }

@@ -10,19 +10,21 @@
 //! | [`normalisation`] | batch normalisation with the leaky ReLU after it |
 //! | [`pooling`] | the largest of 2 × 2 pixels |
 //! | `operations` | all of them as operations of Burn, with gradients |
+//! | `blocks` | layers with named numbers, of which networks are made |
 
+pub(crate) mod blocks;
 pub mod convolution;
 pub mod geometry;
 pub mod normalisation;
-pub mod pooling;
 mod operations;
+pub mod pooling;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 pub use geometry::Geometry;
-pub use pooling::max_pool;
 use operations::PictureOperations;
+pub use pooling::max_pool;
 
 /// A convolution of `wide` `[batch, height, width, channels]` with weights `[size, size, wide channels, narrow channels]`.
 ///

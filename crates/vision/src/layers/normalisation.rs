@@ -16,19 +16,29 @@ const ROWS: usize = 512;
 #[must_use]
 pub fn moments(x: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = check(x.len(), channels);
-    let sums = column_sums(rows, |row, sums| {
-        for (sum, x) in sums.iter_mut().zip(&x[row * channels..(row + 1) * channels]) {
-            *sum += x;
-        }
-    }, channels, 1);
+    let sums = column_sums(
+        rows,
+        |row, sums| {
+            for (sum, x) in sums.iter_mut().zip(&x[row * channels..(row + 1) * channels]) {
+                *sum += x;
+            }
+        },
+        channels,
+        1,
+    );
     let mean: Vec<f32> = sums.iter().map(|sum| (sum / rows as f64) as f32).collect();
     // Of differences from the mean, so that nothing cancels.
-    let squares = column_sums(rows, |row, sums| {
-        for ((sum, x), mean) in sums.iter_mut().zip(&x[row * channels..(row + 1) * channels]).zip(&mean) {
-            let difference = x - mean;
-            *sum += difference * difference;
-        }
-    }, channels, 1);
+    let squares = column_sums(
+        rows,
+        |row, sums| {
+            for ((sum, x), mean) in sums.iter_mut().zip(&x[row * channels..(row + 1) * channels]).zip(&mean) {
+                let difference = x - mean;
+                *sum += difference * difference;
+            }
+        },
+        channels,
+        1,
+    );
     (mean, squares.iter().map(|sum| (sum / rows as f64) as f32).collect())
 }
 
@@ -149,7 +159,8 @@ pub fn normalise_backward(
     let sums = column_sums(
         rows,
         |row, sums| {
-            let (x, gradient) = (&x[row * channels..(row + 1) * channels], &gradient[row * channels..(row + 1) * channels]);
+            let (x, gradient) =
+                (&x[row * channels..(row + 1) * channels], &gradient[row * channels..(row + 1) * channels]);
             let (betas, gammas) = sums.split_at_mut(channels);
             for c in 0..channels {
                 let d = before(x[c], gradient[c], c);

@@ -16,11 +16,13 @@ use super::geometry::Geometry;
 use super::{convolution, normalisation};
 
 /// The maps and their gradients, on a backend without differentiation.
-pub trait PictureKernels: Backend {
+pub(super) trait PictureKernels: Backend {
     /// A convolution of `wide`.
-    fn convolve(wide: FloatTensor<Self>, weights: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn convolve(wide: FloatTensor<Self>, weights: FloatTensor<Self>, geometry: Geometry)
+    -> FloatTensor<Self>;
     /// A transposed convolution of `narrow`.
-    fn spread(narrow: FloatTensor<Self>, weights: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn spread(narrow: FloatTensor<Self>, weights: FloatTensor<Self>, geometry: Geometry)
+    -> FloatTensor<Self>;
     /// The gradient of either by its weights.
     fn weight_gradient(
         wide: FloatTensor<Self>,
@@ -68,7 +70,9 @@ impl PictureKernels for Flex {
     fn convolve(wide: FlexTensor, weights: FlexTensor, g: Geometry) -> FlexTensor {
         let batch = wide.shape()[0];
         let mut out = vec![0.0; batch * g.narrow_len()];
-        numbers(&wide, |wide| numbers(&weights, |weights| convolution::convolve(&g, wide, weights, &mut out)));
+        numbers(&wide, |wide| {
+            numbers(&weights, |weights| convolution::convolve(&g, wide, weights, &mut out))
+        });
         tensor(out, [batch, g.narrow[0], g.narrow[1], g.narrow_channels])
     }
 
@@ -136,9 +140,8 @@ impl PictureKernels for Flex {
         let channels = gamma.shape()[0];
         let mut out = None;
         all(&mut |[x, gamma, beta, mean, variance, gradient]| {
-            let found = normalisation::normalise_backward(
-                x, gamma, beta, mean, variance, epsilon, slope, gradient,
-            );
+            let found =
+                normalisation::normalise_backward(x, gamma, beta, mean, variance, epsilon, slope, gradient);
             out = Some(found);
         });
         let normalisation::NormalisationGradient { x: by_x, gamma: by_gamma, beta: by_beta } =
@@ -309,6 +312,111 @@ impl<B: PictureKernels, C: CheckpointStrategy> PictureOperations for Autodiff<B,
             }
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         };
-        (out, <Self as burn::backend::AutodiffBackend>::from_inner(mean), <Self as burn::backend::AutodiffBackend>::from_inner(variance))
+        (
+            out,
+            <Self as burn::backend::AutodiffBackend>::from_inner(mean),
+            <Self as burn::backend::AutodiffBackend>::from_inner(variance),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::module::{batch_norm_train, conv_transpose2d, conv2d};
+    use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+    use burn::tensor::{Device, Tensor};
+    use foldin_core::random::Random;
+
+    use super::super::{Geometry, convolve, normalise, spread};
+    use crate::backend;
+
+    fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+        let device = Device::flex();
+        backend::normal(shape, 1.0, &mut Random::new(seed), &device).autodiff().require_grad()
+    }
+
+    fn close<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>, what: &str) {
+        assert_eq!(ours.dims(), theirs.dims(), "{what}");
+        let most = backend::values((ours - theirs).abs().max())[0];
+        assert!(most < 2e-4, "{what} differs by {most}");
+    }
+
+    /// Output and gradients by both inputs of a map and of Burn's own, weighted at random.
+    fn compare(
+        inputs: [Tensor<4>; 2],
+        ours: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+        theirs: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) {
+        let gradients = |map: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+            let out = map(inputs[0].clone(), inputs[1].clone());
+            let weights = random(out.dims(), 9).detach();
+            let mut gradients = (out.clone() * weights).sum().backward();
+            let found = inputs.clone().map(|input| input.grad_remove(&mut gradients).expect("a gradient"));
+            (out.inner(), found)
+        };
+        let (out, [by_x, by_w]) = gradients(&ours);
+        let (expected, [expected_x, expected_w]) = gradients(&theirs);
+        close(out, expected, "the output");
+        close(by_x, expected_x, "the gradient by pictures");
+        close(by_w, expected_w, "the gradient by weights");
+    }
+
+    #[test]
+    fn a_convolution_is_that_of_burn_with_its_gradients() {
+        let g = Geometry::same(5, 2, [8, 8], 3, 6);
+        let theirs = |x: Tensor<4>, w: Tensor<4>| {
+            let options = ConvOptions::new_with_padding([2, 2], [(1, 2), (1, 2)], [1, 1], 1);
+            conv2d(x.permute([0, 3, 1, 2]), w.permute([3, 2, 0, 1]), None, options).permute([0, 2, 3, 1])
+        };
+        let inputs = [random([2, 8, 8, 3], 1), random([5, 5, 3, 6], 2)];
+        compare(inputs, |x, w| convolve(x, w, g), theirs);
+    }
+
+    #[test]
+    fn a_transposed_convolution_is_that_of_burn_with_its_gradients() {
+        // From 4 × 4 to 8 × 8: Burn pads the far side of what it makes, so one row and column more are made and cut off.
+        let g = Geometry::same(3, 2, [8, 8], 5, 3);
+        let theirs = |x: Tensor<4>, w: Tensor<4>| {
+            let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
+            let out = conv_transpose2d(x.permute([0, 3, 1, 2]), w.permute([3, 2, 0, 1]), None, options);
+            out.slice([0..2, 0..5, 0..8, 0..8]).permute([0, 2, 3, 1])
+        };
+        let inputs = [random([2, 4, 4, 3], 3), random([3, 3, 5, 3], 4)];
+        compare(inputs, |x, w| spread(x, w, g), theirs);
+    }
+
+    #[test]
+    fn a_normalisation_is_that_of_burn_and_its_moments_have_no_gradient() {
+        let x = random([6, 2, 2, 3], 5);
+        let (gamma, beta) = (random([3], 6), random([3], 7));
+        let ours = normalise(x.clone(), gamma.clone(), beta.clone(), 1e-5, 0.2);
+        let theirs = batch_norm_train(x.clone().permute([0, 3, 1, 2]), gamma.clone(), beta.clone(), 1e-5);
+        let expected = burn::tensor::activation::leaky_relu(theirs.output.permute([0, 2, 3, 1]), 0.2);
+        close(ours.mean.clone().inner(), theirs.mean.inner(), "the mean");
+        close(ours.variance.clone().inner(), theirs.variance.inner(), "the variance");
+        let weights = random([6, 2, 2, 3], 8).detach();
+        let gradients = |out: Tensor<4>| {
+            let mut gradients = (out * weights.clone()).sum().backward();
+            let by_x = x.clone().grad_remove(&mut gradients).expect("by x");
+            let [by_gamma, by_beta] =
+                [&gamma, &beta].map(|of| of.clone().grad_remove(&mut gradients).expect("by scale and shift"));
+            (by_x, by_gamma, by_beta)
+        };
+        close(ours.output.clone().inner(), expected.clone().inner(), "the output");
+        let (ours, theirs) = (gradients(ours.output), gradients(expected));
+        close(ours.0, theirs.0, "the gradient by pictures");
+        close(ours.1, theirs.1, "the gradient by scales");
+        close(ours.2, theirs.2, "the gradient by shifts");
+    }
+
+    #[test]
+    fn views_are_read_as_they_look() {
+        // A permuted tensor, and a slice of a larger one.
+        let g = Geometry::same(3, 1, [3, 3], 2, 2);
+        let large = random([2, 2, 3, 4], 10).inner();
+        let weights = random([3, 3, 2, 2], 11).inner();
+        let view = large.permute([0, 2, 3, 1]).slice([1..2, 0..3, 1..4, 0..2]);
+        let copied = backend::tensor(backend::values(view.clone()), [1, 3, 3, 2], &Device::flex());
+        close(convolve(view, weights.clone(), g), convolve(copied, weights, g), "a view");
     }
 }

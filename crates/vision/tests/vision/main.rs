@@ -4,6 +4,7 @@
 
 mod fetch;
 mod figures;
+mod lsgan;
 mod pictures;
 mod preference;
 mod purchases;

@@ -1,5 +1,6 @@
-//! `foldin vision`: recommenders that look at pictures.
+//! `foldin vision`: recommenders that look at pictures, and pictures of new items.
 
+mod generative;
 mod recommend;
 pub(crate) mod studies;
 mod train;
@@ -20,6 +21,8 @@ Examples:
   foldin vision data --data hm-sample                           what is left once pictures are decoded
   foldin vision train --data hm-sample --model dvbpr --out model
   foldin vision recommend --model model --bought 0108775015,0111565001 -n 10
+  foldin vision train-lsgan --data fashion-products --out runs/lsgan
+  foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png
   foldin reproduce dvbpr-baselines --quick                      every recommender on the same splits
 
 A folder of purchases is H&M's (transactions_train*.csv), a plain one (interactions.csv and images/), or one of Amazon reviews
@@ -46,6 +49,12 @@ enum Command {
     Train(train::Args),
     /// Recommend to somebody by what they bought
     Recommend(recommend::Args),
+    /// Train a generator of pictures by category, and measure it
+    TrainLsgan(generative::TrainLsganArgs),
+    /// Make pictures with a trained generator
+    Generate(generative::GenerateArgs),
+    /// Design new items for one person
+    Design(generative::DesignArgs),
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -67,6 +76,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         }
         Command::Train(args) => train::run(args, global),
         Command::Recommend(args) => recommend::run(args),
+        Command::TrainLsgan(args) => generative::train(args, global),
+        Command::Generate(args) => generative::generate(args),
+        Command::Design(args) => generative::design(args, global),
     }
 }
 

@@ -16,7 +16,7 @@ use foldin_vision::study::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{cache, find};
+use super::{cache, find, generative};
 use crate::common::{Global, check_writable, print, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 
@@ -78,12 +78,14 @@ pub(crate) fn list() -> anyhow::Result<Vec<(String, String)>> {
         let data = [vec![recipe.data], recipe.also].concat().join(", ");
         (name.to_owned(), format!("{} ({data}, {} splits)", recipe.title, recipe.seeds.len()))
     };
-    Ok(all()?.into_iter().map(line).collect())
+    Ok(all()?.into_iter().map(line).chain(generative::recipes()).collect())
 }
 
 /// Runs a recipe and writes `NAME.html` and `NAME.json`; false if it is none of pictures.
 pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) -> anyhow::Result<bool> {
-    let Some((_, recipe)) = all()?.into_iter().find(|(known, _)| *known == name) else { return Ok(false) };
+    let Some((_, recipe)) = all()?.into_iter().find(|(known, _)| *known == name) else {
+        return generative::reproduce(name, quick, out, global);
+    };
     let page = out.join(format!("{name}.html"));
     check_writable(&page)?;
     let studies = run(&recipe, quick, global)?;

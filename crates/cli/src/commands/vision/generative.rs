@@ -1,0 +1,397 @@
+//! `foldin vision train-lsgan` and `generate`: pictures of new items.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use foldin_core::config::overlay;
+use foldin_core::{Epoch, FitError, Progress};
+use foldin_vision::backend::device;
+use foldin_vision::data::products;
+use foldin_vision::design::{Catalogue, DesignConfig, Mean, Order, design as vision_design, taste_of};
+use foldin_vision::error::VisionError;
+use foldin_vision::experiments::{
+    DesignOutcome, LsganExperiment, LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work,
+};
+use foldin_vision::gan_report::ReportOptions;
+use foldin_vision::images::BuildOptions;
+use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
+use foldin_vision::recommend::dvbpr::Dvbpr;
+use foldin_vision::sheet::Sheet;
+use serde_json::Map;
+
+use super::{PictureData, cache, find};
+use crate::common::{Global, check_folder, check_writable, print, seconds_in_words, table, usage};
+use crate::progress::{FitBar, cancel_on_ctrl_c};
+use crate::settings::parse_pair;
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  foldin vision train-lsgan --data fashion-products --out runs/lsgan
+  foldin vision train-lsgan --data fashion-products --preset small-64 --set epochs=40 --out runs/lsgan-64
+  foldin vision train-lsgan --data fashion-mnist --out runs/mnist
+The same command goes on with a training that was interrupted.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = TRAIN_EXAMPLES)]
+pub(crate) struct TrainLsganArgs {
+    /// Labelled pictures: fashion products (styles.csv and images, a folder or zip) or a folder of IDX files, by path or name
+    #[arg(long, value_name = "DATA")]
+    data: String,
+    /// Settings to start from: authors, study, small-32, small-64, tiny-64, authors-128
+    #[arg(long, default_value = "small-32", value_name = "NAME")]
+    preset: String,
+    /// One setting, over those of the preset; may be given often
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder for the networks, sheets of the training and report.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Leave out the classification accuracy score, which trains two more classifiers
+    #[arg(long)]
+    no_score: bool,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
+}
+
+/// Settings of a preset with changes.
+fn settings(preset: &str, set: &[String]) -> anyhow::Result<LsganConfig> {
+    let Some(config) = LsganConfig::preset(preset) else {
+        let known: Vec<String> =
+            PRESETS.iter().map(|preset| format!("{} ({})", preset.name, preset.summary)).collect();
+        return Err(usage(format!("there is no preset `{preset}`; there are {}", known.join("; "))));
+    };
+    let changes = set.iter().map(|pair| parse_pair(pair)).collect::<anyhow::Result<Map<_, _>>>()?;
+    Ok(overlay("lsgan", &config, &changes)?)
+}
+
+/// Labelled pictures by path or by name.
+fn find_pictures(name: &str, global: &Global, cache: &Path) -> anyhow::Result<Pictures> {
+    // An archive by its path; folders by path or name.
+    let path = PathBuf::from(name);
+    let found = &if path.is_file() { path } else { find(name, global)? };
+    if found.join("train-images-idx3-ubyte").exists() || found.join("train-images-idx3-ubyte.gz").exists() {
+        return Ok(Pictures::Idx { path: found.clone(), most: usize::MAX });
+    }
+    let mut path = found.clone();
+    if found.is_dir() && !found.join("styles.csv").exists() {
+        let zips = std::fs::read_dir(found).with_context(|| found.display().to_string())?;
+        let zip = zips
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "zip"));
+        path = zip.with_context(|| {
+            format!("{}: neither styles.csv, nor a zip archive, nor IDX files", found.display())
+        })?;
+    }
+    Ok(Pictures::Products { path, cache: cache.to_owned() })
+}
+
+pub(crate) fn train(args: &TrainLsganArgs, global: &Global) -> anyhow::Result<()> {
+    let config = settings(&args.preset, &args.set)?;
+    check_folder(&args.out)?;
+    let experiment = LsganExperiment {
+        pictures: find_pictures(&args.data, global, &args.out)?,
+        report: ReportOptions {
+            classification_accuracy_score: !args.no_score,
+            seed: args.seed,
+            ..ReportOptions::default()
+        },
+        config,
+        seed: args.seed,
+        ..LsganExperiment::default()
+    };
+    let outcome = run(&experiment, &args.out, &args.device, global)?;
+    print_outcome(&outcome, &args.out)
+}
+
+/// Runs an experiment under a progress bar.
+fn run(
+    experiment: &LsganExperiment,
+    out: &Path,
+    device_name: &str,
+    global: &Global,
+) -> anyhow::Result<LsganOutcome> {
+    let device = device(device_name)?;
+    let bar = FitBar::new("lsgan", global.shows_progress());
+    let stage = |name: &str| bar.stage(name);
+    let watch = Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? };
+    let outcome = experiment.run(out, &device, &watch);
+    bar.finish();
+    match outcome {
+        Err(VisionError::Fit(FitError::Cancelled { epochs })) => bail!(
+            "stopped after {epochs} epochs; the run is kept in {}: the same command goes on",
+            out.display()
+        ),
+        outcome => Ok(outcome?),
+    }
+}
+
+fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
+    let report = &outcome.report;
+    let mut lines = table(["", "generated", "real"]);
+    let number = |x: f64| if x.abs() < 10.0 { format!("{x:.3}") } else { format!("{x:.1}") };
+    let mut add = |name: &str, generated: f64, real: Option<f64>| {
+        lines.add_row([name.to_owned(), number(generated), real.map(number).unwrap_or_default()]);
+    };
+    add(
+        "label agreement (mean of categories)",
+        report.label_agreement.mean_of_classes,
+        Some(report.classifier.mean_of_classes),
+    );
+    if let Some(score) = &report.classification_accuracy_score {
+        add(
+            "classification accuracy score",
+            score.generated.mean_of_classes,
+            Some(score.real.mean_of_classes),
+        );
+    }
+    if let Some(frechet) = report.frechet {
+        add("Fréchet classifier distance", frechet.generated, Some(frechet.real));
+    }
+    if let Some(kernel) = report.kernel_distance {
+        add("kernel distance", kernel.generated.mean, Some(kernel.real.mean));
+    }
+    if let Some(both) = report.manifold {
+        add("precision", both.generated.precision, Some(both.real.precision));
+        add("recall", both.generated.recall, Some(both.real.recall));
+        add("density", both.generated.density, Some(both.real.density));
+        add("coverage", both.generated.coverage, Some(both.real.coverage));
+    }
+    for (name, found) in
+        [("by pixels", report.pixel_memorisation), ("by features", report.feature_memorisation)]
+    {
+        if let Some(found) = found {
+            add(&format!("distance to training pictures {name}"), found.generated, Some(found.held_out));
+        }
+    }
+    print(lines)?;
+    print(format!(
+        "trained in {}; networks, report.json and sheet.png are in {}",
+        seconds_in_words(outcome.seconds),
+        out.display()
+    ))
+}
+
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png
+  foldin vision generate --model runs/lsgan/lsgan --out all.png      a row for each category";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
+pub(crate) struct GenerateArgs {
+    /// Folder of a trained generator
+    #[arg(long, default_value = "lsgan", value_name = "DIR")]
+    model: PathBuf,
+    /// Category to make pictures of [default: all]
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
+    /// Pictures of each category
+    #[arg(short, long = "number", default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    n: u32,
+    /// Pictures in a row of the sheet
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    columns: u32,
+    /// PNG file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Seed of the noise
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
+}
+
+pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
+    if !args.model.exists() {
+        return Err(usage(format!(
+            "there is no generator in {}; `foldin vision train-lsgan` trains one, --model says where it is",
+            args.model.display()
+        )));
+    }
+    check_writable(&args.out)?;
+    let model = Lsgan::load(&args.model, &device(&args.device)?)?;
+    let classes = match &args.category {
+        Some(name) => vec![model.class(name)?],
+        None => (0..model.classes().len()).collect(),
+    };
+    let mut sheet = Sheet::new(model.config().px);
+    for &class in &classes {
+        sheet.pictures(&model.generate(class, args.n as usize, args.seed)?, args.columns as usize)?;
+    }
+    sheet.save(&args.out)?;
+    print(format!(
+        "{} pictures of {} written to {}",
+        args.n as usize * classes.len(),
+        classes.iter().map(|&class| model.classes()[class].as_str()).collect::<Vec<_>>().join(", "),
+        args.out.display()
+    ))
+}
+
+const DESIGN_EXAMPLES: &str = "\
+Examples:
+  foldin vision design --lsgan runs/lsgan/lsgan --dvbpr runs/dvbpr --data hm-sample --user U \\
+      --catalogue fashion-products --category women-tops --out design
+  foldin vision design … --tailor images/12345.jpg          from that item instead of from noise";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = DESIGN_EXAMPLES)]
+pub(crate) struct DesignArgs {
+    /// Folder of a trained generator
+    #[arg(long, default_value = "lsgan", value_name = "DIR")]
+    lsgan: PathBuf,
+    /// Folder of a fitted dvbpr, which knows what people like to look at
+    #[arg(long, default_value = "dvbpr", value_name = "DIR")]
+    dvbpr: PathBuf,
+    #[command(flatten)]
+    purchases: PictureData,
+    /// The person, by their key in the purchases
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// Category to design for
+    #[arg(long, value_name = "NAME")]
+    category: String,
+    /// Real items with the generator's categories, by path or name, to compare with
+    #[arg(long, default_value = "fashion-products", value_name = "DATA")]
+    catalogue: String,
+    /// Item of the catalogue to start from, by the name of its picture
+    #[arg(long, value_name = "PICTURE")]
+    tailor: Option<String>,
+    /// A setting of the design, such as steps=100 or bound=none; may be given often
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// How strongly the person's taste is held to zero
+    #[arg(long, default_value_t = 0.1, value_name = "LAMBDA")]
+    lambda: f64,
+    /// Folder for design.png, design.json and a picture of each design
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Seed of the starts
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
+}
+
+pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
+    let changes = args.set.iter().map(|pair| parse_pair(pair)).collect::<anyhow::Result<Map<_, _>>>()?;
+    let config = overlay("design", &DesignConfig::default(), &changes)?;
+    for (what, path) in [("generator", &args.lsgan), ("dvbpr", &args.dvbpr)] {
+        if !path.exists() {
+            return Err(usage(format!("there is no {what} in {}", path.display())));
+        }
+    }
+    check_folder(&args.out)?;
+    let device = device(&args.device)?;
+    let model = Lsgan::load(&args.lsgan, &device)?;
+    let class = model.class(&args.category)?;
+    let dvbpr = Dvbpr::load(&args.dvbpr, &device)?;
+    let cache = cache()?;
+    let data = args.purchases.open(dvbpr.network.px(), global)?;
+    let taste = taste_of(&dvbpr, &data, &args.user, args.lambda)?;
+    let Pictures::Products { path, .. } = find_pictures(&args.catalogue, global, &cache)? else {
+        return Err(usage("--catalogue needs fashion products, whose categories are known"));
+    };
+    let px = model.config().px;
+    let file = cache.join(format!("fashion-products-{px}.pixels"));
+    let products = products::read(&path)?.labelled(products::CATEGORY)?;
+    let (pictures, _) = products.images(&BuildOptions::new(px), &file, &|_, _| Ok(()))?;
+    let labels = pictures.labels(products::CATEGORY).cloned().context("the catalogue has no categories")?;
+    let tailor = args.tailor.as_ref().map(|name| {
+        let found = pictures.names().iter().position(|other| other == name);
+        found.map(|at| at as u32).with_context(|| format!("the catalogue has no picture `{name}`"))
+    });
+    let tailor = tailor.transpose()?;
+    let catalogue = Catalogue::new(pictures, labels, &device)?;
+    let order = Order { user: &args.user, taste: &taste, class, tailor, seed: args.seed };
+    let bar = FitBar::new("design", global.shows_progress());
+    let steps = config.steps;
+    let found = vision_design(&model, &dvbpr, &catalogue, order, &config, &cancel_on_ctrl_c()?, |step| {
+        bar.epoch(Epoch { number: step.number, of: steps, ..Epoch::default() });
+    });
+    bar.finish();
+    let found = found?;
+    found.save(&args.out)?;
+    for (number, designed) in found.designs.iter().enumerate() {
+        let (first, last) = (designed.preference.first(), designed.preference.last());
+        print(format!(
+            "design {}: preference {:.3} → {:.3}, above {:.0} % of the category's real items; nearest {}",
+            number + 1,
+            first.copied().unwrap_or_default(),
+            last.copied().unwrap_or_default(),
+            100.0 * designed.percentile,
+            designed.nearest.first().map(|item| item.item.as_str()).unwrap_or_default()
+        ))?;
+    }
+    if let Some(best) = found.retrieved.first() {
+        print(format!("best real item: {} ({:.3})", best.item, best.preference))?;
+    }
+    print(format!("sheet and JSON written to {}", args.out.display()))
+}
+
+/// A line for each recipe: its name and what it is.
+pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
+    RECIPES.iter().map(|recipe| (recipe.name.to_owned(), format!("{} ({})", recipe.title, recipe.data)))
+}
+
+/// Runs a recipe in the folder `out/NAME`; false if there is none of that name. The same call goes on with what was interrupted.
+pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) -> anyhow::Result<bool> {
+    let Some(recipe) = Recipe::find(name) else { return Ok(false) };
+    let out = out.join(if quick { format!("{name}-quick") } else { name.to_owned() });
+    check_folder(&out)?;
+    print(format!("{}\n{}\n", recipe.title, recipe.about))?;
+    let data = match find_pictures(recipe.data, global, &out)? {
+        Pictures::Products { path, .. } | Pictures::Idx { path, .. } => path,
+    };
+    for part in recipe.parts(&data, &out, quick) {
+        let folder = out.join(part.name);
+        print(format!("{}:", part.name))?;
+        match part.work {
+            Work::Lsgan(experiment) => {
+                print_outcome(&run(&experiment, &folder, "cpu", global)?, &folder)?;
+            }
+            Work::Design(experiment) => {
+                let bar = FitBar::new("design", global.shows_progress());
+                let stage = |name: &str| bar.stage(name);
+                let watch = Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? };
+                let outcome = experiment.run(&folder, &device("cpu")?, &watch);
+                bar.finish();
+                print_designs(&outcome?, &folder)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn print_designs(outcome: &DesignOutcome, out: &Path) -> anyhow::Result<()> {
+    let mut lines = table(["pictures", "percentile", "second scorer", "realism", "in category", "diversity"]);
+    let mean = |mean: Mean| format!("{:.3} ± {:.3}", mean.mean, 1.96 * mean.standard_error);
+    let maybe = |found: Option<Mean>| found.map(mean).unwrap_or_default();
+    for (name, group) in &outcome.report.groups {
+        lines.add_row([
+            name.clone(),
+            mean(group.percentile),
+            mean(group.second_percentile),
+            mean(group.realism),
+            maybe(group.agreement),
+            maybe(group.diversity),
+        ]);
+    }
+    print(lines)?;
+    let report = &outcome.report;
+    print(format!(
+        "best design less best real item: {} by the scorer that was climbed ({:.0} % of {} planted persons), {} by the second ({:.0} %); \
+         sheets and report.json are in {}",
+        mean(report.gain),
+        100.0 * report.better.first,
+        report.persons,
+        mean(report.second_gain),
+        100.0 * report.better.second,
+        out.display()
+    ))
+}

@@ -1,0 +1,200 @@
+//! Moving noise uphill.
+
+use burn::tensor::{Device, Tensor};
+use foldin_core::CancelFlag;
+use foldin_core::random::{Random, child_seed};
+
+use super::config::{Bound, DesignConfig};
+use super::preference::{Features, Taste, resized};
+use crate::backend;
+use crate::error::VisionError;
+use crate::images::{to_byte, to_unit};
+use crate::lsgan::Lsgan;
+use crate::parameters::{Adam, Parameters};
+
+/// All starts after some step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Which one; 0 is the start.
+    pub number: usize,
+    /// Pictures `[starts × 3 × px × px]`.
+    pub pictures: Vec<u8>,
+    /// θᵀΦ of each.
+    pub preference: Vec<f64>,
+    /// D of each: 1 is real to the discriminator.
+    pub realism: Vec<f64>,
+}
+
+impl Step {
+    /// θᵀΦ − η (D − 1)² of a start.
+    #[must_use]
+    pub fn objective(&self, start: usize, eta: f64) -> f64 {
+        self.preference[start] - eta * (self.realism[start] - 1.0).powi(2)
+    }
+
+    /// The picture of a start.
+    #[must_use]
+    pub fn picture(&self, start: usize) -> &[u8] {
+        let size = self.pictures.len() / self.preference.len();
+        &self.pictures[start * size..(start + 1) * size]
+    }
+}
+
+/// Noise under a bound: what the generator is given, and what Adam moves.
+struct Moving<'a> {
+    model: &'a Lsgan,
+    bound: Bound,
+    /// One array `[starts, noise]`; before the hyperbolic tangent where that is the bound.
+    noise: Parameters,
+    adam: Adam,
+}
+
+impl<'a> Moving<'a> {
+    fn new(model: &'a Lsgan, config: &DesignConfig, noise: Vec<f32>) -> Self {
+        let width = model.config().noise;
+        let mut parameters = Parameters::default();
+        let noise = match config.bound {
+            // What the hyperbolic tangent makes the wanted start of.
+            Bound::Tanh => noise.into_iter().map(|z| z.clamp(-0.999, 0.999).atanh()).collect(),
+            _ => noise,
+        };
+        parameters.add("noise", &[noise.len() / width, width], noise, false, model.device());
+        let adam = Adam::new(&parameters, config.learning_rate, 0.9, 0.999, 0.0);
+        Self { model, bound: config.bound, noise: parameters, adam }
+    }
+
+    fn bounded(&self, noise: Tensor<2>) -> Tensor<2> {
+        if self.bound == Bound::Tanh { noise.tanh() } else { noise }
+    }
+
+    /// The noise as the generator is given it.
+    fn given(&self) -> Vec<f32> {
+        backend::values(self.bounded(self.noise.get(0)))
+    }
+
+    /// One step down a loss of the pictures, given by start.
+    fn step(&mut self, class: usize, loss: impl FnOnce(Tensor<4>) -> Tensor<1>) {
+        let tracked = self.noise.tracked();
+        let pictures = self.model.pictures(self.bounded(tracked.get(0)), class);
+        // A sum: starts do not share a step.
+        let mut gradients = loss(pictures).sum().backward();
+        let gradients = tracked.gradients(&mut gradients);
+        self.adam.step(&mut self.noise, gradients);
+        if self.bound == Bound::Norm {
+            let noise: Tensor<2> = self.noise.get(0);
+            let most = (noise.dims()[1] as f64).sqrt();
+            let norm = noise.clone().square().sum_dim(1).sqrt();
+            let shrink = (norm.clamp_min(1e-12).recip() * most).clamp_max(1.0);
+            self.noise.set(0, noise * shrink);
+        }
+    }
+}
+
+fn taken(
+    model: &Lsgan,
+    features: &dyn Features,
+    taste: &Taste,
+    class: usize,
+    moving: &Moving<'_>,
+    number: usize,
+) -> Step {
+    let pictures = model.pictures(moving.bounded(moving.noise.get(0)), class);
+    let preference = taste.preference(features.features(resized(pictures.clone(), features.px())));
+    let realism = model.realism(pictures.clone(), class);
+    let wide = |values: Tensor<1>| backend::values(values).into_iter().map(f64::from).collect();
+    Step {
+        number,
+        pictures: backend::values(pictures).into_iter().map(to_byte).collect(),
+        preference: wide(preference),
+        realism: wide(realism),
+    }
+}
+
+/// Where designs start.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Random noise.
+    Random,
+    /// The noise whose pictures are nearest to this one, `[3 × px × px]` bytes of the generator's size.
+    Item(&'a [u8]),
+}
+
+/// Moves all starts towards more `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)²` and tells of each step, the start first.
+///
+/// # Errors
+/// [`VisionError::Shape`] for an item's picture of another size, [`VisionError::Fit`] if cancelled.
+pub fn ascend(
+    model: &Lsgan,
+    features: &dyn Features,
+    taste: &Taste,
+    class: usize,
+    start: Start<'_>,
+    config: &DesignConfig,
+    seed: u64,
+    cancel: &CancelFlag,
+    mut tell: impl FnMut(Step),
+) -> Result<(), VisionError> {
+    let stop = |steps: usize| {
+        if cancel.is_cancelled() {
+            return Err(VisionError::Fit(foldin_core::FitError::Cancelled { epochs: steps }));
+        }
+        Ok(())
+    };
+    let mut random = Random::new(child_seed(seed, "design-starts"));
+    let mut noise = model.noise(config.starts, &mut random);
+    noise.iter_mut().for_each(|z| *z *= config.start_deviation as f32);
+    if let Start::Item(picture) = start {
+        noise = inverted(model, class, picture, noise, config, &stop)?;
+    }
+    let mut moving = Moving::new(model, config, noise);
+    tell(taken(model, features, taste, class, &moving, 0));
+    for number in 1..=config.steps {
+        stop(number - 1)?;
+        moving.step(class, |pictures| {
+            let preference = taste.preference(features.features(resized(pictures.clone(), features.px())));
+            if config.realism == 0.0 {
+                return preference.neg();
+            }
+            (model.realism(pictures, class) - 1.0).square() * config.realism - preference
+        });
+        tell(taken(model, features, taste, class, &moving, number));
+    }
+    Ok(())
+}
+
+/// Noise of pictures near a given one: from all starts, down the mean absolute difference of pixels. Starts come back in order of how near
+/// they came, so the first is the nearest.
+fn inverted(
+    model: &Lsgan,
+    class: usize,
+    picture: &[u8],
+    starts: Vec<f32>,
+    config: &DesignConfig,
+    stop: &dyn Fn(usize) -> Result<(), VisionError>,
+) -> Result<Vec<f32>, VisionError> {
+    let (px, width) = (model.config().px, model.config().noise);
+    let size = 3 * px * px;
+    if picture.len() != size {
+        return Err(VisionError::shape("bytes of the item's picture", size, picture.len()));
+    }
+    let target = |device: &Device| {
+        let values = picture.iter().map(|&byte| to_unit(byte)).collect();
+        backend::tensor(values, [1, 3, px, px], device)
+    };
+    let mut moving = Moving::new(model, config, starts);
+    let difference = |pictures: Tensor<4>| {
+        let [n, ..] = pictures.dims();
+        let device = pictures.device();
+        (pictures - target(&device)).abs().reshape([n, size]).mean_dim(1).reshape([n])
+    };
+    for number in 0..config.inversion_steps {
+        stop(number)?;
+        moving.step(class, difference);
+    }
+    let noise = moving.given();
+    let distance = difference(model.pictures(moving.bounded(moving.noise.get(0)), class));
+    let distance = backend::values(distance);
+    let mut order: Vec<usize> = (0..distance.len()).collect();
+    order.sort_by(|&x, &y| distance[x].total_cmp(&distance[y]).then(x.cmp(&y)));
+    Ok(order.into_iter().flat_map(|at| noise[at * width..(at + 1) * width].iter().copied()).collect())
+}

@@ -1,0 +1,267 @@
+//! Are designs better than what can be bought, by a judge that did not make them?
+//!
+//! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
+//! generated ones, and designs with and without the realism term. All are scored by the scorer that was climbed and by a second one
+//! that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
+
+use burn::tensor::Tensor;
+use foldin_core::CancelFlag;
+use foldin_core::random::{Random, child_seed};
+use serde::{Deserialize, Serialize};
+
+use super::config::DesignConfig;
+use super::preference::{Features, Taste, resized};
+use super::retrieval::Catalogue;
+use super::{Order, design};
+use crate::backend;
+use crate::classifier::Classifier;
+use crate::error::VisionError;
+use crate::gan_metrics::ms_ssim;
+use crate::images::{set::CHANNELS, to_unit};
+use crate::lsgan::Lsgan;
+
+/// Somebody to design for.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// What they are called.
+    pub name: String,
+    /// Their taste by the scorer that is climbed.
+    pub taste: Taste,
+    /// Their taste by the second scorer.
+    pub second: Taste,
+    /// The category's number in the generator.
+    pub class: usize,
+}
+
+/// A mean over persons with its standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+    /// Its standard error; 0 for one person.
+    pub standard_error: f64,
+}
+
+impl Mean {
+    fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return Self::default();
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let variance = if values.len() > 1 { squares / (n - 1.0) } else { 0.0 };
+        Self { mean, standard_error: (variance / n).sqrt() }
+    }
+}
+
+/// A group of pictures, as means over persons.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// θᵀΦ by the scorer that was climbed.
+    pub preference: Mean,
+    /// θᵀΦ by the second scorer.
+    pub second: Mean,
+    /// Share of the category's real items liked less, by the scorer that was climbed.
+    pub percentile: Mean,
+    /// The same by the second scorer.
+    pub second_percentile: Mean,
+    /// D.
+    pub realism: Mean,
+    /// Share that a classifier takes for the category, where one is given.
+    pub agreement: Option<Mean>,
+    /// 1 − similarity of pairs within a person's group, where it has pairs.
+    pub diversity: Option<Mean>,
+}
+
+/// Shares of persons for whom the best design beats the best real item of the scorer that was climbed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    /// By that scorer.
+    pub first: f64,
+    /// By the second one.
+    pub second: f64,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DesignReport {
+    /// How many persons.
+    pub persons: usize,
+    /// Groups by name, in the order of the module's description.
+    pub groups: Vec<(String, Group)>,
+    /// Preference of the best design less that of the best real item, by the scorer that was climbed.
+    pub gain: Mean,
+    /// The same two pictures by the second scorer.
+    pub second_gain: Mean,
+    /// How often it is a gain.
+    pub better: Shares,
+}
+
+/// Sums of one group.
+#[derive(Default)]
+struct Collected {
+    preference: Vec<f64>,
+    second: Vec<f64>,
+    percentile: Vec<f64>,
+    second_percentile: Vec<f64>,
+    realism: Vec<f64>,
+    agreement: Vec<f64>,
+    diversity: Vec<f64>,
+}
+
+/// Designs for all persons and measures. `classifier` must know the generator's categories in the same order, and take its size.
+///
+/// # Errors
+/// As [`design`].
+pub fn evaluate(
+    model: &Lsgan,
+    first: &dyn Features,
+    second: &dyn Features,
+    classifier: Option<&Classifier>,
+    catalogue: &Catalogue,
+    persons: &[Person],
+    config: &DesignConfig,
+    seed: u64,
+    cancel: &CancelFlag,
+    mut progress: impl FnMut(usize),
+) -> Result<DesignReport, VisionError> {
+    const NAMES: [&str; 6] = [
+        "random real",
+        "best real",
+        "best few real",
+        "random generated",
+        "designed",
+        "designed without realism",
+    ];
+    let mut groups: [Collected; NAMES.len()] = Default::default();
+    let (mut gains, mut second_gains) = (Vec::new(), Vec::new());
+    let plain = DesignConfig { realism: 0.0, ..config.clone() };
+    for (number, person) in persons.iter().enumerate() {
+        let category = model.classes().get(person.class).ok_or_else(|| VisionError::Unknown {
+            what: "category",
+            name: person.class.to_string(),
+            known: model.classes().join(", "),
+        })?;
+        let own_seed = child_seed(seed, &person.name);
+        let real = catalogue.scores(first, &person.taste, category)?;
+        let second_real = catalogue.scores(second, &person.second, category)?;
+        let best: Vec<u32> = catalogue.best(&real, config.keep).iter().map(|item| item.picture).collect();
+        let mut random = Random::new(child_seed(own_seed, "random-real"));
+        let chance: Vec<u32> = (0..config.keep).map(|_| real[random.below(real.len())].0).collect();
+        let order = |seed| Order {
+            user: &person.name,
+            taste: &person.taste,
+            class: person.class,
+            tailor: None,
+            seed,
+        };
+        let designs = |config: &DesignConfig| -> Result<Vec<u8>, VisionError> {
+            let found = design(model, first, catalogue, order(own_seed), config, cancel, |_| ())?;
+            Ok(found.designs.iter().filter_map(|design| design.pictures.last()).flatten().copied().collect())
+        };
+        let pictures = [
+            catalogue.pictures().bytes(&chance)?,
+            catalogue.pictures().bytes(&best[..1])?,
+            catalogue.pictures().bytes(&best)?,
+            model.generate(person.class, config.keep, child_seed(own_seed, "random-generated"))?,
+            designs(config)?,
+            designs(&plain)?,
+        ];
+        let mut firsts = Vec::new();
+        for (group, bytes) in groups.iter_mut().zip(&pictures) {
+            let px = model.config().px;
+            let size = CHANNELS * px * px;
+            let n = bytes.len() / size;
+            let values = bytes.iter().map(|&byte| to_unit(byte)).collect();
+            let tensor = backend::tensor(values, [n, CHANNELS, px, px], model.device());
+            let scored = |features: &dyn Features, taste: &Taste| {
+                let looked = features.features(resized(tensor.clone(), features.px()));
+                wide(taste.preference(looked))
+            };
+            let (own, other) = (scored(first, &person.taste), scored(second, &person.second));
+            firsts.push((own[0], other[0]));
+            let below = |scores: &[(u32, f64)], own: &[f64]| {
+                let share = |score: &f64| {
+                    scores.iter().filter(|(_, real)| real < score).count() as f64 / scores.len() as f64
+                };
+                mean(&own.iter().map(share).collect::<Vec<_>>())
+            };
+            group.percentile.push(below(&real, &own));
+            group.second_percentile.push(below(&second_real, &other));
+            group.preference.push(mean(&own));
+            group.second.push(mean(&other));
+            group.realism.push(mean(&wide(model.realism(tensor.clone(), person.class))));
+            if let Some(classifier) = classifier {
+                let right = classifier.classify(bytes).iter().filter(|&&class| class == person.class).count();
+                group.agreement.push(right as f64 / n as f64);
+            }
+            if n > 1 {
+                group.diversity.push(pairwise(bytes, px));
+            }
+        }
+        // The best design against the best real item.
+        gains.push(firsts[4].0 - firsts[1].0);
+        second_gains.push(firsts[4].1 - firsts[1].1);
+        progress(number + 1);
+    }
+    let share =
+        |gains: &[f64]| gains.iter().filter(|gain| **gain > 0.0).count() as f64 / gains.len().max(1) as f64;
+    let group = |collected: Collected| Group {
+        preference: Mean::of(&collected.preference),
+        second: Mean::of(&collected.second),
+        percentile: Mean::of(&collected.percentile),
+        second_percentile: Mean::of(&collected.second_percentile),
+        realism: Mean::of(&collected.realism),
+        agreement: (!collected.agreement.is_empty()).then(|| Mean::of(&collected.agreement)),
+        diversity: (!collected.diversity.is_empty()).then(|| Mean::of(&collected.diversity)),
+    };
+    Ok(DesignReport {
+        persons: persons.len(),
+        better: Shares { first: share(&gains), second: share(&second_gains) },
+        gain: Mean::of(&gains),
+        second_gain: Mean::of(&second_gains),
+        groups: NAMES.iter().map(|name| (*name).to_owned()).zip(groups.map(group)).collect(),
+    })
+}
+
+fn wide(values: Tensor<1>) -> Vec<f64> {
+    backend::values(values).into_iter().map(f64::from).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Mean of 1 − similarity over all pairs.
+fn pairwise(bytes: &[u8], px: usize) -> f64 {
+    let size = CHANNELS * px * px;
+    let pictures: Vec<&[u8]> = bytes.chunks_exact(size).collect();
+    let mut found = Vec::new();
+    for (at, first) in pictures.iter().enumerate() {
+        for second in &pictures[..at] {
+            // Planes one below the other are three pictures; the mean over them is that over channels.
+            let planes = first.chunks_exact(px * px).zip(second.chunks_exact(px * px));
+            found.push(1.0 - mean(&planes.map(|(x, y)| ms_ssim(x, y, px, px, 1)).collect::<Vec<_>>()));
+        }
+    }
+    mean(&found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_have_standard_errors() {
+        let found = Mean::of(&[1.0, 3.0]);
+        assert!((found.mean - 2.0).abs() < 1e-12 && (found.standard_error - 1.0).abs() < 1e-12);
+        assert_eq!(Mean::of(&[5.0]).standard_error, 0.0);
+    }
+
+    #[test]
+    fn copies_have_no_diversity() {
+        let picture: Vec<u8> = (0..3 * 256).map(|at| (at % 251) as u8).collect();
+        assert!(pairwise(&picture.repeat(3), 16).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,303 @@
+//! `lsgan-fashion` and `lsgan-fashion-mnist`: a generator of categories, and how good it is.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use foldin_core::random::child_seed;
+use foldin_core::{CancelFlag, FitContext, fit::Progress};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::checkpoints::Checkpoints;
+use crate::classifier::{Classifier, ClassifierConfig};
+use crate::data::{idx, products};
+use crate::error::VisionError;
+use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report};
+use crate::images::{BuildOptions, ImageSet};
+use crate::lsgan::{Lsgan, LsganConfig, Observer};
+use crate::sheet::Sheet;
+
+/// What is learned from.
+#[derive(Clone, Debug)]
+pub enum Pictures {
+    /// A folder or archive of fashion products: their six categories.
+    Products {
+        /// Where it is.
+        path: PathBuf,
+        /// Folder of decoded pictures.
+        cache: PathBuf,
+    },
+    /// A folder of IDX files: their classes. The given test part is the test part.
+    Idx {
+        /// Where it is.
+        path: PathBuf,
+        /// How many of the training pictures are used; all if there are no more.
+        most: usize,
+    },
+}
+
+/// A generator to train and measure.
+#[derive(Clone, Debug)]
+pub struct LsganExperiment {
+    /// What is learned from.
+    pub pictures: Pictures,
+    /// Settings of the generator.
+    pub config: LsganConfig,
+    /// Settings of the classifier that measures.
+    pub classifier: ClassifierConfig,
+    /// How the report is made.
+    pub report: ReportOptions,
+    /// Share of each class that is the test part, where none is given.
+    pub test_share: f64,
+    /// Seed of everything.
+    pub seed: u64,
+}
+
+/// Who hears of an experiment.
+pub struct Watch<'a> {
+    /// Told of each step of the work, in words.
+    pub stage: &'a dyn Fn(&str),
+    /// Told of epochs.
+    pub progress: &'a dyn Progress,
+    /// Asks it to stop; what is done so far is kept and taken up again.
+    pub cancel: CancelFlag,
+}
+
+impl Watch<'_> {
+    /// The context of a fit that this watches.
+    pub(super) fn context<'a>(&'a self, seed: u64, store: &'a Checkpoints) -> FitContext<'a> {
+        FitContext { seed, progress: self.progress, cancel: self.cancel.clone(), checkpoints: Some(store) }
+    }
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// What came out; also written to `report.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LsganOutcome {
+    /// Settings of the generator.
+    pub config: LsganConfig,
+    /// Trained numbers of generator and discriminator.
+    pub parameters: [usize; 2],
+    /// The seed.
+    pub seed: u64,
+    /// Seconds that training took, over all parts of an interrupted one.
+    pub seconds: f64,
+    /// All measures.
+    pub report: GanReport,
+}
+
+/// Time between two checkpoints.
+const EVERY: Duration = Duration::from_secs(60);
+/// Pictures of each category on a sheet.
+const COLUMNS: usize = 12;
+/// Sheets drawn during a training, about.
+const SHEETS: usize = 20;
+
+impl Default for LsganExperiment {
+    fn default() -> Self {
+        Self {
+            pictures: Pictures::Products { path: PathBuf::new(), cache: PathBuf::new() },
+            config: LsganConfig::default(),
+            classifier: ClassifierConfig::default(),
+            report: ReportOptions::default(),
+            test_share: 0.2,
+            seed: 1,
+        }
+    }
+}
+
+impl LsganExperiment {
+    /// Pictures and their parts.
+    ///
+    /// # Errors
+    /// As reading them.
+    pub fn parts(&self) -> Result<Parts, VisionError> {
+        match &self.pictures {
+            Pictures::Products { path, cache } => {
+                let products = products::read(path)?.labelled(products::CATEGORY)?;
+                let px = self.config.px;
+                let cache = cache.join(format!("fashion-products-{px}.pixels"));
+                let (set, _) = products.images(&BuildOptions::new(px), &cache, &|_, _| Ok(()))?;
+                Parts::cut(&set, products::CATEGORY, self.test_share, child_seed(self.seed, "parts"))
+            }
+            Pictures::Idx { path, most } => {
+                let train = idx::read(path, idx::Part::Train, self.config.px)?;
+                let test = idx::read(path, idx::Part::Test, self.config.px)?;
+                let chosen: Vec<u32> = (0..train.len().min(*most) as u32).collect();
+                let train = train.select(&chosen)?;
+                let labels = |set: &ImageSet| {
+                    set.all_labels().first().cloned().ok_or_else(|| VisionError::Format {
+                        path: path.clone(),
+                        problem: "no classes".to_owned(),
+                    })
+                };
+                Ok(Parts { train_labels: labels(&train)?, test_labels: labels(&test)?, train, test })
+            }
+        }
+    }
+
+    /// Trains what `folder` does not hold yet, measures, and writes `report.json` and `sheet.png` beside the networks `classifier` and
+    /// `lsgan` and the sheets of the training.
+    ///
+    /// # Errors
+    /// [`VisionError`] of reading, training and writing; [`VisionError::Fit`] if cancelled, after which the same call goes on.
+    pub fn run(
+        &self,
+        folder: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<LsganOutcome, VisionError> {
+        (watch.stage)("pictures");
+        let parts = self.parts()?;
+        let data = fingerprint(&parts)?;
+        std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
+
+        (watch.stage)("classifier");
+        let run = json!({"config": self.classifier, "px": self.config.px, "data": data, "seed": self.seed});
+        let (classifier, _) = trained(
+            folder,
+            "classifier",
+            run,
+            |place| Classifier::load(place, device),
+            |store| {
+                let ctx = watch.context(child_seed(self.seed, "classifier"), store);
+                Classifier::fit(&self.classifier, &parts.train, &parts.train_labels, &ctx, device)
+            },
+            Classifier::save,
+        )?;
+
+        (watch.stage)("lsgan");
+        let run = json!({"config": self.config, "data": data, "seed": self.seed});
+        let (model, seconds) = trained(
+            folder,
+            "lsgan",
+            run,
+            |place| Lsgan::load(place, device),
+            |store| {
+                let ctx = watch.context(child_seed(self.seed, "lsgan"), store);
+                let mut sheets =
+                    Sheets { folder: folder.join("training"), every: (self.config.epochs / SHEETS).max(1) };
+                Lsgan::fit(&self.config, &parts.train, &parts.train_labels, &ctx, device, &mut sheets)
+            },
+            Lsgan::save,
+        )?;
+
+        (watch.stage)("sheet");
+        sheet(&model, COLUMNS, self.report.seed)?.save(&folder.join("sheet.png"))?;
+        (watch.stage)("measures");
+        let report = gan_report(&model, &classifier, &parts, self.report, device)?;
+        let outcome = LsganOutcome {
+            config: self.config.clone(),
+            parameters: model.parameters(),
+            seed: self.seed,
+            seconds,
+            report,
+        };
+        let path = folder.join("report.json");
+        std::fs::write(&path, format!("{:#}\n", json!(outcome))).map_err(VisionError::io(path))?;
+        Ok(outcome)
+    }
+}
+
+/// A row of pictures of each category.
+pub(crate) fn sheet(model: &Lsgan, columns: usize, seed: u64) -> Result<Sheet, VisionError> {
+    let mut sheet = Sheet::new(model.config().px);
+    for (class, name) in model.classes().iter().enumerate() {
+        sheet.pictures(&model.generate(class, columns, child_seed(seed, name))?, columns)?;
+    }
+    Ok(sheet)
+}
+
+/// Draws sheets while a generator is trained.
+struct Sheets {
+    folder: PathBuf,
+    every: usize,
+}
+
+impl Observer for Sheets {
+    fn wants(&self, epoch: usize) -> bool {
+        epoch.is_multiple_of(self.every)
+    }
+
+    fn look(&mut self, epoch: usize, model: &Lsgan) -> Result<(), VisionError> {
+        sheet(model, COLUMNS, 1)?.save(&self.folder.join(format!("epoch-{epoch:04}.png")))
+    }
+}
+
+/// What the training pictures are, in few letters.
+fn fingerprint(parts: &Parts) -> Result<String, VisionError> {
+    let mut hash = Xxh3::new();
+    let mut bytes = vec![0; parts.train.stride()];
+    for (picture, label) in (0..parts.train.len() as u32).zip(parts.train_labels.of()) {
+        parts.train.read(picture, &mut bytes)?;
+        hash.update(&bytes);
+        hash.update(&label.map_or(u64::MAX, u64::from).to_le_bytes());
+    }
+    Ok(format!("{:032x}", hash.digest128()))
+}
+
+/// The network that `folder/name` holds if it is of the same run, or a newly trained one, which is then saved; and the seconds its
+/// training took.
+pub(super) fn trained<M>(
+    folder: &Path,
+    name: &str,
+    run: Value,
+    load: impl Fn(&Path) -> Result<M, VisionError>,
+    fit: impl FnOnce(&Checkpoints) -> Result<M, VisionError>,
+    save: impl FnOnce(&M, &Path) -> Result<(), VisionError>,
+) -> Result<(M, f64), VisionError> {
+    #[derive(Serialize, Deserialize)]
+    struct Done {
+        run: Value,
+        seconds: f64,
+    }
+    let place = folder.join(name);
+    let note = folder.join(format!("{name}.json"));
+    let done: Option<Done> =
+        std::fs::read_to_string(&note).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(done) = done.as_ref().filter(|done| done.run == run && place.exists()) {
+        return Ok((load(&place)?, done.seconds));
+    }
+    let checkpoint = folder.join(format!("{name}.checkpoint"));
+    let store = Checkpoints::new(&checkpoint, run.clone(), EVERY);
+    let clock = Instant::now();
+    let before = spent(&checkpoint);
+    let fitted = fit(&store);
+    let seconds = before + clock.elapsed().as_secs_f64();
+    let model = match fitted {
+        Ok(model) => model,
+        Err(error) => {
+            if checkpoint.exists() {
+                let path = spent_file(&checkpoint);
+                std::fs::write(&path, seconds.to_string()).map_err(VisionError::io(path))?;
+            }
+            return Err(error);
+        }
+    };
+    save(&model, &place)?;
+    let text = format!("{:#}\n", json!(Done { run, seconds }));
+    std::fs::write(&note, text).map_err(VisionError::io(note))?;
+    store.remove()?;
+    let path = spent_file(&checkpoint);
+    if path.exists() {
+        std::fs::remove_file(&path).map_err(VisionError::io(path))?;
+    }
+    Ok((model, seconds))
+}
+
+fn spent_file(checkpoint: &Path) -> PathBuf {
+    checkpoint.with_extension("seconds")
+}
+
+/// Seconds that earlier parts of a training took, as far as they were stopped in an orderly way.
+fn spent(checkpoint: &Path) -> f64 {
+    let kept = checkpoint.exists().then(|| std::fs::read_to_string(spent_file(checkpoint)).ok());
+    kept.flatten().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0)
+}

@@ -1,0 +1,302 @@
+//! All measures of a generator against real pictures, with their floors beside them.
+//!
+//! Some real pictures never seen by the generator are the test part. Everything generated has as many pictures of each class as
+//! what it is compared with; the floor of a distance is what real test pictures get in the place of generated ones.
+
+use burn::tensor::Device;
+use foldin_core::FitContext;
+use foldin_core::random::{Random, child_seed};
+use serde::{Deserialize, Serialize};
+
+use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
+use crate::error::VisionError;
+use crate::gan_metrics::{
+    KernelDistance, Manifold, Memorisation, Rows, class_diversity, feature_memorisation, frechet_distance,
+    kernel_distance, manifold, nearest_neighbour_test, pixel_memorisation,
+};
+use crate::images::set::CHANNELS;
+use crate::images::{ImageSet, Labels};
+use crate::lsgan::Lsgan;
+
+/// Pictures cut into those to train on and those to test on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// To train generator and classifier on.
+    pub train: ImageSet,
+    /// Labels of these.
+    pub train_labels: Labels,
+    /// Seen by neither.
+    pub test: ImageSet,
+    /// Labels of these.
+    pub test_labels: Labels,
+}
+
+impl Parts {
+    /// Cuts the labelled pictures of a set, `share` of each class to the test part, by seed. Equal pictures go to the same part, so
+    /// that no test picture was trained on.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] for a label that the set does not have; as [`ImageSet::read`].
+    pub fn cut(pictures: &ImageSet, label: &str, share: f64, seed: u64) -> Result<Self, VisionError> {
+        let labels = pictures.labels(label).ok_or_else(|| VisionError::Unknown {
+            what: "label",
+            name: label.to_owned(),
+            known: pictures.all_labels().iter().map(Labels::name).collect::<Vec<_>>().join(", "),
+        })?;
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        let mut bytes = vec![0; pictures.stride()];
+        for class in 0..labels.classes().len() as u32 {
+            // One draw for each distinct picture of a class: the hash of its bytes takes part in it.
+            let mut order = Vec::new();
+            for picture in labels.members(class) {
+                pictures.read(picture, &mut bytes)?;
+                let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, child_seed(seed, "test-part"));
+                order.push((hash, picture));
+            }
+            order.sort_unstable();
+            let mut cut = (order.len() as f64 * share).round() as usize;
+            while cut > 0 && cut < order.len() && order[cut].0 == order[cut - 1].0 {
+                cut += 1;
+            }
+            test.extend(order[..cut].iter().map(|(_, picture)| *picture));
+            train.extend(order[cut..].iter().map(|(_, picture)| *picture));
+        }
+        train.sort_unstable();
+        test.sort_unstable();
+        Ok(Self {
+            train: pictures.select(&train)?,
+            train_labels: labels.select(&train),
+            test: pictures.select(&test)?,
+            test_labels: labels.select(&test),
+        })
+    }
+}
+
+/// A number for generated pictures beside the one that real pictures get.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beside<T> {
+    /// Of generated pictures.
+    pub generated: T,
+    /// Of real test pictures in their place.
+    pub real: T,
+}
+
+/// All measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GanReport {
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Real pictures of each class in the training and in the test part.
+    pub pictures: Vec<[usize; 2]>,
+    /// The classifier on real test pictures: what label agreement is limited by.
+    pub classifier: Accuracy,
+    /// How often the classifier sees the class that a picture was generated for, equally many of each class.
+    pub label_agreement: Accuracy,
+    /// A classifier trained on generated pictures alone, and one trained on as many real ones, on real test pictures; none if not asked.
+    pub classification_accuracy_score: Option<Beside<Accuracy>>,
+    /// Fréchet distance on classifier features, to training pictures.
+    pub frechet: Option<Beside<f64>>,
+    /// Generated over real.
+    pub frechet_ratio: Option<f64>,
+    /// Kernel distance on classifier features, to training pictures.
+    pub kernel_distance: Option<Beside<KernelDistance>>,
+    /// Precision, recall, density and coverage among training pictures.
+    pub manifold: Option<Beside<Manifold>>,
+    /// Accuracy of the nearest-neighbour test for real test and for generated pictures; ½ is best.
+    pub nearest_neighbour_test: Option<(f64, f64)>,
+    /// 1 − similarity of pairs within each class.
+    pub diversity: Vec<Option<Beside<f64>>>,
+    /// Distance to the nearest training picture by pixels, against that of real test pictures.
+    pub pixel_memorisation: Option<Memorisation>,
+    /// The same by classifier features.
+    pub feature_memorisation: Option<Memorisation>,
+}
+
+/// How a report is made.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportOptions {
+    /// Pictures generated of each class for label agreement.
+    pub per_class: usize,
+    /// Whether to train classifiers on generated pictures, which takes as long as training the classifier.
+    pub classification_accuracy_score: bool,
+    /// Pairs of each class whose similarity is measured.
+    pub pairs: usize,
+    /// The seed of everything drawn.
+    pub seed: u64,
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        Self { per_class: 200, classification_accuracy_score: true, pairs: 200, seed: 1 }
+    }
+}
+
+/// Neighbours of precision and recall, and of density and coverage.
+const NEIGHBOURS: (usize, usize) = (3, 5);
+/// Blocks of the kernel distance, and vectors of each.
+const BLOCKS: (usize, usize) = (50, 100);
+
+/// Generates `counts[class]` pictures of each class, one class after the other, with their classes.
+fn generated(model: &Lsgan, counts: &[usize], seed: u64) -> Result<(Vec<u8>, Vec<usize>), VisionError> {
+    let (mut bytes, mut classes) = (Vec::new(), Vec::new());
+    for (class, &count) in counts.iter().enumerate() {
+        bytes.extend(model.generate(class, count, child_seed(seed, &model.classes()[class]))?);
+        classes.extend(std::iter::repeat_n(class, count));
+    }
+    Ok((bytes, classes))
+}
+
+/// All bytes of a set.
+fn all(pictures: &ImageSet) -> Result<Vec<u8>, VisionError> {
+    pictures.bytes(&(0..pictures.len() as u32).collect::<Vec<_>>())
+}
+
+/// Measures a generator that was trained on `parts.train` with a classifier that was, too.
+///
+/// # Errors
+/// [`VisionError::Shape`] if generator, classifier and pictures are not of one size and the same classes; as training a classifier.
+pub fn gan_report(
+    model: &Lsgan,
+    classifier: &Classifier,
+    parts: &Parts,
+    options: ReportOptions,
+    device: &Device,
+) -> Result<GanReport, VisionError> {
+    let px = model.config().px;
+    for (what, got) in
+        [("classifier", classifier.px()), ("training part", parts.train.px()), ("test part", parts.test.px())]
+    {
+        if got != px {
+            return Err(VisionError::shape(&format!("pixels of the {what}'s pictures"), px, got));
+        }
+    }
+    let classes = parts.train_labels.classes().to_vec();
+    if model.classes() != classes || classifier.classes() != classes {
+        let got = format!("{} and {}", model.classes().join(", "), classifier.classes().join(", "));
+        return Err(VisionError::shape("categories of generator and classifier", classes.join(", "), got));
+    }
+    let (train_counts, test_counts) = (parts.train_labels.counts(), parts.test_labels.counts());
+    let (even, truth) =
+        generated(model, &vec![options.per_class; classes.len()], child_seed(options.seed, "agreement"))?;
+    let label_agreement = Accuracy::of(&classifier.classify(&even), &truth, classes.len());
+
+    let (made, _) = generated(model, &test_counts, child_seed(options.seed, "distance"))?;
+    let (train, test) = (all(&parts.train)?, all(&parts.test)?);
+    let width = classifier.width();
+    let features = [&train, &test, &made].map(|bytes| classifier.features_of(bytes));
+    let [train_rows, test_rows, made_rows] = [0, 1, 2].map(|at| Rows::new(&features[at], width));
+    // Balls and blocks need sets of equal size: as many training pictures as test pictures, in the same mix of classes.
+    let sample = sampled(&parts.train_labels, &test_counts, options.seed);
+    let sample: Vec<f32> = sample.iter().flat_map(|&at| train_rows.row(at as usize).to_vec()).collect();
+    let sample_rows = Rows::new(&sample, width);
+    let beside =
+        |generated: Option<f64>, real: Option<f64>| Some(Beside { generated: generated?, real: real? });
+    let frechet = beside(frechet_distance(train_rows, made_rows), frechet_distance(train_rows, test_rows));
+    let kernel =
+        |rows| kernel_distance(train_rows, rows, BLOCKS.1, BLOCKS.0, child_seed(options.seed, "blocks"));
+    let around = |rows| manifold(sample_rows, rows, NEIGHBOURS.0, NEIGHBOURS.1);
+    let side = model.config().px;
+    let size = CHANNELS * side * side;
+    let diversity = (0..classes.len()).map(|class| {
+        let members = parts.test_labels.members(class as u32);
+        let start = test_counts[..class].iter().sum::<usize>() * size;
+        let own = &made[start..start + test_counts[class] * size];
+        let of = |bytes: &[u8]| {
+            let seed = child_seed(options.seed, "pairs");
+            class_diversity(&interleaved(bytes, side), side, side, CHANNELS, options.pairs, seed)
+        };
+        Ok(beside(of(own), of(&parts.test.bytes(&members)?)))
+    });
+    let diversity = diversity.collect::<Result<Vec<_>, VisionError>>()?;
+    let score = if options.classification_accuracy_score {
+        Some(accuracy_score(model, parts, &train_counts, options.seed, device)?)
+    } else {
+        None
+    };
+    Ok(GanReport {
+        pictures: train_counts.iter().zip(&test_counts).map(|(&train, &test)| [train, test]).collect(),
+        classifier: classifier.accuracy(&parts.test, &parts.test_labels)?,
+        label_agreement,
+        classification_accuracy_score: score,
+        frechet,
+        frechet_ratio: frechet.filter(|both| both.real > 0.0).map(|both| both.generated / both.real),
+        kernel_distance: kernel(made_rows)
+            .zip(kernel(test_rows))
+            .map(|(generated, real)| Beside { generated, real }),
+        manifold: around(made_rows)
+            .zip(around(test_rows))
+            .map(|(generated, real)| Beside { generated, real }),
+        nearest_neighbour_test: nearest_neighbour_test(test_rows, made_rows),
+        diversity,
+        pixel_memorisation: pixel_memorisation(&made, &test, &train, size),
+        feature_memorisation: feature_memorisation(made_rows, test_rows, train_rows),
+        classes,
+    })
+}
+
+/// Up to `counts[class]` pictures of each class, drawn without return.
+fn sampled(labels: &Labels, counts: &[usize], seed: u64) -> Vec<u32> {
+    let mut random = Random::new(child_seed(seed, "training-sample"));
+    let mut out = Vec::new();
+    for (class, &count) in counts.iter().enumerate() {
+        let mut members = labels.members(class as u32);
+        random.shuffle(&mut members);
+        out.extend(members.into_iter().take(count));
+    }
+    out
+}
+
+/// Planes to interleaved channels.
+fn interleaved(bytes: &[u8], px: usize) -> Vec<u8> {
+    let plane = px * px;
+    let mut out = Vec::with_capacity(bytes.len());
+    for picture in bytes.chunks_exact(CHANNELS * plane) {
+        for at in 0..plane {
+            out.extend((0..CHANNELS).map(|channel| picture[channel * plane + at]));
+        }
+    }
+    out
+}
+
+/// Classifiers trained on generated and on real pictures, the same settings and seed, on real test pictures.
+fn accuracy_score(
+    model: &Lsgan,
+    parts: &Parts,
+    counts: &[usize],
+    seed: u64,
+    device: &Device,
+) -> Result<Beside<Accuracy>, VisionError> {
+    let config = ClassifierConfig::default();
+    let ctx = FitContext::new(child_seed(seed, "accuracy-score"));
+    let (bytes, classes) = generated(model, counts, child_seed(seed, "accuracy-score-pictures"))?;
+    let names = (0..classes.len()).map(|at| at.to_string()).collect();
+    let made = ImageSet::in_memory(model.config().px, names, bytes)?;
+    let of = classes.iter().map(|&class| Some(class as u32)).collect();
+    let labels = Labels::new("category", model.classes().to_vec(), of)?;
+    let on = |pictures: &ImageSet, labels: &Labels| {
+        Classifier::fit(&config, pictures, labels, &ctx, device)?.accuracy(&parts.test, &parts.test_labels)
+    };
+    Ok(Beside { generated: on(&made, &labels)?, real: on(&parts.train, &parts.train_labels)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_pictures_go_to_one_part() {
+        // Forty pictures of one class, every second one a copy of the one before.
+        let bytes: Vec<u8> = (0..40u8).flat_map(|at| vec![at / 2 * 2; 3]).collect();
+        let names = (0..40).map(|at| at.to_string()).collect();
+        let labels = Labels::from_names("kind", &[Some("x"); 40]);
+        let set = ImageSet::in_memory(1, names, bytes).unwrap().with_labels(labels).unwrap();
+        for seed in 0..20 {
+            let parts = Parts::cut(&set, "kind", 0.25, seed).unwrap();
+            let (train, test) = (all(&parts.train).unwrap(), all(&parts.test).unwrap());
+            assert!(test.chunks(3).all(|x| train.chunks(3).all(|y| x != y)));
+            assert!((10..=11).contains(&parts.test.len()), "{}", parts.test.len());
+            assert_eq!(parts.test_labels.of().len(), parts.test.len());
+        }
+        assert!(Parts::cut(&set, "colour", 0.25, 1).unwrap_err().to_string().contains("kind"));
+    }
+}

@@ -1,0 +1,247 @@
+//! Settings of the generator and its discriminator, and the ones that were published.
+
+use foldin_core::config::ModelConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the generator doubles height and width.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upsampling {
+    /// A transposed convolution with a window of 3 and a stride of 2, as published. Pixels are covered by one, two or four taps by
+    /// turns, which shows as a checkerboard.
+    #[default]
+    Deconvolution,
+    /// The same with a window of 4: every pixel is covered by four taps.
+    EvenDeconvolution,
+    /// Each pixel four times, then a convolution with a window of 3 (Odena and others, 2016). No checkerboard, at four times the
+    /// multiplications.
+    Resize,
+}
+
+/// What noise is drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Noise {
+    /// N(0, 1), as the authors' code trains.
+    #[default]
+    Normal,
+    /// U(−1, 1), as the paper and the study say.
+    Uniform,
+}
+
+/// Settings of `lsgan`.
+///
+/// The default is the small form for a CPU; [`LsganConfig::preset`] has the authors' and the study's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LsganConfig {
+    /// Width and height of pictures, a power of two. Source: 64 (authors' code).
+    #[schemars(range(min = 16, max = 256))]
+    pub px: usize,
+    /// Length of the noise. Source: 256 (authors' code), 100 (paper, study).
+    #[schemars(range(min = 1, max = 4096))]
+    pub noise: usize,
+    /// What noise is drawn from. Source: normal (authors' code), uniform (paper, study).
+    pub noise_from: Noise,
+    /// Channels of the generator's first maps; those of the last two doublings are a half and a quarter. Source: 256 (authors' code).
+    #[schemars(range(min = 4, max = 1024))]
+    pub generator_channels: usize,
+    /// Whether a transposed convolution of stride 1 follows each of the first two doublings. Source: yes (authors' code).
+    pub refine: bool,
+    /// How the generator doubles height and width. Source: deconvolution (authors' code).
+    pub upsampling: Upsampling,
+    /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
+    #[schemars(range(min = 4, max = 256))]
+    pub discriminator_channels: usize,
+    /// Units of a layer before the discriminator's last one; 0 for none. Source: 0 (authors' code), 1024 (study).
+    #[schemars(range(min = 0, max = 8192))]
+    pub discriminator_units: usize,
+    /// Pictures of a step. Source: 16 (authors' code), 64 (study).
+    #[schemars(range(min = 2, max = 4096))]
+    pub batch: usize,
+    /// Epochs; one draws as many pictures as there are. Source: 30 (authors' code), 55 (study).
+    #[schemars(range(min = 1, max = 100_000))]
+    pub epochs: usize,
+    /// Adam's step. Source: 1e-4 (authors' code), 1e-5 (study), 2e-4 (upstream's comparisons at 64 pixels).
+    #[schemars(range(min = 1e-7, max = 0.1))]
+    pub learning_rate: f64,
+    /// Adam's decay of the first moment. Source: 0.5 (authors' code), 0.9 (study).
+    #[schemars(range(min = 0.0, max = 0.9999))]
+    pub beta_1: f64,
+    /// Adam's decay of the second moment. Source: 0.99 (authors' code), 0.999 (study).
+    #[schemars(range(min = 0.0, max = 0.99999))]
+    pub beta_2: f64,
+    /// λ of ½ λ ‖W‖² of both networks' weights, not of biases and normalisations. Source: 0 (authors' code), 1e-5 (paper, study).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub weight_decay: f64,
+    /// Factor of the discriminator's loss. Source: 0.5 (authors' code), 1 (paper, study).
+    #[schemars(range(min = 0.01, max = 10.0))]
+    pub discriminator_weight: f64,
+    /// Whether classes are drawn equally often; otherwise as often as they have pictures. Source: no (authors' code); ours: yes, so that
+    /// a class of 156 pictures is learned beside one of 3,079.
+    pub balanced: bool,
+    /// Decay by step of the averaged generator that is kept; 0 keeps the last one. Source: 0 (authors' code); ours: 0.999, since
+    /// single steps differ in tint and in class.
+    #[schemars(range(min = 0.0, max = 0.99999))]
+    pub averaging: f64,
+}
+
+impl Default for LsganConfig {
+    fn default() -> Self {
+        Self {
+            px: 32,
+            noise: 100,
+            noise_from: Noise::Normal,
+            generator_channels: 128,
+            refine: false,
+            upsampling: Upsampling::Deconvolution,
+            discriminator_channels: 32,
+            discriminator_units: 0,
+            batch: 32,
+            epochs: 14,
+            learning_rate: 2e-4,
+            beta_1: 0.5,
+            beta_2: 0.99,
+            weight_decay: 0.0,
+            discriminator_weight: 0.5,
+            balanced: true,
+            averaging: 0.999,
+        }
+    }
+}
+
+impl ModelConfig for LsganConfig {
+    fn check(&self) -> Result<(), String> {
+        if !self.px.is_power_of_two() {
+            return Err(format!("`px` is {}; it must be a power of two, such as 32, 64 or 128", self.px));
+        }
+        if self.generator_channels % 4 != 0 {
+            return Err(format!(
+                "`generator_channels` is {}; it must be a multiple of 4",
+                self.generator_channels
+            ));
+        }
+        if self.refine && self.upsampling != Upsampling::Deconvolution {
+            return Err("`refine` belongs to the published transposed convolutions: it needs `upsampling` = \"deconvolution\"".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A named set of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it is.
+    pub summary: &'static str,
+}
+
+/// The named sets of settings.
+pub const PRESETS: [Preset; 6] = [
+    Preset {
+        name: "authors",
+        summary: "the authors' released code: 64 pixels, 3.8 and 4.5 million parameters",
+    },
+    Preset {
+        name: "study",
+        summary: "the DVBPR study: noise U(-1, 1) of 100, 1,024 units in D, 1e-5, batch 64",
+    },
+    Preset { name: "small-32", summary: "32 pixels, half width: minutes on a CPU" },
+    Preset { name: "small-64", summary: "64 pixels, half width: hours on a CPU" },
+    Preset { name: "tiny-64", summary: "64 pixels, quarter width" },
+    Preset {
+        name: "authors-128",
+        summary: "128 pixels: the authors' layers and one more doubling (our choice)",
+    },
+];
+
+impl LsganConfig {
+    /// The settings of a name in [`PRESETS`].
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Self> {
+        let authors = Self {
+            px: 64,
+            noise: 256,
+            noise_from: Noise::Normal,
+            generator_channels: 256,
+            refine: true,
+            upsampling: Upsampling::Deconvolution,
+            discriminator_channels: 64,
+            discriminator_units: 0,
+            batch: 16,
+            epochs: 30,
+            learning_rate: 1e-4,
+            beta_1: 0.5,
+            beta_2: 0.99,
+            weight_decay: 0.0,
+            discriminator_weight: 0.5,
+            balanced: false,
+            averaging: 0.0,
+        };
+        let small = Self::default();
+        Some(match name {
+            "authors" => authors,
+            "study" => Self {
+                noise: 100,
+                noise_from: Noise::Uniform,
+                discriminator_units: 1024,
+                batch: 64,
+                epochs: 55,
+                learning_rate: 1e-5,
+                beta_1: 0.9,
+                beta_2: 0.999,
+                weight_decay: 1e-5,
+                discriminator_weight: 1.0,
+                ..authors
+            },
+            "small-32" => small,
+            "small-64" => Self { px: 64, ..small },
+            "tiny-64" => Self { px: 64, generator_channels: 64, discriminator_channels: 16, ..small },
+            "authors-128" => Self { px: 128, ..authors },
+            _ => return None,
+        })
+    }
+
+    /// How often the generator doubles 4 × 4 pixels.
+    pub(super) fn doublings(&self) -> usize {
+        (self.px / 4).ilog2() as usize
+    }
+
+    /// Channels after each doubling.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let n = self.doublings();
+        (0..n).map(|at| self.generator_channels >> (at + 3).saturating_sub(n).min(2)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_sound_and_unknown_names_are_none() {
+        for preset in PRESETS {
+            let config = LsganConfig::preset(preset.name).unwrap_or_else(|| panic!("{}", preset.name));
+            config.check().unwrap_or_else(|problem| panic!("{}: {problem}", preset.name));
+        }
+        assert!(LsganConfig::preset("huge").is_none());
+    }
+
+    #[test]
+    fn widths_are_the_published_ones() {
+        let widths =
+            |px: usize| LsganConfig { px, generator_channels: 256, ..LsganConfig::default() }.widths();
+        assert_eq!(widths(64), [256, 256, 128, 64]);
+        assert_eq!(widths(32), [256, 128, 64]);
+        assert_eq!(widths(128), [256, 256, 256, 128, 64]);
+    }
+
+    #[test]
+    fn settings_that_exclude_each_other_are_refused() {
+        assert!(LsganConfig { px: 48, ..LsganConfig::default() }.check().is_err());
+        let resize = LsganConfig { refine: true, upsampling: Upsampling::Resize, ..LsganConfig::default() };
+        assert!(resize.check().unwrap_err().contains("refine"));
+    }
+}

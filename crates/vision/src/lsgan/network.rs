@@ -1,0 +1,213 @@
+//! The generator G and the discriminator D.
+//!
+//! G: noise and class → linear to 4 × 4 maps → normalised → doublings, each normalised → transposed convolution of stride 1 to RGB →
+//! tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the first four, all but the first
+//! normalised → linear. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
+
+use burn::tensor::{Device, Tensor};
+
+use super::config::{LsganConfig, Upsampling};
+use crate::layers::Geometry;
+use crate::layers::blocks::{Builder, Convolution, Linear, Mode, Norm, Step, Weights, leaky_relu};
+
+/// Standard deviation of initial weights.
+const DEVIATION: f64 = 0.02;
+/// Height and width of the generator's first maps, and of the discriminator's last.
+const SMALLEST: usize = 4;
+/// The discriminator sees the class at this many layers.
+const CONDITIONED: usize = 4;
+/// Window of the discriminator's convolutions.
+const WINDOW: usize = 5;
+
+/// The layers of a generator; its numbers are [`Weights`].
+#[derive(Clone, Debug)]
+pub(super) struct Generator {
+    inputs: usize,
+    first: usize,
+    linear: Linear,
+    first_norm: Norm,
+    layers: Vec<(Convolution, Norm)>,
+    last: Convolution,
+}
+
+impl Generator {
+    pub(super) fn new(config: &LsganConfig, n_classes: usize, seed: u64, device: &Device) -> (Self, Weights) {
+        let mut builder = Builder::new(seed, DEVIATION, device);
+        let (inputs, first) = (config.noise + n_classes, config.generator_channels);
+        let outputs = SMALLEST * SMALLEST * first;
+        let linear = builder.linear("linear", inputs, outputs);
+        let first_norm = builder.norm("linear", first);
+        let (mut side, mut channels) = (SMALLEST, first);
+        let mut layers = Vec::new();
+        let add = |builder: &mut Builder<'_>, layers: &mut Vec<_>, step, geometry: Geometry, out| {
+            let name = format!("up{}", layers.len() + 1);
+            let convolution = builder.convolution(&name, step, geometry, false);
+            layers.push((convolution, builder.norm(&name, out)));
+        };
+        for (at, width) in config.widths().into_iter().enumerate() {
+            let wide = [2 * side; 2];
+            let (step, geometry) = match config.upsampling {
+                Upsampling::Deconvolution => (Step::Spread, Geometry::same(3, 2, wide, width, channels)),
+                Upsampling::EvenDeconvolution => (Step::Spread, Geometry::same(4, 2, wide, width, channels)),
+                Upsampling::Resize => (Step::Resize, Geometry::same(3, 1, wide, channels, width)),
+            };
+            add(&mut builder, &mut layers, step, geometry, width);
+            (side, channels) = (2 * side, width);
+            if config.refine && at < 2 {
+                let geometry = Geometry::same(3, 1, wide, channels, channels);
+                add(&mut builder, &mut layers, Step::Spread, geometry, channels);
+            }
+        }
+        let last =
+            builder.convolution("rgb", Step::Spread, Geometry::same(3, 1, [side; 2], 3, channels), false);
+        let network = Self { inputs, first, linear, first_norm, layers, last };
+        (network, builder.finish())
+    }
+
+    /// Pictures `[batch, px, px, 3]` from −1 to 1 of noise and classes `[batch, noise + classes]`.
+    pub(super) fn forward(&self, weights: &Weights, inputs: Tensor<2>, mut mode: Mode<'_>) -> Tensor<4> {
+        let batch = inputs.dims()[0];
+        debug_assert_eq!(inputs.dims()[1], self.inputs, "noise and classes");
+        let parameters = &weights.parameters;
+        let x = self.linear.forward(parameters, inputs);
+        let x = x.reshape([batch, SMALLEST, SMALLEST, self.first]);
+        let mut x = self.first_norm.forward(weights, x, &mut mode);
+        for (convolution, norm) in &self.layers {
+            x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
+        }
+        self.last.forward(parameters, x).tanh()
+    }
+}
+
+/// The layers of a discriminator.
+#[derive(Clone, Debug)]
+pub(super) struct Discriminator {
+    n_classes: usize,
+    layers: Vec<(Convolution, Option<Norm>)>,
+    hidden: Option<(Linear, Norm)>,
+    last: Linear,
+}
+
+impl Discriminator {
+    pub(super) fn new(config: &LsganConfig, n_classes: usize, seed: u64, device: &Device) -> (Self, Weights) {
+        let mut builder = Builder::new(seed, DEVIATION, device);
+        let (mut side, mut channels) = (config.px, 3);
+        let mut layers = Vec::new();
+        for at in 0..config.doublings() {
+            let out = config.discriminator_channels << at.min(3);
+            let inputs = channels + if at < CONDITIONED { n_classes } else { 0 };
+            let name = format!("down{}", at + 1);
+            let geometry = Geometry::same(WINDOW, 2, [side; 2], inputs, out);
+            let convolution = builder.convolution(&name, Step::Convolve, geometry, true);
+            layers.push((convolution, (at > 0).then(|| builder.norm(&name, out))));
+            (side, channels) = (side / 2, out);
+        }
+        let mut inputs = side * side * channels;
+        let hidden = (config.discriminator_units > 0).then(|| {
+            let units = config.discriminator_units;
+            let hidden = (builder.linear("hidden", inputs, units), builder.norm("hidden", units));
+            inputs = units;
+            hidden
+        });
+        let last = builder.linear("last", inputs, 1);
+        (Self { n_classes, layers, hidden, last }, builder.finish())
+    }
+
+    /// How real pictures `[batch, px, px, 3]` look as pictures of their classes `[batch, classes]`: 1 for real, 0 for generated.
+    pub(super) fn forward(
+        &self,
+        weights: &Weights,
+        pictures: Tensor<4>,
+        classes: Tensor<2>,
+        mut mode: Mode<'_>,
+    ) -> Tensor<1> {
+        let batch = pictures.dims()[0];
+        let parameters = &weights.parameters;
+        let mut x = pictures;
+        for (at, (convolution, norm)) in self.layers.iter().enumerate() {
+            if at < CONDITIONED {
+                let [_, height, width, _] = x.dims();
+                let maps = classes.clone().reshape([batch, 1, 1, self.n_classes]);
+                x = Tensor::cat(vec![x, maps.expand([batch, height, width, self.n_classes])], 3);
+            }
+            x = convolution.forward(parameters, x);
+            x = match norm {
+                Some(norm) => norm.forward(weights, x, &mut mode),
+                None => leaky_relu(x),
+            };
+        }
+        let [_, height, width, channels] = x.dims();
+        let mut x = x.reshape([batch, height * width * channels]);
+        if let Some((linear, norm)) = &self.hidden {
+            let sums = linear.forward(parameters, x);
+            let width = sums.dims()[1];
+            x = norm.forward(weights, sums.reshape([batch, 1, 1, width]), &mut mode).reshape([batch, width]);
+        }
+        self.last.forward(parameters, x).reshape([batch])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend;
+    use crate::layers::blocks::{BatchMoments, update_moments};
+    use foldin_core::random::Random;
+
+    fn counts(config: &LsganConfig) -> (usize, usize) {
+        let device = Device::flex();
+        let (_, generator) = Generator::new(config, 6, 1, &device);
+        let (_, discriminator) = Discriminator::new(config, 6, 1, &device);
+        (generator.parameters.count(), discriminator.parameters.count())
+    }
+
+    /// Counted in the authors' code, and of the smaller forms by the same layers.
+    #[test]
+    fn parameters_are_as_many_as_published() {
+        let preset = |name: &str| LsganConfig::preset(name).unwrap();
+        assert_eq!(counts(&preset("authors")), (3_811_075, 4_460_545));
+        assert_eq!(counts(&preset("small-64")), (608_387, 1_155_073));
+        assert_eq!(counts(&preset("tiny-64")), (207_427, 308_737));
+        assert_eq!(counts(&preset("small-32")), (460_547, 294_657));
+        // Noise of 100 in place of 256, and 8,192 → 1,024 → 1 with its normalisation in place of 8,192 → 1.
+        let (generator, discriminator) = counts(&preset("study"));
+        assert_eq!(generator, 3_811_075 - 156 * 4096);
+        assert_eq!(discriminator, 4_460_545 - 8_193 + 8_192 * 1024 + 1024 + 2 * 1024 + 1025);
+    }
+
+    #[test]
+    fn shapes_and_ranges() {
+        let device = Device::flex();
+        for upsampling in [Upsampling::Deconvolution, Upsampling::EvenDeconvolution, Upsampling::Resize] {
+            let config = LsganConfig {
+                px: 16,
+                generator_channels: 8,
+                discriminator_channels: 4,
+                discriminator_units: 5,
+                noise: 3,
+                upsampling,
+                ..LsganConfig::default()
+            };
+            let (generator, generator_weights) = Generator::new(&config, 2, 1, &device);
+            let (discriminator, discriminator_weights) = Discriminator::new(&config, 2, 2, &device);
+            let inputs = backend::normal([5, 5], 1.0, &mut Random::new(3), &device);
+            let classes = Tensor::<2>::ones([5, 2], &device);
+            let mut moments = BatchMoments::new();
+            let pictures =
+                generator.forward(&generator_weights, inputs.clone(), Mode::Training(&mut moments));
+            assert_eq!(pictures.dims(), [5, 16, 16, 3]);
+            assert_eq!(2 * moments.len(), generator_weights.moments.len());
+            assert!(backend::values(pictures.clone()).iter().all(|x| x.abs() <= 1.0));
+            let seen = discriminator.forward(&discriminator_weights, pictures, classes, Mode::Inference);
+            assert_eq!(seen.dims(), [5]);
+            // With the moments of the batch, inference gives what training gave.
+            let mut calibrated = generator_weights.clone();
+            update_moments(&mut calibrated.moments, &moments, 0.0);
+            let again = generator.forward(&calibrated, inputs.clone(), Mode::Inference);
+            let trained =
+                generator.forward(&generator_weights, inputs, Mode::Training(&mut BatchMoments::new()));
+            let difference = backend::values((again - trained).abs().max());
+            assert!(difference[0] < 1e-4, "{difference:?}");
+        }
+    }
+}
