@@ -71,7 +71,7 @@ impl PictureKernels for Flex {
         let batch = wide.shape()[0];
         let mut out = vec![0.0; batch * g.narrow_len()];
         numbers(&wide, |wide| {
-            numbers(&weights, |weights| convolution::convolve(&g, wide, weights, &mut out))
+            numbers(&weights, |weights| convolution::convolve(&g, wide, weights, &mut out));
         });
         tensor(out, [batch, g.narrow[0], g.narrow[1], g.narrow_channels])
     }
@@ -152,7 +152,7 @@ impl PictureKernels for Flex {
 
 /// The same as operations of any device, differentiated where the device differentiates.
 #[backend_extension(Flex, Autodiff)]
-pub trait PictureOperations: Backend {
+pub(super) trait PictureOperations: Backend {
     /// See [`PictureKernels::convolve`].
     fn convolve_pictures(
         wide: FloatTensor<Self>,

@@ -116,7 +116,7 @@ impl ModelConfig for LsganConfig {
         if !self.px.is_power_of_two() {
             return Err(format!("`px` is {}; it must be a power of two, such as 32, 64 or 128", self.px));
         }
-        if self.generator_channels % 4 != 0 {
+        if !self.generator_channels.is_multiple_of(4) {
             return Err(format!(
                 "`generator_channels` is {}; it must be a multiple of 4",
                 self.generator_channels
