@@ -287,7 +287,7 @@ mod tests {
         let features = components.apply(&table);
         let k = components.k();
         let product = |i: usize, j: usize| {
-            features.chunks_exact(k).map(|row| f64::from(row[i] * row[j])).sum::<f64>() / n as f64
+            features.chunks_exact(k).map(|row| f64::from(row[i] * row[j])).sum::<f64>() / f64::from(n)
         };
         // Two components there are; the third has nothing to vary by.
         for i in 0..2 {

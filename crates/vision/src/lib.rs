@@ -28,6 +28,8 @@
 //! # Words
 //! A *picture* is what was decoded (`u8`, one size); Φ(X) is what a network makes of it; θ is what a user likes, in the same space.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare what must be the same bits"))]
+
 pub mod backend;
 pub mod checkpoints;
 pub mod classifier;

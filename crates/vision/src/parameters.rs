@@ -206,9 +206,11 @@ impl Adam {
     pub fn step(&mut self, parameters: &mut Parameters, gradients: Vec<Tensor<1>>) {
         assert_eq!(parameters.len(), gradients.len(), "one gradient an array");
         self.steps = self.steps.saturating_add(1);
-        let (first_share, second_share) = (1.0 - self.beta_1.powi(self.steps), 1.0 - self.beta_2.powi(self.steps));
+        let (first_share, second_share) =
+            (1.0 - self.beta_1.powi(self.steps), 1.0 - self.beta_2.powi(self.steps));
         let moments = self.first.entries.iter_mut().zip(&mut self.second.entries);
-        for ((entry, gradient), (first, second)) in parameters.entries.iter_mut().zip(gradients).zip(moments) {
+        for ((entry, gradient), (first, second)) in parameters.entries.iter_mut().zip(gradients).zip(moments)
+        {
             let gradient = if entry.decays && self.weight_decay > 0.0 {
                 gradient + entry.value.clone() * self.weight_decay
             } else {
@@ -224,7 +226,12 @@ impl Adam {
     }
 
     /// Adds the moments to what is saved.
-    pub fn store(&self, prefix: &str, tensors: &mut BTreeMap<String, Stored>, numbers: &mut BTreeMap<String, f64>) {
+    pub fn store(
+        &self,
+        prefix: &str,
+        tensors: &mut BTreeMap<String, Stored>,
+        numbers: &mut BTreeMap<String, f64>,
+    ) {
         self.first.store(&format!("{prefix}first/"), tensors);
         self.second.store(&format!("{prefix}second/"), tensors);
         numbers.insert(format!("{prefix}steps"), f64::from(self.steps));

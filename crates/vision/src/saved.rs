@@ -62,9 +62,9 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
         .iter()
         .map(|(name, bytes, tensor)| Ok((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let weights = views.and_then(|views| safetensors::serialize(views, None)).map_err(|error| {
-        VisionError::Format { path: folder.join(WEIGHTS), problem: error.to_string() }
-    })?;
+    let weights = views
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|error| VisionError::Format { path: folder.join(WEIGHTS), problem: error.to_string() })?;
     let manifest = Manifest {
         format: FORMAT,
         model: model.to_owned(),
@@ -97,7 +97,8 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
 }
 
 fn sibling(folder: &Path, what: &str) -> PathBuf {
-    let name = folder.file_name().map_or_else(|| "network".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name =
+        folder.file_name().map_or_else(|| "network".to_owned(), |name| name.to_string_lossy().into_owned());
     folder.with_file_name(format!(".{name}.{what}"))
 }
 
@@ -111,8 +112,7 @@ fn checksum(bytes: &[u8]) -> String {
 /// [`LoadError`] that names the file and what is wrong with it.
 pub fn read(folder: &Path, model: &str) -> Result<(Value, Tensors), VisionError> {
     let path = folder.join(MANIFEST);
-    let text =
-        fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    let text = fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|error| bad(&path, error))?;
     if manifest.format > FORMAT {
         let reason = format!(

@@ -102,10 +102,7 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Result<String, String> {
-        let quote = match self.peek() {
-            Some(sign @ ('\'' | '"')) => sign,
-            _ => return Err(self.expected("a string")),
-        };
+        let Some(quote @ ('\'' | '"')) = self.peek() else { return Err(self.expected("a string")) };
         self.at += 1;
         let mut out = String::new();
         loop {

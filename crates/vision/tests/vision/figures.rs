@@ -12,6 +12,7 @@ use foldin_vision::study::{BaselinesOptions, Watcher, baselines, html};
 
 struct Told;
 
+#[expect(clippy::print_stderr, reason = "somebody waits an hour for it")]
 impl Progress for Told {
     fn stage(&self, name: &str) {
         eprintln!("{name}");

@@ -228,7 +228,7 @@ fn step(
     let theta = theta_tracked.get::<2>(0).select(0, users);
     let ranking = match config.negatives {
         Negatives::Uniform => {
-            let difference = phi.clone().slice([0..n]) - phi.slice([n..2 * n]);
+            let difference = phi.clone().narrow(0, 0, n) - phi.narrow(0, n, n);
             let x = (theta.clone() * difference).sum_dim(1);
             // −ln σ(x) = softplus(−x).
             activation::softplus(-x, 1.0).sum()
