@@ -8,12 +8,14 @@
 //! | [`mod@amazon`] | Amazon reviews and metadata of 2014, 2018 and 2023 |
 //! | [`literal`] | the Python literals that the metadata of 2014 are written in |
 //! | `table` | tables of items |
+//! | [`feature_file`] | features of items that were made elsewhere |
 //! | [`fetch`] | downloading pictures by address |
 //! | [`idx`], [`products`] | labelled pictures without purchases |
 //! | [`mod@prepare`] | [`VisualDataset`]: pictures decoded, what cannot be used left out and counted |
 //! | [`split`] | [`LeaveOneOut`]: one purchase of each user to choose by, one to test on |
 
 pub mod amazon;
+pub mod feature_file;
 pub mod fetch;
 pub mod hm;
 pub mod idx;

@@ -1,12 +1,12 @@
 //! `foldin vision train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foldin_core::FitContext;
 use foldin_core::random::child_seed;
 use foldin_vision::backend;
-use foldin_vision::data::{LeaveOneOut, VisualDataset};
-use foldin_vision::features::hand_made;
+use foldin_vision::data::{LeaveOneOut, VisualDataset, feature_file};
+use foldin_vision::features::{hand_made, whitened};
 use foldin_vision::recommend::dvbpr::{self, DvbprConfig, mean_over_pictures};
 use foldin_vision::recommend::folder::Recommender;
 use foldin_vision::recommend::linear::LinearModel;
@@ -43,6 +43,10 @@ pub(crate) struct Args {
     /// A setting, as KEY=VALUE; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Features of items for vbpr, made elsewhere: a CSV of item and numbers, or records as Amazon's image features; hand-made ones
+    /// otherwise
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
     /// λ that new users are folded in with
     #[arg(long, default_value_t = 0.1)]
     fold_in: f64,
@@ -81,7 +85,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     } else {
         let config: PairwiseConfig = changed(&PairwiseConfig::vbpr(), &args.set)?;
         let data = args.data.open(FEATURES_PX, global)?;
-        let model = fit_vbpr(&config, &data, &ctx)?;
+        let model = fit_vbpr(&config, &data, args.features.as_deref(), &ctx)?;
         bar.finish();
         Recommender::new("vbpr", data.items, &model, args.fold_in, None)?
     };
@@ -92,13 +96,33 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
 fn fit_vbpr(
     config: &PairwiseConfig,
     data: &VisualDataset,
+    file: Option<&Path>,
     ctx: &FitContext<'_>,
 ) -> anyhow::Result<LinearModel> {
     ctx.progress.stage("features of pictures");
-    let of_pictures = hand_made(&data.images, FEATURES, child_seed(0, "features"))?;
-    let width = of_pictures.len() / data.images.len().max(1);
-    let values = mean_over_pictures(&of_pictures, width, &data.pictures);
     let split = LeaveOneOut::new(data, ctx.seed)?;
+    let (width, values) = match file {
+        Some(file) => {
+            let table = feature_file::read(file, &data.items)?;
+            if table.missing > 0 {
+                print(format!(
+                    "{} of {} items have no features in {}",
+                    table.missing,
+                    data.items.len(),
+                    file.display()
+                ))?;
+            }
+            // Raw features of a network are anything but of variance one.
+            let k = FEATURES.min(table.width);
+            let values = whitened(&table.values, table.width, k, child_seed(0, "features"))?;
+            (values.len() / data.items.len().max(1), values)
+        }
+        None => {
+            let of_pictures = hand_made(&data.images, FEATURES, child_seed(0, "features"))?;
+            let width = of_pictures.len() / data.images.len().max(1);
+            (width, mean_over_pictures(&of_pictures, width, &data.pictures))
+        }
+    };
     Ok(pairwise::fit("vbpr", config, Features { width, values: &values }, &split, ctx)?)
 }
 
