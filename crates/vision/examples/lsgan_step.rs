@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // One batch is one epoch.
     let config = LsganConfig { batch, epochs: 10_000, ..config };
     let size = 3 * config.px * config.px;
-    let bytes = (0..batch * size).map(|at| (at * 2_654_435_761 >> 7) as u8).collect();
+    let bytes = (0..batch * size).map(|at| ((at * 2_654_435_761) >> 7) as u8).collect();
     let names = (0..batch).map(|at| at.to_string()).collect();
     let labels = Labels::new(
         "category",

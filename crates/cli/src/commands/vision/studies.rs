@@ -142,7 +142,7 @@ fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Stud
             for name in std::iter::once(&recipe.data).chain(&recipe.also) {
                 match find(name, global) {
                     Ok(folder) => {
-                        studies.push(treatments(&purchases::open(&folder)?, &options, &clock, watcher)?)
+                        studies.push(treatments(&purchases::open(&folder)?, &options, &clock, watcher)?);
                     }
                     Err(error) if studies.is_empty() => return Err(error),
                     Err(error) => print(format!("{name}: not run: {error}"))?,
