@@ -50,8 +50,8 @@ pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
     out.name = "hm".to_owned();
     out.store = pictures(folder).ok_or_else(|| missing("a zip archive or a folder `images` of pictures"))?;
     out.match_pictures(PictureStore::open(&out.store)?.list()?.into_iter().map(|(name, _)| name));
-    let product = |key: &String| key.get(..PRODUCT_DIGITS).unwrap_or(key).to_owned();
-    out.families = Some(out.items.keys().iter().map(product).collect());
+    let product = |key: &str| key.get(..PRODUCT_DIGITS).unwrap_or(key).to_owned();
+    out.families = Some(out.items.keys().map(product).collect());
     if let Some(articles) = beginning_with(folder, "articles") {
         out.labels = read_labels(&articles, &out)?;
     }

@@ -285,8 +285,8 @@ impl Renumbered {
 
     fn keys(&self, all: &Dictionary) -> Dictionary {
         let mut out = Dictionary::default();
-        self.old.iter().for_each(|&at| {
-            out.intern(&all.keys()[at]);
+        self.old.iter().filter_map(|&at| all.key(at as u32)).for_each(|key| {
+            out.intern(key);
         });
         out
     }

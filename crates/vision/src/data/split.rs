@@ -35,7 +35,7 @@ impl LeaveOneOut {
                     path: data.name.clone(),
                     problem: format!(
                         "user {} has {} purchases; to leave out two of them takes three at least",
-                        data.users.keys()[user],
+                        data.users.key(user as u32).unwrap_or_default(),
                         items.len()
                     ),
                 });

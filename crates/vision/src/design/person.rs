@@ -13,7 +13,7 @@ use crate::recommend::linear::LinearModel;
 /// the network's.
 pub fn taste_of(dvbpr: &Dvbpr, data: &VisualDataset, user: &str, lambda: f64) -> Result<Taste, VisionError> {
     let number = data.users.get(user).ok_or_else(|| {
-        let some: Vec<String> = data.users.keys().iter().take(3).cloned().collect();
+        let some: Vec<&str> = data.users.keys().take(3).collect();
         VisionError::Unknown {
             what: "user",
             name: user.to_owned(),

@@ -90,7 +90,7 @@ impl Recommender {
             name: self.name.clone(),
             k: self.model.k(),
             lambda: self.lambda,
-            keys: self.items.keys().to_vec(),
+            keys: self.items.keys().map(str::to_owned).collect(),
             dictionary: self.items.checksum(),
             network: self.network.is_some(),
         };

@@ -105,7 +105,7 @@ pub fn baselines(
     let prepared = |px: usize| watcher.prepare(purchases.clone(), &PrepareOptions::new(px), &options.cache);
     let large = prepared(options.features_px)?;
     let data = prepared(options.scratch.px)?;
-    if large.items.keys() != data.items.keys() {
+    if !large.items.keys().eq(data.items.keys()) {
         return Err(VisionError::shape(
             "items with pictures at both sizes",
             large.items.len(),

@@ -46,8 +46,8 @@ fn the_plain_layout_in_three_treatments() {
     ] {
         let options = PrepareOptions { treatment, min_user: 2, ..PrepareOptions::new(8) };
         let data = prepared(folder.path(), &options).unwrap();
-        assert_eq!(data.users.keys(), ["ann", "bob"]);
-        assert_eq!(data.items.keys(), ["a", "b", "c"]);
+        assert!(data.users.keys().eq(["ann", "bob"]));
+        assert!(data.items.keys().eq(["a", "b", "c"]));
         let grey = |picture: &u32| data.images.bytes(&[*picture]).unwrap()[0];
         assert_eq!(data.pictures[0].iter().map(grey).collect::<Vec<_>>(), of_a, "{treatment:?}");
         assert_eq!(data.positives(&data.purchases)[0].len(), of_a.len() + 2);
@@ -65,13 +65,13 @@ fn users_who_fall_under_the_threshold_by_a_bad_picture_are_dropped_as_well() {
     shop(folder.path());
     let options = PrepareOptions { min_user: 3, ..PrepareOptions::new(8) };
     let data = prepared(folder.path(), &options).unwrap();
-    assert_eq!(data.users.keys(), ["ann"]);
+    assert!(data.users.keys().eq(["ann"]));
     assert_eq!(data.report.users_dropped, [1, 1]);
     let options = PrepareOptions { min_user: 4, ..PrepareOptions::new(8) };
     assert!(prepared(folder.path(), &options).unwrap_err().to_string().contains("4 items"));
     // With a threshold on items as well, one round makes the next necessary.
     let options = PrepareOptions { min_user: 2, min_item: 2, ..PrepareOptions::new(8) };
-    assert_eq!(prepared(folder.path(), &options).unwrap().items.keys(), ["a", "b"]);
+    assert!(prepared(folder.path(), &options).unwrap().items.keys().eq(["a", "b"]));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn articles_keep_their_zeros_and_their_families() {
         write(folder.path(), &format!("images/{}/{key}.png", &key[..3]), &picture(9));
     }
     let data = prepared(folder.path(), &PrepareOptions { min_user: 3, ..PrepareOptions::new(8) }).unwrap();
-    assert_eq!(data.items.keys(), ["0108775015", "0108775044", "0111565001"]);
+    assert!(data.items.keys().eq(["0108775015", "0108775044", "0111565001"]));
     assert_eq!(data.families[0], data.families[1]);
     assert_ne!(data.families[0], data.families[2]);
     assert_eq!(data.labels("product type").unwrap().of(), [Some(1), None, Some(0)]);
