@@ -17,8 +17,17 @@ const STEPS: &[Step] = &[
     ("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
     }),
+    // All packages once more, so that what they need is not built again: only the binary differs.
+    ("clippy with vision", || {
+        let vision = ["--features", "foldin/vision", "--locked", "--", "-D", "warnings"];
+        cargo(&[&["clippy", "--workspace", "--all-targets"], &vision[..]].concat(), &[])
+    }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", tests),
+    ("tests with vision", || {
+        let vision = ["--features", "foldin/vision", "--bin", "foldin", "--test", "vision", "--locked"];
+        cargo(&[&["test", "--workspace"], &vision[..]].concat(), &[])
+    }),
     // After the tests, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
     ("api", || said(api::run())),
@@ -39,10 +48,10 @@ pub(crate) fn run(full: bool) -> Result<String, String> {
         let outcome = step();
         let seconds = start.elapsed().as_secs_f64();
         lines
-            .push(format!("  {name:<12}{seconds:>8.1} s  {}", if outcome.is_ok() { "ok" } else { "FAILED" }));
+            .push(format!("  {name:<20}{seconds:>8.1} s  {}", if outcome.is_ok() { "ok" } else { "FAILED" }));
         if let Err(reason) = outcome {
             lines.extend(
-                steps[lines.len()..].iter().map(|(name, _)| format!("  {name:<12}       -    not run")),
+                steps[lines.len()..].iter().map(|(name, _)| format!("  {name:<20}       -    not run")),
             );
             return Err(format!("{reason}\ncheck failed at `{name}`:\n{}", lines.join("\n")));
         }

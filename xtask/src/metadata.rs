@@ -1,8 +1,12 @@
 //! The part of `cargo metadata` that the checks read.
 
+use std::collections::HashSet;
 use std::process::Command;
 
 use serde::Deserialize;
+
+/// What CI builds for.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The cargo that runs this task, so that a `+toolchain` is kept.
 pub(crate) fn cargo() -> std::ffi::OsString {
@@ -44,9 +48,27 @@ impl Metadata {
         Self::read(&["--no-deps"])
     }
 
-    /// The members and everything they need on Linux with x86-64, which is what CI builds.
-    pub(crate) fn all() -> Result<Self, String> {
-        Self::read(&["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+    /// The members and everything they name as a dependency on Linux with x86-64, which is what CI builds.
+    fn all() -> Result<Self, String> {
+        Self::read(&["--locked", "--filter-platform", TARGET])
+    }
+
+    /// Of [`all`](Self::all), what is really compiled for some member with the features that the members ask for. `cargo metadata` also
+    /// lists optional dependencies that a feature names but does not switch on (`burn-tch?/std`).
+    pub(crate) fn built() -> Result<Self, String> {
+        let output = Command::new(cargo())
+            .args(["tree", "--workspace", "--locked", "--edges", "normal,build,dev", "--prefix", "none"])
+            .args(["--target", TARGET, "--format", "{p}"])
+            .output()
+            .map_err(|error| format!("cargo tree did not start: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("cargo tree failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let built: HashSet<(&str, &str)> = text.lines().filter_map(name_and_version).collect();
+        let mut all = Self::all()?;
+        all.packages.retain(|package| built.contains(&(package.name.as_str(), package.version.as_str())));
+        Ok(all)
     }
 
     fn read(options: &[&str]) -> Result<Self, String> {
@@ -60,5 +82,23 @@ impl Metadata {
         }
         serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("cargo metadata is not readable: {error}"))
+    }
+}
+
+/// The package of a line such as `rayon v1.12.0` or `foldin v0.1.0 (/home/me/foldin) (*)`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(' ');
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_and_version;
+
+    #[test]
+    fn packages_of_a_tree() {
+        assert_eq!(name_and_version("rayon v1.12.0"), Some(("rayon", "1.12.0")));
+        assert_eq!(name_and_version("foldin v0.1.0 (/src/foldin) (*)"), Some(("foldin", "0.1.0")));
+        assert_eq!(name_and_version(""), None);
     }
 }

@@ -1,7 +1,8 @@
 //! Where tensors live, and where their random numbers come from.
 //!
-//! A network runs on a Burn [`Device`]: `cpu` is Flex, Burn's backend in plain Rust, and always there; `cuda:N` and `wgpu` are
-//! there when this crate is built with the features of these names. A tensor knows its device, so no code of ours names a backend.
+//! A network runs on a Burn [`Device`]. There is one, `cpu`: Flex, Burn's backend in plain Rust. A tensor knows its device, so no code of
+//! ours names a backend but [`crate::layers`], whose operations are kernels for the CPU. Burn has backends for GPUs, which would need these
+//! operations written for them: until they are, no feature promises one.
 //!
 //! # The same seed gives the same bits
 //! Nothing here draws from a device's own generator, which is global, differs between backends and is not pinned. Initial weights,
@@ -14,39 +15,17 @@ use foldin_core::random::Random;
 
 use crate::error::VisionError;
 
-/// Names of devices of this build, for messages.
-#[must_use]
-pub fn device_names() -> Vec<&'static str> {
-    let mut names = vec!["cpu"];
-    if cfg!(feature = "cuda") {
-        names.push("cuda:0");
-    }
-    if cfg!(feature = "wgpu") {
-        names.push("wgpu");
-    }
-    names
-}
-
-/// The device of a name: `cpu`, `cuda` or `cuda:N`, `wgpu`. Without gradients; [`training`] makes one with.
+/// The device of a name: `cpu`. Without gradients; [`training`] makes one with.
 ///
 /// # Errors
 /// [`VisionError::Device`] for a name this build does not know.
 pub fn device(name: &str) -> Result<Device, VisionError> {
-    let unknown = |problem: String| VisionError::Device { name: name.to_owned(), problem };
-    match name.split_once(':').unwrap_or((name, "0")) {
-        ("cpu", "0") => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        ("cuda", number) => {
-            let number: usize =
-                number.parse().map_err(|_| unknown(format!("`{number}` is not the number of a GPU")))?;
-            Ok(Device::cuda(number))
-        }
-        #[cfg(feature = "wgpu")]
-        ("wgpu", "0") => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
-        _ => Err(unknown(format!(
-            "this build has {}; GPUs need the features `cuda` or `wgpu`",
-            device_names().join(", ")
-        ))),
+    match name {
+        "cpu" => Ok(Device::flex()),
+        _ => Err(VisionError::Device {
+            name: name.to_owned(),
+            problem: "networks run on `cpu` alone so far".to_owned(),
+        }),
     }
 }
 

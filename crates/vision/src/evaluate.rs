@@ -6,7 +6,8 @@
 //!
 //! with i the one purchase held out and j every item that the user did not buy in any part (training, validation, test). The papers'
 //! code compares i with 100 of these drawn at random, which expects the same and adds noise, and counts a tie as lost, which
-//! punishes whoever scores many items alike; both are here as [`UserAuc::sampled`] and [`UserAuc::strict`].
+//! punishes whoever scores many items alike; both are here as [`UserAuc::sampled`] and [`UserAuc::strict`]. Ours draws the 100 with
+//! return and never the user's validation item; the authors' code draws without return and leaves that item among them at test time.
 //!
 //! Intervals are over users, 1.96 standard errors: they say how far the figure might move with other users, not with another cut.
 
@@ -32,7 +33,7 @@ pub struct UserAuc {
     pub full: f64,
     /// Against all items, ties lost.
     pub strict: f64,
-    /// Against 100 items drawn at random, ties lost: the authors' code.
+    /// Against 100 items drawn at random, ties lost: nearly the authors' code, see the head of this file.
     pub sampled: f64,
     /// Against the items of the same category, where it is known and has others.
     pub within: Option<f64>,

@@ -48,6 +48,7 @@ pub mod parameters;
 pub mod planted;
 pub mod recommend;
 pub mod saved;
+mod settings;
 pub mod sheet;
 pub mod study;
 pub mod watch;

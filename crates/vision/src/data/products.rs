@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::purchases::ItemLabels;
 use crate::error::VisionError;
-use crate::images::{BuildOptions, BuildReport, ImageSet, Labels, PictureStore, build};
+use crate::images::{BuildOptions, BuildReport, Defect, ImageSet, Labels, PictureStore, build};
 
 /// Columns taken as labels, and what they are called here.
 const LABELS: [(&str, &str); 5] = [
@@ -53,16 +53,17 @@ pub struct Products {
 pub fn read(path: &Path) -> Result<Products, VisionError> {
     let bad = |problem: String| VisionError::Format { path: path.to_owned(), problem };
     let mut store = PictureStore::open(path)?;
-    let by_id: HashMap<String, String> = store
-        .list()?
-        .into_iter()
-        .filter_map(|(name, _)| Some((Path::new(&name).file_stem()?.to_str()?.to_owned(), name)))
+    let pictures: Vec<String> = store.list()?.into_iter().map(|(name, _)| name).collect();
+    let (prefix, table) = read_table(&mut store, &pictures).map_err(&bad)?;
+    // Pictures of the table's own folder, where an archive has several copies of the set.
+    let by_id: HashMap<&str, &String> = pictures
+        .iter()
+        .filter(|name| name.starts_with(&prefix))
+        .filter_map(|name| Some((Path::new(name).file_stem()?.to_str()?, name)))
         .collect();
-    let prefix = by_id.values().next().and_then(|name| name.rsplit_once("images/")).map_or("", |cut| cut.0);
-    let table = store
-        .read(&format!("{prefix}styles.csv"), MOST_BYTES)
-        .map_err(|defect| bad(format!("styles.csv: {defect}")))?;
     let text = String::from_utf8_lossy(&table);
+    // Spreadsheets begin a file with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().splitn(COLUMNS, ',').collect();
     let column = |name: &str| {
@@ -82,7 +83,7 @@ pub fn read(path: &Path) -> Result<Products, VisionError> {
     for line in lines {
         let fields: Vec<&str> = line.splitn(COLUMNS, ',').collect();
         let Some(name) = fields.get(id).and_then(|id| by_id.get(*id)) else { continue };
-        out.names.push(name.clone());
+        out.names.push((*name).clone());
         for (labels, &column) in out.labels.iter_mut().zip(&columns) {
             let value = fields.get(column).filter(|value| !value.is_empty());
             labels.of.push(value.map(|value| (*value).to_owned()));
@@ -101,6 +102,28 @@ pub fn read(path: &Path) -> Result<Products, VisionError> {
     let of = genders.iter().zip(kinds).map(|(gender, kind)| category(gender, kind)).collect();
     out.labels.push(ItemLabels { name: CATEGORY.to_owned(), of });
     Ok(out)
+}
+
+/// The folder of `styles.csv` within the store, ending in `/` unless empty, and its bytes: the first there is of the top and the folders
+/// that have a folder `images`, in the order of their names.
+fn read_table(store: &mut PictureStore, pictures: &[String]) -> Result<(String, Vec<u8>), String> {
+    let mut folders: Vec<&str> = std::iter::once("")
+        .chain(pictures.iter().filter_map(|name| {
+            let (before, _) = name.rsplit_once("images/")?;
+            (before.is_empty() || before.ends_with('/')).then_some(before)
+        }))
+        .collect();
+    folders.sort_unstable();
+    folders.dedup();
+    let mut found = Err(Defect::Missing);
+    for folder in folders {
+        found =
+            store.read(&format!("{folder}styles.csv"), MOST_BYTES).map(|table| (folder.to_owned(), table));
+        if !matches!(found, Err(Defect::Missing)) {
+            break;
+        }
+    }
+    found.map_err(|defect| format!("styles.csv: {defect}"))
 }
 
 impl Products {
@@ -168,5 +191,35 @@ impl Products {
             set = set.with_labels(labels)?;
         }
         Ok((set, report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_found_with_its_mark_and_its_folder() {
+        let place = tempfile::tempdir().unwrap();
+        for folder in ["images", "set/images", "a/other"] {
+            std::fs::create_dir_all(place.path().join(folder)).unwrap();
+        }
+        let table = "\u{feff}id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName\n\
+                     1,Men,Apparel,Topwear,Shirts,Blue,Fall,2011,Casual,A shirt, with a comma\n\
+                     2,Women,Footwear,Shoes,Heels,,Fall,2011,Casual,Heels\n\
+                     3,Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,No picture\n";
+        std::fs::write(place.path().join("set/styles.csv"), table).unwrap();
+        for picture in ["set/images/1.jpg", "set/images/2.jpg", "images/2.jpg", "a/other/3.jpg"] {
+            std::fs::write(place.path().join(picture), b"not looked at").unwrap();
+        }
+        let found = read(place.path()).unwrap();
+        assert_eq!(found.names, ["set/images/1.jpg", "set/images/2.jpg"]);
+        let category = found.labels.iter().find(|labels| labels.name == CATEGORY).unwrap();
+        assert_eq!(category.of, [Some("men-tops".to_owned()), Some("women-shoes".to_owned())]);
+        assert_eq!(found.labels[4].of, [Some("Blue".to_owned()), None]);
+        assert_eq!(found.labelled("colour").unwrap().len(), 1);
+
+        std::fs::remove_file(place.path().join("set/styles.csv")).unwrap();
+        assert!(read(place.path()).unwrap_err().to_string().contains("styles.csv"));
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Watch;
-use super::lsgan::trained;
+use crate::checkpoints::trained;
 use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
 use crate::data::products;
 use crate::design::{Catalogue, DesignConfig, DesignReport, Order, Person, Taste, design, evaluate};

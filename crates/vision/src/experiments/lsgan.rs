@@ -1,16 +1,15 @@
 //! `lsgan-fashion` and `lsgan-fashion-mnist`: a generator of categories, and how good it is.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use foldin_core::random::child_seed;
 use foldin_core::{CancelFlag, FitContext, fit::Progress};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{Checkpoints, trained};
 use crate::classifier::{Classifier, ClassifierConfig};
 use crate::data::{idx, products};
 use crate::error::VisionError;
@@ -93,8 +92,6 @@ pub struct LsganOutcome {
     pub report: GanReport,
 }
 
-/// Time between two checkpoints.
-const EVERY: Duration = Duration::from_secs(60);
 /// Pictures of each category on a sheet.
 const COLUMNS: usize = 12;
 /// Sheets drawn during a training, about.
@@ -241,63 +238,4 @@ fn fingerprint(parts: &Parts) -> Result<String, VisionError> {
         hash.update(&label.map_or(u64::MAX, u64::from).to_le_bytes());
     }
     Ok(format!("{:032x}", hash.digest128()))
-}
-
-/// The network that `folder/name` holds if it is of the same run, or a newly trained one, which is then saved; and the seconds its
-/// training took.
-pub(super) fn trained<M>(
-    folder: &Path,
-    name: &str,
-    run: Value,
-    load: impl Fn(&Path) -> Result<M, VisionError>,
-    fit: impl FnOnce(&Checkpoints) -> Result<M, VisionError>,
-    save: impl FnOnce(&M, &Path) -> Result<(), VisionError>,
-) -> Result<(M, f64), VisionError> {
-    #[derive(Serialize, Deserialize)]
-    struct Done {
-        run: Value,
-        seconds: f64,
-    }
-    let place = folder.join(name);
-    let note = folder.join(format!("{name}.json"));
-    let done: Option<Done> =
-        std::fs::read_to_string(&note).ok().and_then(|text| serde_json::from_str(&text).ok());
-    if let Some(done) = done.as_ref().filter(|done| done.run == run && place.exists()) {
-        return Ok((load(&place)?, done.seconds));
-    }
-    let checkpoint = folder.join(format!("{name}.checkpoint"));
-    let store = Checkpoints::new(&checkpoint, run.clone(), EVERY);
-    let clock = Instant::now();
-    let before = spent(&checkpoint);
-    let fitted = fit(&store);
-    let seconds = before + clock.elapsed().as_secs_f64();
-    let model = match fitted {
-        Ok(model) => model,
-        Err(error) => {
-            if checkpoint.exists() {
-                let path = spent_file(&checkpoint);
-                std::fs::write(&path, seconds.to_string()).map_err(VisionError::io(path))?;
-            }
-            return Err(error);
-        }
-    };
-    save(&model, &place)?;
-    let text = format!("{:#}\n", json!(Done { run, seconds }));
-    std::fs::write(&note, text).map_err(VisionError::io(note))?;
-    store.remove()?;
-    let path = spent_file(&checkpoint);
-    if path.exists() {
-        std::fs::remove_file(&path).map_err(VisionError::io(path))?;
-    }
-    Ok((model, seconds))
-}
-
-fn spent_file(checkpoint: &Path) -> PathBuf {
-    checkpoint.with_extension("seconds")
-}
-
-/// Seconds that earlier parts of a training took, as far as they were stopped in an orderly way.
-fn spent(checkpoint: &Path) -> f64 {
-    let kept = checkpoint.exists().then(|| std::fs::read_to_string(spent_file(checkpoint)).ok());
-    kept.flatten().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0)
 }

@@ -63,17 +63,18 @@ struct Batch {
 }
 
 impl Drawer<'_> {
+    /// A class and one of its pictures.
+    fn pick(&self, random: &mut Random) -> (usize, u32) {
+        if self.balanced {
+            let (class, members) = &self.members[random.below(self.members.len())];
+            (*class, members[random.below(members.len())])
+        } else {
+            self.all[random.below(self.all.len())]
+        }
+    }
+
     fn draw(&self, config: &LsganConfig, random: &mut Random, device: &Device) -> Result<Batch, VisionError> {
-        let chosen: Vec<(usize, u32)> = (0..config.batch)
-            .map(|_| {
-                if self.balanced {
-                    let (class, members) = &self.members[random.below(self.members.len())];
-                    (*class, members[random.below(members.len())])
-                } else {
-                    self.all[random.below(self.all.len())]
-                }
-            })
-            .collect();
+        let chosen: Vec<(usize, u32)> = (0..config.batch).map(|_| self.pick(random)).collect();
         let numbers: Vec<u32> = chosen.iter().map(|(_, picture)| *picture).collect();
         let classes: Vec<usize> = chosen.iter().map(|(class, _)| *class).collect();
         let bytes = self.pictures.bytes(&numbers)?;
@@ -216,7 +217,14 @@ impl Trainer {
     }
 
     /// The generator that is kept, its moments taken anew: those of many batches, of these very weights.
-    fn model(&self, classes: &[String], seed: u64, batches: usize, device: &Device) -> Lsgan {
+    fn model(
+        &self,
+        classes: &[String],
+        drawer: &Drawer<'_>,
+        seed: u64,
+        batches: usize,
+        device: &Device,
+    ) -> Lsgan {
         let mut generator_weights = self.generator_weights.clone();
         if self.config.averaging > 0.0 {
             generator_weights.parameters = self.average.clone();
@@ -226,7 +234,7 @@ impl Trainer {
             &self.generator,
             &mut generator_weights,
             &self.config,
-            classes.len(),
+            drawer,
             batches,
             &mut random,
             device,
@@ -269,19 +277,19 @@ impl Trainer {
     }
 }
 
-/// Replaces the generator's moments by those of `batches` batches together.
+/// Replaces the generator's moments by those of `batches` batches together, whose classes are drawn as in training.
 fn calibrate(
     generator: &Generator,
     weights: &mut Weights,
     config: &LsganConfig,
-    n_classes: usize,
+    drawer: &Drawer<'_>,
     batches: usize,
     random: &mut Random,
     device: &Device,
 ) {
     let moments = pooled((0..batches).map(|_| {
-        let classes: Vec<usize> = (0..config.batch).map(|at| at % n_classes).collect();
-        let inputs = inputs(config, &classes, n_classes, random, device);
+        let classes: Vec<usize> = (0..config.batch).map(|_| drawer.pick(random).0).collect();
+        let inputs = inputs(config, &classes, drawer.n_classes, random, device);
         let mut moments = BatchMoments::new();
         generator.forward(weights, inputs, Mode::Training(&mut moments));
         moments
@@ -354,9 +362,35 @@ pub(super) fn fit(
             ..Epoch::default()
         };
         if observer.wants(epoch) {
-            observer.look(epoch, &trainer.model(labels.classes(), ctx.seed, LOOK_BATCHES, device))?;
+            observer
+                .look(epoch, &trainer.model(labels.classes(), &drawer, ctx.seed, LOOK_BATCHES, device))?;
         }
         ctx.epoch_done(report, || trainer.state(epoch))?;
     }
-    Ok(trainer.model(labels.classes(), ctx.seed, FINAL_BATCHES, device))
+    Ok(trainer.model(labels.classes(), &drawer, ctx.seed, FINAL_BATCHES, device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_drawn_evenly_or_as_often_as_they_have_pictures() {
+        let pictures =
+            ImageSet::in_memory(1, (0..10).map(|at| at.to_string()).collect(), vec![0; 30]).unwrap();
+        // Class 1 has no picture; class 2 has nine of ten.
+        let members = vec![(0, vec![0]), (2, (1..10).collect::<Vec<u32>>())];
+        let all = (0..10).map(|at| (if at == 0 { 0 } else { 2 }, at)).collect::<Vec<_>>();
+        let mut drawer = Drawer { pictures: &pictures, members, all, n_classes: 3, balanced: true };
+        let share = |drawer: &Drawer<'_>| {
+            let mut random = Random::new(1);
+            let picks: Vec<usize> = (0..4000).map(|_| drawer.pick(&mut random).0).collect();
+            assert!(picks.iter().all(|&class| class != 1));
+            picks.iter().filter(|&&class| class == 0).count() as f64 / 4000.0
+        };
+        // Five standard errors of 4,000 draws.
+        assert!((share(&drawer) - 0.5).abs() < 0.04);
+        drawer.balanced = false;
+        assert!((share(&drawer) - 0.1).abs() < 0.025);
+    }
 }

@@ -11,8 +11,8 @@
 //! with N a sample of items that does not depend on the user. The problem is convex; Newton's method solves it to 1e-6 in a few steps
 //! of O(|bought| · |N| · k² + k³). Nothing is random, and nothing of the user is kept.
 
-use foldin_core::ItemFactors;
 use foldin_core::random::{Random, child_seed};
+use foldin_core::{ConfigError, ItemFactors};
 use foldin_nn::linalg::{cholesky, cholesky_solve};
 use foldin_nn::retrieval::PackedItems;
 
@@ -24,6 +24,23 @@ const NEGATIVES: usize = 256;
 
 /// Steps of Newton's method at most; a handful is usual.
 const STEPS: usize = 50;
+
+/// Checks the λ of a fold-in.
+///
+/// # Errors
+/// [`VisionError::Config`] if it is not a number from 0.
+pub fn check_lambda(lambda: f64) -> Result<(), VisionError> {
+    if lambda.is_finite() && lambda >= 0.0 {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange {
+        model: "fold-in".to_owned(),
+        key: "lambda".to_owned(),
+        value: lambda.to_string(),
+        range: "≥ 0".to_owned(),
+    }
+    .into())
+}
 
 /// A fitted linear model.
 #[derive(Clone, Debug)]
@@ -120,8 +137,9 @@ impl LinearModel {
     /// θ of somebody who bought these items, see the head of this file; zeros for somebody who bought nothing.
     ///
     /// # Errors
-    /// [`VisionError::Shape`] for an item that does not exist.
+    /// [`VisionError::Shape`] for an item that does not exist; as [`check_lambda`].
     pub fn fold_in(&self, bought: &[u32], lambda: f64) -> Result<Vec<f32>, VisionError> {
+        check_lambda(lambda)?;
         if let Some(bad) = bought.iter().find(|&&item| item as usize >= self.n_items()) {
             return Err(VisionError::shape("item number", format!("below {}", self.n_items()), bad));
         }
@@ -242,5 +260,8 @@ mod tests {
         assert!(gradient.iter().all(|g| g.abs() < 1e-5), "{gradient:?}");
         assert_eq!(model.fold_in(&[], lambda).unwrap(), [0.0; 3]);
         assert!(model.fold_in(&[40], lambda).is_err());
+        for bad in [f64::NAN, f64::INFINITY, -0.1] {
+            assert!(matches!(model.fold_in(&bought, bad), Err(VisionError::Config(_))), "{bad}");
+        }
     }
 }

@@ -20,7 +20,7 @@
 //! order, so the same seed gives the same bits; validation runs on all threads.
 
 use foldin_core::random::{Random, child_seed, numbered_seed};
-use foldin_core::{ConfigError, Csr, FitContext};
+use foldin_core::{Csr, FitContext, ModelConfig};
 use foldin_nn::adam::{Adam, Steps};
 use foldin_nn::kernels::{axpy, dot};
 use foldin_nn::optimiser::{Optimiser, Trained};
@@ -31,6 +31,7 @@ use crate::data::LeaveOneOut;
 use crate::error::VisionError;
 use crate::evaluate::validation_auc;
 use crate::recommend::linear::LinearModel;
+use crate::settings::checked;
 use crate::watch::Watch;
 
 /// Settings of `vbpr`, and of `bpr`.
@@ -101,24 +102,18 @@ impl PairwiseConfig {
     pub fn bpr() -> Self {
         Self { visual_factors: 0, factors: 16, ..Self::vbpr() }
     }
+}
 
-    fn check(&self) -> Result<(), VisionError> {
-        let conflict = |reason: &str| {
-            Err(ConfigError::Conflict { model: "vbpr".to_owned(), reason: reason.to_owned() }.into())
-        };
+impl Default for PairwiseConfig {
+    fn default() -> Self {
+        Self::vbpr()
+    }
+}
+
+impl ModelConfig for PairwiseConfig {
+    fn check(&self) -> Result<(), String> {
         if self.visual_factors + self.factors == 0 {
-            return conflict("`visual_factors` and `factors` cannot both be 0");
-        }
-        if self.epochs == 0 || self.batch == 0 {
-            return conflict("`epochs` and `batch` must be at least 1");
-        }
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        if !positive(self.learning_rate) || !positive(f64::from(self.start_scale)) {
-            return conflict("`learning_rate` and `start_scale` must be above 0");
-        }
-        let shrinkage = [self.regularization, self.bias_regularization, self.feature_regularization];
-        if shrinkage.iter().any(|x| !x.is_finite() || *x < 0.0) {
-            return conflict("no shrinkage can be below 0");
+            return Err("`visual_factors` and `factors` cannot both be 0".to_owned());
         }
         Ok(())
     }
@@ -284,7 +279,7 @@ pub fn fit(
     split: &LeaveOneOut,
     ctx: &FitContext<'_>,
 ) -> Result<LinearModel, VisionError> {
-    config.check()?;
+    let config = &checked(name, config)?;
     let train = split.train.by_user();
     let (n_users, n_items) = (train.n_rows(), train.n_cols());
     let (k, l, width) = (config.visual_factors, config.factors, features.width);
@@ -441,9 +436,17 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        let none = PairwiseConfig { visual_factors: 0, ..PairwiseConfig::vbpr() };
-        assert!(none.check().is_err());
-        assert!(PairwiseConfig { learning_rate: f64::NAN, ..PairwiseConfig::vbpr() }.check().is_err());
+        let vbpr = PairwiseConfig::vbpr;
+        for bad in [
+            PairwiseConfig { visual_factors: 0, ..vbpr() },
+            PairwiseConfig { learning_rate: f64::NAN, ..vbpr() },
+            PairwiseConfig { batch: 0, ..vbpr() },
+            PairwiseConfig { patience: 0, ..vbpr() },
+            PairwiseConfig { regularization: -0.1, ..vbpr() },
+        ] {
+            assert!(checked("vbpr", &bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(checked("bpr", &PairwiseConfig::bpr()).unwrap(), PairwiseConfig::bpr());
         assert!((softplus(100.0) - 100.0).abs() < 1e-6 && softplus(-100.0) < 1e-20);
     }
 }

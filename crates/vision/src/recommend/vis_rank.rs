@@ -16,8 +16,9 @@ use crate::recommend::linear::LinearModel;
 use crate::recommend::pairwise::Features;
 use crate::recommend::{Scorer, check};
 
-/// Rows brought to length 1; zero rows stay.
-fn directions(features: Features<'_>) -> Vec<f32> {
+/// Rows brought to length 1; zero rows stay. Products of these are cosines.
+#[must_use]
+pub fn directions(features: Features<'_>) -> Vec<f32> {
     let mut out = features.values.to_vec();
     for row in out.chunks_exact_mut(features.width.max(1)) {
         let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();

@@ -146,6 +146,11 @@ pub fn baselines(
             .collect();
         let words = words.join(", ");
         study.data.push(format!("Pretraining, accuracy on held-out pictures (most frequent class): {words}"));
+        study.about.push(
+            "dvbpr-pretrained and the learned features of vbpr come from a network trained on labels of articles: it saw pictures and \
+             labels of test items where they have any, but no purchase."
+                .to_owned(),
+        );
     }
     for &seed in &options.seeds {
         one_split(&mut study, &data, &features, pretrained.as_ref(), options, seed, clock, watcher)?;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod chain;
 mod fetch;
 mod figures;
 mod lsgan;

@@ -151,6 +151,9 @@ fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
     if let Some(frechet) = report.frechet {
         add("Fréchet classifier distance", frechet.generated, Some(frechet.real));
     }
+    if let Some(halves) = report.frechet_halves {
+        print(format!("Fréchet classifier distance between the halves of the real test pictures: {}", number(halves)))?;
+    }
     if let Some(kernel) = report.kernel_distance {
         add("kernel distance", kernel.generated.mean, Some(kernel.real.mean));
     }

@@ -1,10 +1,9 @@
 //! Settings of `dvbpr`.
 
-use foldin_core::ConfigError;
+use foldin_core::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::VisionError;
 use crate::recommend::dvbpr::network::Form;
 
 /// Where the items that a user did not buy come from.
@@ -132,27 +131,16 @@ impl DvbprConfig {
             ..Self::small()
         }
     }
+}
 
-    pub(crate) fn check(&self) -> Result<(), VisionError> {
-        let conflict = |reason: &str| {
-            Err(ConfigError::Conflict { model: "dvbpr".to_owned(), reason: reason.to_owned() }.into())
-        };
+impl ModelConfig for DvbprConfig {
+    fn check(&self) -> Result<(), String> {
         let smallest = match self.form {
             Form::Small => 16,
             Form::CnnF => 64,
         };
-        if self.px < smallest || self.px > 512 {
-            return conflict("`px` is too small or too large for this network");
-        }
-        if self.factors == 0 || self.epochs == 0 || self.batch < 2 {
-            return conflict("`factors` and `epochs` must be at least 1, `batch` at least 2");
-        }
-        let rates = [self.learning_rate, self.theta_learning_rate];
-        if rates.iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
-            return conflict("learning rates must be above 0");
-        }
-        if [self.weight_decay, self.regularization].iter().any(|x| !x.is_finite() || *x < 0.0) {
-            return conflict("no shrinkage can be below 0");
+        if self.px < smallest {
+            return Err(format!("`px` is {}; this network needs {smallest} at least", self.px));
         }
         Ok(())
     }
@@ -161,22 +149,27 @@ impl DvbprConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recommend::dvbpr::NAME;
+    use crate::settings::checked;
 
     #[test]
     fn presets_are_usable_and_nonsense_is_not() {
         for config in
             [DvbprConfig::published(), DvbprConfig::study(), DvbprConfig::small(), DvbprConfig::pretrained()]
         {
-            config.check().unwrap();
+            checked(NAME, &config).unwrap();
         }
         let small = DvbprConfig::small;
         for bad in [
             DvbprConfig { px: 8, ..small() },
+            DvbprConfig { px: 32, ..DvbprConfig::study() },
+            DvbprConfig { patience: 0, ..small() },
             DvbprConfig { batch: 1, ..small() },
             DvbprConfig { learning_rate: f64::INFINITY, ..small() },
             DvbprConfig { regularization: -1.0, ..small() },
+            DvbprConfig { weight_decay: f64::NAN, ..small() },
         ] {
-            assert!(bad.check().is_err());
+            assert!(checked(NAME, &bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -48,6 +48,7 @@ use crate::error::VisionError;
 use crate::images::{ImageSet, to_unit};
 use crate::recommend::linear::LinearModel;
 use crate::saved;
+use crate::settings::checked;
 use crate::watch::Watched;
 
 /// What it is called.
@@ -203,7 +204,7 @@ impl Dvbpr {
         let bad = |problem: String| VisionError::Format { path: folder.to_owned(), problem };
         let Description { config, px } =
             serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
-        config.check()?;
+        let config = checked(NAME, &config)?;
         if px != config.px {
             return Err(bad(format!("its settings say {} pixels, the network {px}", config.px)));
         }

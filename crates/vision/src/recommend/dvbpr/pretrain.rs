@@ -7,9 +7,12 @@
 //! `dvbpr` starts from all layers but its last ([`super::Network::adopt`]), and the layer before the last is a feature of items for
 //! `vbpr` ([`Pretrained::describe`]).
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use foldin_core::FitContext;
 use foldin_core::random::{Random, child_seed, numbered_seed};
+use foldin_core::{Epoch, FitContext, ModelConfig, TrainState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +22,12 @@ use crate::backend;
 use crate::error::VisionError;
 use crate::images::{ImageSet, Labels};
 use crate::parameters::{Adam, Parameters};
-use crate::watch::Watch;
+use crate::saved;
+use crate::settings::checked;
 
 const NAME: &str = "pretraining";
+/// Names of the two optimisers' state in a checkpoint.
+const ADAMS: [&str; 2] = ["network-adam/", "heads-adam/"];
 
 /// Settings of pretraining.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,16 +36,21 @@ pub struct PretrainConfig {
     /// Which network.
     pub form: Form,
     /// Passes over the labelled pictures.
+    #[schemars(range(min = 1, max = 10000))]
     pub epochs: usize,
     /// Pictures of a step.
+    #[schemars(range(min = 2, max = 4096))]
     pub batch: usize,
     /// The largest step of Adam.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub learning_rate: f64,
     /// Shrinkage of kernels in a step, as a share of the step.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub weight_decay: f64,
     /// Whether pictures are mirrored and moved at random.
     pub augment: bool,
     /// Classes with fewer pictures are no classes.
+    #[schemars(range(min = 1))]
     pub least: usize,
 }
 
@@ -57,6 +68,8 @@ impl Default for PretrainConfig {
     }
 }
 
+impl ModelConfig for PretrainConfig {}
+
 /// A pretrained network.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
@@ -71,7 +84,7 @@ pub struct Pretrained {
 /// Pretrains on the pictures that have any of these labels; one in seven is held out to measure accuracy.
 ///
 /// # Errors
-/// [`VisionError::NothingLeft`] without labelled pictures, [`VisionError::Diverged`], and a cancelled fit.
+/// [`VisionError::Config`], [`VisionError::NothingLeft`] without labelled pictures, [`VisionError::Diverged`], and a cancelled fit.
 pub fn pretrain(
     config: &PretrainConfig,
     images: &ImageSet,
@@ -79,6 +92,7 @@ pub fn pretrain(
     device: &Device,
     ctx: &FitContext<'_>,
 ) -> Result<Pretrained, VisionError> {
+    let config = &checked(NAME, config)?;
     let labels: Vec<Labels> = labels.iter().map(|labels| labels.frequent(config.least)).collect();
     let labels: Vec<&Labels> = labels.iter().filter(|labels| labels.classes().len() > 1).collect();
     let mut pictures: Vec<u32> = (0..images.len() as u32)
@@ -109,9 +123,22 @@ pub fn pretrain(
     let batches = (train.len() / config.batch).max(1);
     let steps = (batches * config.epochs) as f64;
     let mut order = train.to_vec();
-    let mut watch = Watch::new(NAME, config.epochs, config.epochs);
+    let mut done = 0;
+    if let Some(state) = ctx.resume()? {
+        weights.parameters.restore("", &state.tensors, device)?;
+        weights.moments.restore("", &state.tensors, device)?;
+        heads.restore("heads/", &state.tensors, device)?;
+        for (name, adam) in ADAMS.iter().zip(&mut adams) {
+            adam.restore(name, &state.tensors, &state.numbers, device)?;
+        }
+        done = state.epochs;
+    }
     for epoch in 0..config.epochs {
+        // Every epoch shuffles what the one before left.
         Random::new(numbered_seed(ctx.seed, "pretraining order", epoch as u64)).shuffle(&mut order);
+        if epoch < done {
+            continue;
+        }
         let mut noise = Random::new(numbered_seed(ctx.seed, "pretraining dropout", epoch as u64));
         let mut loss = 0.0;
         for (batch, pictures) in order.chunks(config.batch).take(batches).enumerate() {
@@ -142,7 +169,22 @@ pub fn pretrain(
             adams[1].step(&mut heads, by_heads);
             loss += f64::from(backend::values(total.inner())[0]);
         }
-        watch.epoch(ctx, loss / batches as f64, None)?;
+        let loss = loss / batches as f64;
+        if !loss.is_finite() {
+            return Err(VisionError::Diverged { model: NAME, epoch: epoch + 1 });
+        }
+        let report =
+            Epoch { number: epoch + 1, of: config.epochs, train_loss: Some(loss), ..Epoch::default() };
+        ctx.epoch_done(report, || {
+            let (mut tensors, mut numbers) = (BTreeMap::new(), BTreeMap::new());
+            weights.parameters.store("", &mut tensors);
+            weights.moments.store("", &mut tensors);
+            heads.store("heads/", &mut tensors);
+            for (name, adam) in ADAMS.iter().zip(&adams) {
+                adam.store(name, &mut tensors, &mut numbers);
+            }
+            TrainState { epochs: epoch + 1, tensors, numbers }
+        })?;
     }
     let accuracy = accuracy(&network, &weights, &heads, images, &labels, held_out, device)?;
     Ok(Pretrained { network, weights, accuracy })
@@ -204,7 +246,45 @@ fn accuracy(
     Ok(labels.iter().zip(right).map(of).collect())
 }
 
+#[derive(Serialize, Deserialize)]
+struct Description {
+    form: Form,
+    px: usize,
+    accuracy: Vec<(String, f64, f64)>,
+}
+
 impl Pretrained {
+    /// Writes the network's folder.
+    ///
+    /// # Errors
+    /// As [`saved::write`].
+    pub fn save(&self, folder: &Path) -> Result<(), VisionError> {
+        let mut tensors = saved::Tensors::new();
+        self.weights.parameters.store("", &mut tensors);
+        self.weights.moments.store("", &mut tensors);
+        let accuracy = self.accuracy.clone();
+        let description = Description { form: self.network.form(), px: self.network.px(), accuracy };
+        saved::write(folder, NAME, &serde_json::json!(description), &tensors)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`VisionError::Load`] or [`VisionError::Format`], which name what is missing or does not fit.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
+        let (description, tensors) = saved::read(folder, NAME)?;
+        let bad = |problem: String| VisionError::Format { path: folder.to_owned(), problem };
+        let Description { form, px, accuracy } =
+            serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
+        if !(16..=512).contains(&px) {
+            return Err(bad(format!("{px} pixels are not the size of such a network")));
+        }
+        let (network, mut weights) = Network::new(form, px, 1, 0, device);
+        weights.parameters.restore("", &tensors, device)?;
+        weights.moments.restore("", &tensors, device)?;
+        Ok(Self { network, weights, accuracy })
+    }
+
     /// What the layer before the last makes of all pictures, `[n × units]`.
     ///
     /// # Errors
@@ -221,7 +301,12 @@ impl Pretrained {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use foldin_core::CheckpointStore;
+
     use super::*;
+    use crate::checkpoints::Checkpoints;
 
     #[test]
     fn a_cycle_rises_and_falls() {
@@ -253,6 +338,22 @@ mod tests {
         let found = fit();
         assert_eq!(found.accuracy.len(), 1);
         assert!(found.accuracy[0].1 > 0.9, "{:?}", found.accuracy);
-        assert_eq!(found.describe(&images, &device).unwrap(), fit().describe(&images, &device).unwrap());
+        let seen = found.describe(&images, &device).unwrap();
+        assert_eq!(seen, fit().describe(&images, &device).unwrap());
+        // Saved and read, and interrupted half way, it is the same.
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("pretrained");
+        found.save(&path).unwrap();
+        let loaded = Pretrained::load(&path, &device).unwrap();
+        assert_eq!(loaded.describe(&images, &device).unwrap(), seen);
+        assert_eq!(loaded.accuracy, found.accuracy);
+        let kept = Checkpoints::new(place.path().join("half"), serde_json::json!(1), Duration::ZERO);
+        let ctx = FitContext { checkpoints: Some(&kept), ..FitContext::new(1) };
+        ctx.cancel.cancel();
+        pretrain(&config, &images, std::slice::from_ref(&labels), &device, &ctx).unwrap_err();
+        assert_eq!(kept.load().unwrap().unwrap().epochs, 1);
+        let ctx = FitContext { checkpoints: Some(&kept), ..FitContext::new(1) };
+        let resumed = pretrain(&config, &images, std::slice::from_ref(&labels), &device, &ctx).unwrap();
+        assert_eq!(resumed.describe(&images, &device).unwrap(), seen);
     }
 }

@@ -16,6 +16,7 @@ use crate::evaluate::validation_auc;
 use crate::images::ImageSet;
 use crate::parameters::{Adam, Parameters};
 use crate::recommend::linear::LinearModel;
+use crate::settings::checked;
 use crate::watch::{Watch, Watched};
 
 /// One draw: a user, the picture of something they bought, and that of something they did not.
@@ -80,7 +81,7 @@ pub(super) fn fit(
     device: &Device,
     ctx: &FitContext<'_>,
 ) -> Result<Fitted, VisionError> {
-    config.check()?;
+    let config = &checked(NAME, config)?;
     if data.images.px() != config.px {
         return Err(VisionError::shape("pixels of pictures", config.px, data.images.px()));
     }
@@ -177,7 +178,7 @@ fn one_epoch(
     let mut noise = Random::new(numbered_seed(ctx.seed, "dvbpr dropout", epoch as u64));
     let mut loss = 0.0;
     // A last batch of a few draws would make moments of a few pictures: as many whole batches as come nearest.
-    let batches = (total / config.batch).max(1);
+    let batches = ((total + config.batch / 2) / config.batch).max(1);
     for batch in 0..batches {
         let batch_draws: Vec<Draw> =
             (0..config.batch).map(|_| draw(train, positives, &data.pictures, &mut draws)).collect();

@@ -1,0 +1,95 @@
+//! The whole chain on purchases whose reason is known: `dvbpr` finds what users like, `lsgan` makes items, and designs move towards what
+//! somebody likes, by the judgement of a recommender that was trained apart.
+
+use burn::tensor::Device;
+use foldin_core::{CancelFlag, FitContext};
+use foldin_vision::data::LeaveOneOut;
+use foldin_vision::design::{Catalogue, DesignConfig, Order, Person, Taste, design, evaluate};
+use foldin_vision::error::VisionError;
+use foldin_vision::lsgan::{Lsgan, LsganConfig};
+use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, planted};
+use foldin_vision::recommend::dvbpr::{self, Dvbpr, DvbprConfig};
+use foldin_vision::recommend::linear::LinearModel;
+
+const PX: usize = 16;
+
+/// A recommender of its own users, items and seed, with Φ of its items.
+fn scorer(seed: u64) -> (Planted, Dvbpr, LinearModel) {
+    let set = planted(&PlantedOptions { users: 120, items: 480, px: PX, ..PlantedOptions::default() }, seed)
+        .unwrap();
+    let split = LeaveOneOut::new(&set.data, seed).unwrap();
+    let config =
+        DvbprConfig { px: PX, factors: 16, epochs: 12, patience: 12, batch: 64, ..DvbprConfig::small() };
+    let fitted =
+        dvbpr::fit(&config, &set.data, &split, None, &Device::flex(), &FitContext::new(seed)).unwrap();
+    (set, fitted.dvbpr, fitted.model)
+}
+
+/// The taste of somebody new, who bought twelve items of a colour in every shape.
+fn taste((set, _, model): &(Planted, Dvbpr, LinearModel), colour: &str) -> Taste {
+    let labels = set.data.labels("colour").unwrap();
+    let bought: Vec<u32> =
+        labels.members(labels.class(colour).unwrap()).into_iter().step_by(3).take(12).collect();
+    Taste { theta: model.fold_in(&bought, 0.1).unwrap() }
+}
+
+#[test]
+fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
+    let device = Device::flex();
+    let (first, second) = (scorer(3), scorer(4));
+    let data = &first.0.data;
+    // One picture an item here, so labels of items are those of pictures.
+    let shapes = data.labels("shape").unwrap().clone();
+    let config = LsganConfig {
+        px: PX,
+        noise: 8,
+        generator_channels: 32,
+        discriminator_channels: 16,
+        batch: 32,
+        epochs: 60,
+        learning_rate: 1e-3,
+        averaging: 0.99,
+        ..LsganConfig::default()
+    };
+    let generator =
+        Lsgan::fit(&config, &data.images, &shapes, &FitContext::new(5), &device, &mut ()).unwrap();
+
+    let colours = ["red", "green", "blue", "black"];
+    assert!(colours.iter().all(|colour| COLOURS.iter().any(|(known, _)| known == colour)));
+    let persons: Vec<Person> = colours
+        .into_iter()
+        .flat_map(|colour| (0..2).map(move |class| (colour, class)))
+        .map(|(colour, class)| Person {
+            name: format!("{colour}-{class}"),
+            taste: taste(&first, colour),
+            second: taste(&second, colour),
+            class,
+        })
+        .collect();
+    let catalogue = Catalogue::new(data.images.clone(), shapes, &device).unwrap();
+    let settings = DesignConfig { steps: 30, ..DesignConfig::default() };
+    let cancel = CancelFlag::default();
+    let (a, b) = (&first.1, &second.1);
+    let found =
+        evaluate(&generator, a, b, None, &catalogue, &persons, &settings, 3, &cancel, |_| ()).unwrap();
+    let group = |name: &str| found.groups.iter().find(|(other, _)| other == name).unwrap().1;
+    let (chance, designed) = (group("random generated"), group("designed"));
+    // The scorer that was climbed, and one that shares neither users, items nor seed with it.
+    assert!(designed.percentile.mean > chance.percentile.mean + 0.2, "{designed:?} {chance:?}");
+    assert!(designed.second_percentile.mean > chance.second_percentile.mean + 0.2, "{designed:?} {chance:?}");
+
+    // A sheet and JSON, and an item that is tailored; progress is told, and it can be stopped.
+    let mut steps = 0;
+    let order = Order { user: "ann", taste: &persons[0].taste, class: 0, tailor: Some(0), seed: 4 };
+    let result = design(&generator, a, &catalogue, order, &settings, &cancel, |_| steps += 1).unwrap();
+    assert!(steps >= settings.steps);
+    assert!(result.designs[0].preference.last() > result.designs[0].preference.first());
+    let place = tempfile::tempdir().unwrap();
+    result.save(place.path()).unwrap();
+    for file in ["design.png", "design-1.png", "design.json"] {
+        assert!(place.path().join(file).is_file(), "{file}");
+    }
+    cancel.cancel();
+    let stopped = design(&generator, a, &catalogue, order, &settings, &cancel, |_| ()).unwrap_err();
+    assert!(matches!(stopped, VisionError::Fit(_)), "{stopped}");
+}
