@@ -10,7 +10,8 @@
 //! [`normal`], [`dropout_mask`]. On `cpu` a run then gives the same bits at any number of threads; on a GPU, whose sums have no
 //! fixed order, the same random numbers.
 
-use burn::tensor::{Device, Tensor, TensorData};
+pub use burn::tensor::Device;
+use burn::tensor::{Tensor, TensorData};
 use foldin_core::random::Random;
 
 use crate::error::VisionError;

@@ -81,6 +81,23 @@ pub(crate) fn read_table(path: &Path, columns: Columns) -> Result<(Dataset, Read
 }
 
 impl Purchases {
+    /// Keys of what somebody bought.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] for a user that is not there.
+    pub fn bought_by(&self, user: &str) -> Result<Vec<&str>, VisionError> {
+        let number = self.users.get(user).ok_or_else(|| {
+            let some: Vec<&str> = self.users.keys().take(3).collect();
+            VisionError::Unknown {
+                what: "user",
+                name: user.to_owned(),
+                known: format!("{}, such as {}", self.users.len(), some.join(", ")),
+            }
+        })?;
+        let own = self.pairs.iter().filter(|(user, _)| *user == number);
+        Ok(own.filter_map(|(_, item)| self.items.key(*item)).collect())
+    }
+
     /// From a table that was read; pictures are to be added.
     pub(crate) fn of_table(dataset: Dataset, report: &ReadReport) -> Self {
         let matrix = dataset.interactions.by_user();

@@ -8,14 +8,16 @@
 //! within what the generator was trained on unless [`Bound::None`] is asked for, and scores are those of the pictures they
 //! stand by (the authors' lag one step behind).
 //!
+//! [`Studio`] does all of it from keys and names, for commands and for servers.
+//!
 //! The scorer that is climbed can be fooled by it, so [`evaluate`] has designs judged by a second one, trained apart.
 
 mod ascent;
 mod config;
 mod evaluate;
-mod person;
 mod preference;
 mod retrieval;
+mod studio;
 
 use std::path::Path;
 
@@ -26,9 +28,9 @@ use serde::{Deserialize, Serialize};
 pub use ascent::{Start, Step, ascend};
 pub use config::{Bound, Choice, DesignConfig};
 pub use evaluate::{DesignReport, Group, Mean, Person, Shares, evaluate};
-pub use person::taste_of;
 pub use preference::{Features, Taste, resized};
 pub use retrieval::{Catalogue, Retrieved};
+pub use studio::{Studio, Wish};
 
 use crate::error::VisionError;
 use crate::gan_metrics::nearest_by_pixel;

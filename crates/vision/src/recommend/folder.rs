@@ -18,6 +18,7 @@ use crate::error::VisionError;
 use crate::recommend::dvbpr::Dvbpr;
 use crate::recommend::ensemble::standardise;
 use crate::recommend::linear::{LinearModel, check_lambda};
+use crate::recommend::vis_rank::Largest;
 use crate::recommend::{Scorer, check};
 use crate::saved;
 
@@ -35,7 +36,7 @@ pub enum Way {
     },
     /// The mean of `φ_j·φ_i` over the purchases j: `vis-rank` by the mean, where vectors have length 1.
     Mean,
-    /// The largest of them.
+    /// The largest of them: `vis-rank` by the largest.
     Largest,
 }
 
@@ -50,6 +51,8 @@ pub struct Member {
     pub weight: f32,
     /// Vectors of items; of no users.
     pub model: LinearModel,
+    /// The same laid out for [`Way::Largest`].
+    largest: Option<Largest>,
 }
 
 impl Member {
@@ -62,7 +65,8 @@ impl Member {
             check_lambda(lambda)?;
         }
         let model = LinearModel::new(name, model.k(), Vec::new(), model.items().to_vec())?;
-        Ok(Self { name: name.to_owned(), way, weight: 1.0, model })
+        let largest = (way == Way::Largest).then(|| Largest::new(model.items().to_vec(), model.k()));
+        Ok(Self { name: name.to_owned(), way, weight: 1.0, model, largest })
     }
 
     fn scores_of(&self, bought: &[u32], out: &mut [f32]) -> Result<(), VisionError> {
@@ -78,12 +82,8 @@ impl Member {
                 model.scores_of(&mean, out)
             }
             Way::Largest => {
-                // Below every cosine: somebody who bought nothing likes nothing more than anything else.
-                out.fill(-1.0);
-                let mut own = vec![0.0; out.len()];
-                for &item in bought {
-                    model.scores_of(model.item(item), &mut own)?;
-                    out.iter_mut().zip(&own).for_each(|(most, x)| *most = most.max(*x));
+                if let Some(largest) = &self.largest {
+                    largest.scores_of(bought, out);
                 }
                 Ok(())
             }

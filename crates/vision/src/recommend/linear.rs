@@ -9,7 +9,7 @@
 //! ```
 //!
 //! with N a sample of items that does not depend on the user. The problem is convex; Newton's method solves it to 1e-6 in a few steps
-//! of O(|bought| · |N| · k² + k³). Nothing is random, and nothing of the user is kept.
+//! of O(|bought| · |N| · k + (|bought| + |N|) · k² + k³). Nothing is random, and nothing of the user is kept.
 
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{ConfigError, ItemFactors};
@@ -146,32 +146,15 @@ impl LinearModel {
         let k = self.k;
         // The same for everybody, so that two users who bought the same get the same.
         let mut random = Random::new(child_seed(0, "fold-in negatives"));
-        let negatives: Vec<usize> = (0..NEGATIVES).map(|_| random.below(self.n_items())).collect();
-        let differences: Vec<f64> = bought
-            .iter()
-            .flat_map(|&item| negatives.iter().map(move |&other| (item, other)))
-            .flat_map(|(item, other)| {
-                let (item, other) = (self.item(item), self.item(other as u32));
-                item.iter().zip(other).map(|(a, b)| f64::from(*a) - f64::from(*b))
-            })
-            .collect();
+        let wide = |item: u32| self.item(item).iter().map(|x| f64::from(*x));
+        let negatives: Vec<f64> =
+            (0..NEGATIVES).flat_map(|_| wide(random.below(self.n_items()) as u32)).collect();
+        let bought: Vec<f64> = bought.iter().flat_map(|&item| wide(item)).collect();
         let mut theta = vec![0.0f64; k];
         for _ in 0..STEPS {
-            let mut gradient: Vec<f64> = theta.iter().map(|x| lambda * x).collect();
-            let mut hessian = vec![0.0f64; k * k];
-            for d in differences.chunks_exact(k) {
-                let x: f64 = d.iter().zip(&theta).map(|(d, theta)| d * theta).sum();
-                let wrong = 1.0 / (1.0 + x.exp()) / NEGATIVES as f64;
-                let curvature = wrong * (1.0 - wrong * NEGATIVES as f64);
-                for row in 0..k {
-                    gradient[row] -= wrong * d[row];
-                    let scaled = curvature * d[row];
-                    for (h, d) in hessian[row * k..row * k + row + 1].iter_mut().zip(d) {
-                        *h += scaled * d;
-                    }
-                }
-            }
+            let (mut gradient, mut hessian) = derivatives(&theta, &bought, &negatives);
             for row in 0..k {
+                gradient[row] += lambda * theta[row];
                 hessian[row * k + row] += lambda.max(1e-6);
             }
             if cholesky(&mut hessian, k).is_err() {
@@ -202,6 +185,50 @@ impl LinearModel {
             .collect::<Result<_, _>>()?;
         Ok(Self { users: users.concat(), ..self.clone() })
     }
+}
+
+/// First and second derivatives (the lower triangle) of `Σ_i mean_j −ln σ(θ·(φ_i − φ_j))`.
+///
+/// A term's second derivative is `c_ij (φ_i − φ_j)(φ_i − φ_j)ᵀ`; multiplied out, its sums over i and over j alone are taken once, and
+/// what is left of a pair costs O(k), not O(k²).
+fn derivatives(theta: &[f64], bought: &[f64], negatives: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let k = theta.len();
+    let n = negatives.len() / k;
+    let product = |x: &[f64]| -> f64 { x.iter().zip(theta).map(|(x, theta)| x * theta).sum() };
+    let theirs: Vec<f64> = negatives.chunks_exact(k).map(product).collect();
+    let (mut gradient, mut hessian) = (vec![0.0; k], vec![0.0; k * k]);
+    let mut of_others = vec![(0.0, 0.0); n];
+    let mut mixed = vec![0.0; k];
+    for phi in bought.chunks_exact(k) {
+        let own = product(phi);
+        let (mut slope, mut curvature) = (0.0, 0.0);
+        mixed.fill(0.0);
+        for ((other, theirs), of_other) in negatives.chunks_exact(k).zip(&theirs).zip(&mut of_others) {
+            let wrong = 1.0 / (1.0 + (own - theirs).exp());
+            let (w, c) = (wrong / n as f64, wrong * (1.0 - wrong) / n as f64);
+            slope += w;
+            curvature += c;
+            of_other.0 += w;
+            of_other.1 += c;
+            mixed.iter_mut().zip(other).for_each(|(sum, x)| *sum += c * x);
+        }
+        for row in 0..k {
+            gradient[row] -= slope * phi[row];
+            for column in 0..=row {
+                hessian[row * k + column] +=
+                    curvature * phi[row] * phi[column] - phi[row] * mixed[column] - mixed[row] * phi[column];
+            }
+        }
+    }
+    for (other, (slope, curvature)) in negatives.chunks_exact(k).zip(of_others) {
+        for row in 0..k {
+            gradient[row] += slope * other[row];
+            for column in 0..=row {
+                hessian[row * k + column] += curvature * other[row] * other[column];
+            }
+        }
+    }
+    (gradient, hessian)
 }
 
 impl Scorer for LinearModel {
@@ -235,6 +262,31 @@ mod tests {
         }
         assert!(model.scores(1, &mut out).is_err());
         assert!(model.scores(0, &mut out[1..]).is_err());
+    }
+
+    /// Against sums over all pairs.
+    #[test]
+    fn derivatives_are_those_of_every_pair() {
+        let mut random = Random::new(8);
+        let mut normal = |count: usize| -> Vec<f64> { (0..count).map(|_| random.normal()).collect() };
+        let (k, theta, bought, negatives) = (3, normal(3), normal(4 * 3), normal(5 * 3));
+        let (gradient, hessian) = derivatives(&theta, &bought, &negatives);
+        let (mut by_hand, mut twice) = ([0.0; 3], [0.0; 9]);
+        for i in bought.chunks(k) {
+            for j in negatives.chunks(k) {
+                let d: Vec<f64> = i.iter().zip(j).map(|(a, b)| a - b).collect();
+                let x: f64 = d.iter().zip(&theta).map(|(d, theta)| d * theta).sum();
+                let wrong = 1.0 / (1.0 + x.exp());
+                for row in 0..k {
+                    by_hand[row] -= wrong * d[row] / 5.0;
+                    for column in 0..=row {
+                        twice[row * k + column] += wrong * (1.0 - wrong) * d[row] * d[column] / 5.0;
+                    }
+                }
+            }
+        }
+        let apart = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+        assert!(apart(&gradient, &by_hand) < 1e-12 && apart(&hessian, &twice) < 1e-12);
     }
 
     /// At the solution the gradient of the objective, written out anew, is zero.

@@ -8,6 +8,7 @@
 //! | [`dvbpr`] | `dvbpr`: a network trained end to end |
 //! | [`ensemble`] | `visual-sum`: several of them together |
 //! | [`folder`] | a recommender on disk |
+//! | [`training`] | from purchases to what is served |
 //! | [`linear`] | what all linear ones are once they are fitted, and how they take a new user |
 //!
 //! A fitted model is a [`Scorer`]. Those of users seen in training use what was learned of them; [`linear::LinearModel::fold_in`] makes the
@@ -19,6 +20,7 @@ pub mod ensemble;
 pub mod folder;
 pub mod linear;
 pub mod pairwise;
+pub mod training;
 pub mod vis_rank;
 
 use crate::error::VisionError;

@@ -56,10 +56,9 @@ pub fn vis_rank_mean(features: Features<'_>, split: &LeaveOneOut) -> Result<Line
     LinearModel::new("vis-rank-mean", k, users, items)
 }
 
-/// By the largest similarity.
+/// Vectors of items, laid out to find the largest product with some of them.
 #[derive(Clone, Debug)]
-pub struct VisRankMax {
-    train: Csr,
+pub(crate) struct Largest {
     width: usize,
     items: Vec<f32>,
     /// The same, laid out as the right side of a product.
@@ -69,6 +68,37 @@ pub struct VisRankMax {
 /// Purchases compared with all items at once; more than this and the products leave the cache.
 const AT_ONCE: usize = 8;
 
+impl Largest {
+    /// Of `[n_items × width]`.
+    pub(crate) fn new(items: Vec<f32>, width: usize) -> Self {
+        let packed = Packed::new(Matrix::new(&items, items.len() / width, width).transposed());
+        Self { width, items, packed }
+    }
+
+    /// Of each item the largest product with what was bought; −1, below every cosine, where nothing was: somebody who bought nothing likes
+    /// nothing more than anything else.
+    pub(crate) fn scores_of(&self, bought: &[u32], out: &mut [f32]) {
+        out.fill(-1.0);
+        let mut products = Vec::new();
+        for items in bought.chunks(AT_ONCE) {
+            let of = |item: &u32| &self.items[*item as usize * self.width..][..self.width];
+            let bought: Vec<f32> = items.iter().flat_map(of).copied().collect();
+            products.resize(items.len() * out.len(), 0.0);
+            matmul_packed(Matrix::new(&bought, items.len(), self.width), &self.packed, false, &mut products);
+            for own in products.chunks_exact(out.len()) {
+                out.iter_mut().zip(own).for_each(|(most, x)| *most = most.max(*x));
+            }
+        }
+    }
+}
+
+/// By the largest similarity.
+#[derive(Clone, Debug)]
+pub struct VisRankMax {
+    train: Csr,
+    items: Largest,
+}
+
 impl VisRankMax {
     /// For the purchases of a split.
     ///
@@ -77,9 +107,7 @@ impl VisRankMax {
     pub fn new(features: Features<'_>, split: &LeaveOneOut) -> Result<Self, VisionError> {
         let train = split.train.by_user().clone();
         check_features(features, train.n_cols())?;
-        let items = directions(features);
-        let packed = Packed::new(Matrix::new(&items, train.n_cols(), features.width).transposed());
-        Ok(Self { train, width: features.width, items, packed })
+        Ok(Self { train, items: Largest::new(directions(features), features.width) })
     }
 }
 
@@ -90,18 +118,7 @@ impl Scorer for VisRankMax {
 
     fn scores(&self, user: u32, out: &mut [f32]) -> Result<(), VisionError> {
         check(user, self.train.n_rows(), out, self.train.n_cols())?;
-        // Below every cosine: somebody who bought nothing likes nothing more than anything else.
-        out.fill(-1.0);
-        let mut products = Vec::new();
-        for items in self.train.row(user as usize).0.chunks(AT_ONCE) {
-            let of = |item: &u32| &self.items[*item as usize * self.width..][..self.width];
-            let bought: Vec<f32> = items.iter().flat_map(of).copied().collect();
-            products.resize(items.len() * out.len(), 0.0);
-            matmul_packed(Matrix::new(&bought, items.len(), self.width), &self.packed, false, &mut products);
-            for own in products.chunks_exact(out.len()) {
-                out.iter_mut().zip(own).for_each(|(most, x)| *most = most.max(*x));
-            }
-        }
+        self.items.scores_of(self.train.row(user as usize).0, out);
         Ok(())
     }
 }

@@ -4,25 +4,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use burn::tensor::Device;
+use foldin_core::FitContext;
 use foldin_core::random::child_seed;
+use serde_json::json;
 
-use super::{Study, Watcher, picture_labels};
+use super::{Study, Watcher};
+use crate::checkpoints::{Checkpoints, trained};
 use crate::data::{LeaveOneOut, PrepareOptions, Purchases, VisualDataset};
 use crate::error::VisionError;
 use crate::evaluate::{Part, Slices, evaluate};
-use crate::features::{beside, hand_made, whitened};
+use crate::images::Labels;
 use crate::recommend::Scorer;
 use crate::recommend::baselines::{Popularity, RandomScores};
-use crate::recommend::dvbpr::mean_over_pictures;
 use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
-use crate::recommend::ensemble::Ensemble;
 use crate::recommend::pairwise::{self, Features, PairwiseConfig};
+use crate::recommend::training::{self, ItemFeatures, picture_labels};
 use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
-
-/// Hand-made features kept.
-const HAND: usize = 128;
-/// Features kept of a pretrained network.
-const LEARNED: usize = 64;
 
 /// How the study is run.
 #[derive(Clone, Debug)]
@@ -45,6 +42,8 @@ pub struct BaselinesOptions {
     pub categories: Vec<String>,
     /// Folder of decoded pictures.
     pub cache: PathBuf,
+    /// Folder in which fits that take long are kept, so that the same study goes on where it was interrupted; whoever runs it deletes it.
+    pub checkpoints: Option<PathBuf>,
     /// Where networks run.
     pub device: Device,
 }
@@ -63,6 +62,7 @@ impl BaselinesOptions {
             pretrain: PretrainConfig::default(),
             categories: ["product type", "category"].map(str::to_owned).to_vec(),
             cache,
+            checkpoints: None,
             device,
         }
     }
@@ -81,16 +81,32 @@ impl BaselinesOptions {
     }
 }
 
+impl BaselinesOptions {
+    /// The pretrained network; from the folder of checkpoints, if it was trained already.
+    fn network(
+        &self,
+        data: &VisualDataset,
+        labels: &[Labels],
+        watcher: Watcher<'_>,
+    ) -> Result<Pretrained, VisionError> {
+        let seed = child_seed(0, "pretraining");
+        let fit = |ctx: &FitContext<'_>| pretrain(&self.pretrain, &data.images, labels, &self.device, ctx);
+        let Some(folder) = &self.checkpoints else { return fit(&watcher.context(seed)) };
+        let run = json!({"config": self.pretrain, "px": data.images.px(), "pictures": data.images.len()});
+        let (network, _) = trained(
+            folder,
+            "pretrained",
+            run,
+            |folder| Pretrained::load(folder, &self.device),
+            |store| fit(&FitContext { checkpoints: Some(store), ..watcher.context(seed) }),
+            Pretrained::save,
+        )?;
+        Ok(network)
+    }
+}
+
 /// A clock, for seconds of fits: library code has none.
 pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
-
-/// Features of items: hand-made ones, and with labels those of a pretrained network beside them.
-struct ItemFeatures {
-    hand: Vec<f32>,
-    hand_width: usize,
-    both: Vec<f32>,
-    both_width: usize,
-}
 
 /// Runs the study.
 ///
@@ -105,27 +121,20 @@ pub fn baselines(
     let prepared = |px: usize| watcher.prepare(purchases.clone(), &PrepareOptions::new(px), &options.cache);
     let large = prepared(options.features_px)?;
     let data = prepared(options.scratch.px)?;
-    if !large.items.keys().eq(data.items.keys()) {
-        return Err(VisionError::shape(
-            "items with pictures at both sizes",
-            large.items.len(),
-            data.items.len(),
-        ));
-    }
     let labels = picture_labels(&data);
     let pretrained = if labels.is_empty() {
         None
     } else {
         watcher.say("pretraining");
-        let seed = child_seed(0, "pretraining");
-        Some(pretrain(&options.pretrain, &data.images, &labels, &options.device, &watcher.context(seed))?)
+        Some(options.network(&data, &labels, watcher)?)
     };
-    let features = item_features(&large, &data, pretrained.as_ref(), &options.device)?;
+    let features = ItemFeatures::new(&large, &data, pretrained.as_ref(), &options.device)?;
     let mut study = Study {
         title: "Recommendation by pictures: AUC over all items, leave one out".to_owned(),
         about: vec![
             "Mean over splits ± half the 95 % interval over users of a split. Cold: fewer than 5 purchases of the test item in the \
-             training part; new: none; no variant: the user bought no other colour of it."
+             training part; new: none; no variant: the user bought no other colour of it. Served: as new users are served, folded in \
+             from their purchases; visual-sum is served, too."
                 .to_owned(),
         ],
         seeds: options.seeds.clone(),
@@ -170,27 +179,6 @@ pub fn baselines(
     Ok(study)
 }
 
-fn item_features(
-    large: &VisualDataset,
-    data: &VisualDataset,
-    pretrained: Option<&Pretrained>,
-    device: &Device,
-) -> Result<ItemFeatures, VisionError> {
-    let seed = child_seed(0, "features");
-    let of_pictures = hand_made(&large.images, HAND, seed)?;
-    let hand_width = of_pictures.len() / large.images.len().max(1);
-    let hand = mean_over_pictures(&of_pictures, hand_width, &large.pictures);
-    let Some(pretrained) = pretrained else {
-        return Ok(ItemFeatures { both: hand.clone(), both_width: hand_width, hand, hand_width });
-    };
-    let units = pretrained.network.units();
-    let learned = whitened(&pretrained.describe(&data.images, device)?, units, LEARNED, seed)?;
-    let width = learned.len() / data.images.len().max(1);
-    let learned = mean_over_pictures(&learned, width, &data.pictures);
-    let both = beside(&hand, hand_width, &learned, width);
-    Ok(ItemFeatures { hand, hand_width, both, both_width: hand_width + width })
-}
-
 fn one_split(
     study: &mut Study,
     data: &VisualDataset,
@@ -210,8 +198,7 @@ fn one_split(
         study.add(model.name(), users, &slices, epochs, seconds);
         Ok(())
     };
-    let hand = Features { width: features.hand_width, values: &features.hand };
-    let both = Features { width: features.both_width, values: &features.both };
+    let (hand, both) = (features.hand(), features.all());
     tell(&RandomScores::new(&split, seed), Vec::new(), 0.0)?;
     tell(&Popularity::new(&split), Vec::new(), 0.0)?;
     let start = clock();
@@ -227,6 +214,12 @@ fn one_split(
     let mut fit = |config: &DvbprConfig, from: Option<&Pretrained>, name: &str| {
         watcher.say(&format!("{name}, split {seed}"));
         let start = clock();
+        let run =
+            json!({"config": config, "seed": seed, "items": data.items.checksum(), "from": options.pretrain});
+        let folder = options.checkpoints.as_ref().map(|folder| folder.join(format!("{name}-{seed}")));
+        // Kept until the study is done: a fit that ended is taken up at its end.
+        let store = folder.map(|folder| Checkpoints::new(folder, run, Duration::ZERO));
+        let ctx = FitContext { checkpoints: store.as_ref().map(|store| store as _), ..ctx.clone() };
         let fitted = dvbpr::fit(config, data, &split, from, &options.device, &ctx)?;
         let model = fitted.model.named(name);
         let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
@@ -238,6 +231,19 @@ fn one_split(
         Some(pretrained) => fit(&options.pretrained, Some(pretrained), "dvbpr-pretrained")?,
         None => scratch,
     };
-    tell(&Ensemble::new("visual-sum", &[&vbpr, &mean, &max]), Vec::new(), 0.0)?;
-    tell(&Ensemble::new("visual-sum-dvbpr", &[&vbpr, &mean, &max, &dvbpr]), Vec::new(), 0.0)
+    // The same models as they are served: nobody is known, everybody is folded in from their purchases.
+    let train = split.train.by_user();
+    let vbpr = training::served("vbpr-served", &data.items, &vbpr, None, &split, &ctx)?;
+    let dvbpr = training::served("dvbpr-served", &data.items, &dvbpr, None, &split, &ctx)?;
+    let sum = training::sum(&vbpr, Some(&dvbpr), hand, &split)?;
+    for chosen in [&vbpr, &dvbpr, &sum] {
+        tell(&chosen.recommender.serving(train), Vec::new(), 0.0)?;
+    }
+    let members: Vec<&str> = sum.recommender.members.iter().map(|member| member.name.as_str()).collect();
+    study.findings.push(format!(
+        "Split {seed}: visual-sum is {}, which has the better validation AUC, {:.4}.",
+        members.join(" + "),
+        sum.validation
+    ));
+    Ok(())
 }

@@ -24,7 +24,6 @@ pub use treatments::{TreatmentsOptions, treatments};
 
 use crate::data::{PrepareOptions, Purchases, VisualDataset, prepare};
 use crate::error::VisionError;
-use crate::images::Labels;
 
 /// Who is told what is going on, and may stop it.
 #[derive(Clone, Copy)]
@@ -67,20 +66,4 @@ impl Watcher<'_> {
             Ok(())
         })
     }
-}
-
-/// Labels of items as labels of their pictures.
-pub(crate) fn picture_labels(data: &VisualDataset) -> Vec<Labels> {
-    let of = |labels: &Labels| {
-        let mut of = vec![None; data.images.len()];
-        for (item, pictures) in data.pictures.iter().enumerate() {
-            pictures.iter().for_each(|&picture| of[picture as usize] = labels.of()[item]);
-        }
-        let names: Vec<Option<&str>> = of
-            .iter()
-            .map(|class: &Option<u32>| class.map(|class| labels.classes()[class as usize].as_str()))
-            .collect();
-        Labels::from_names(labels.name(), &names)
-    };
-    data.labels.iter().map(of).collect()
 }

@@ -6,11 +6,15 @@
 //! Where a set has one picture an item, the treatments are the same and only the first is run.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use burn::tensor::Device;
+use foldin_core::FitContext;
+use serde_json::json;
 
 use super::baselines::Clock;
 use super::{Study, Watcher};
+use crate::checkpoints::Checkpoints;
 use crate::data::{LeaveOneOut, PrepareOptions, Purchases, Treatment, VisualDataset};
 use crate::error::VisionError;
 use crate::evaluate::{Part, Slices, evaluate};
@@ -26,6 +30,8 @@ pub struct TreatmentsOptions {
     pub dvbpr: DvbprConfig,
     /// Folder of decoded pictures.
     pub cache: PathBuf,
+    /// Folder in which fits are kept, so that the same study goes on where it was interrupted; whoever runs it deletes it.
+    pub checkpoints: Option<PathBuf>,
     /// Where networks run.
     pub device: Device,
 }
@@ -122,7 +128,19 @@ fn run(
         let split = LeaveOneOut::new(data, seed)?;
         watcher.say(&format!("{}, split {seed}", treatment.name()));
         let start = clock();
-        let fitted = dvbpr::fit(&options.dvbpr, data, &split, None, &options.device, &watcher.context(seed))?;
+        let run = json!({"config": options.dvbpr, "seed": seed, "items": data.items.checksum()});
+        let name = format!(
+            "{}-{}-{seed}",
+            data.name.replace(|sign: char| !sign.is_alphanumeric(), "-"),
+            treatment.name()
+        );
+        let store = options
+            .checkpoints
+            .as_ref()
+            .map(|folder| Checkpoints::new(folder.join(name), run, Duration::ZERO));
+        let ctx = watcher.context(seed);
+        let ctx = FitContext { checkpoints: store.as_ref().map(|store| store as _), ..ctx };
+        let fitted = dvbpr::fit(&options.dvbpr, data, &split, None, &options.device, &ctx)?;
         let users = evaluate(&fitted.model, &split, Part::Test, None)?;
         let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
         let seconds = (clock() - start).as_secs_f64();

@@ -2,13 +2,14 @@
 //! somebody likes, by the judgement of a recommender that was trained apart.
 
 use burn::tensor::Device;
-use foldin_core::{CancelFlag, FitContext};
+use foldin_core::{CancelFlag, FitContext, FitError};
 use foldin_vision::data::LeaveOneOut;
-use foldin_vision::design::{Catalogue, DesignConfig, Order, Person, Taste, design, evaluate};
+use foldin_vision::design::{Catalogue, DesignConfig, Person, Studio, Taste, Wish, evaluate};
 use foldin_vision::error::VisionError;
 use foldin_vision::lsgan::{Lsgan, LsganConfig};
 use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, planted};
 use foldin_vision::recommend::dvbpr::{self, Dvbpr, DvbprConfig};
+use foldin_vision::recommend::folder::{Member, Recommender, Way};
 use foldin_vision::recommend::linear::LinearModel;
 
 const PX: usize = 16;
@@ -78,18 +79,46 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     assert!(designed.percentile.mean > chance.percentile.mean + 0.2, "{designed:?} {chance:?}");
     assert!(designed.second_percentile.mean > chance.second_percentile.mean + 0.2, "{designed:?} {chance:?}");
 
-    // A sheet and JSON, and an item that is tailored; progress is told, and it can be stopped.
+    // The same from keys and names, as a server would ask: a sheet and JSON, progress told, and it can be stopped.
+    let (set, network, model) = &first;
+    let member = Member::new(dvbpr::NAME, Way::FoldIn { lambda: 0.1 }, model).unwrap();
+    let recommender = |network| {
+        Recommender::new(dvbpr::NAME, set.data.items.clone(), vec![member.clone()], network).unwrap()
+    };
+    assert!(Studio::new(generator.clone(), recommender(None), catalogue.clone()).is_err());
+    let studio = Studio::new(generator, recommender(Some(network.clone())), catalogue).unwrap();
+    let wish = Wish {
+        user: "ann".to_owned(),
+        bought: vec!["item-0".to_owned(), "item-6".to_owned()],
+        category: "cross".to_owned(),
+        tailor: Some("item-0/0".to_owned()),
+        config: DesignConfig { inversion_steps: 5, ..settings },
+        seed: 4,
+    };
     let mut steps = 0;
-    let order = Order { user: "ann", taste: &persons[0].taste, class: 0, tailor: Some(0), seed: 4 };
-    let result = design(&generator, a, &catalogue, order, &settings, &cancel, |_| steps += 1).unwrap();
-    assert!(steps >= settings.steps);
+    let result = studio.design(&wish, &cancel, |_| steps += 1).unwrap();
+    assert_eq!(steps, wish.config.steps + 1);
     assert!(result.designs[0].preference.last() > result.designs[0].preference.first());
     let place = tempfile::tempdir().unwrap();
     result.save(place.path()).unwrap();
     for file in ["design.png", "design-1.png", "design.json"] {
         assert!(place.path().join(file).is_file(), "{file}");
     }
-    cancel.cancel();
-    let stopped = design(&generator, a, &catalogue, order, &settings, &cancel, |_| ()).unwrap_err();
-    assert!(matches!(stopped, VisionError::Fit(_)), "{stopped}");
+    for (wrong, named) in [
+        (Wish { bought: Vec::new(), ..wish.clone() }, "nothing"),
+        (Wish { bought: vec!["hat".to_owned()], ..wish.clone() }, "hat"),
+        (Wish { category: "hats".to_owned(), ..wish.clone() }, "hats"),
+        (Wish { tailor: Some("hat.jpg".to_owned()), ..wish.clone() }, "hat.jpg"),
+    ] {
+        let refused = studio.design(&wrong, &cancel, |_| ()).unwrap_err().to_string();
+        assert!(refused.contains(named), "{refused}");
+    }
+    let stopped = studio
+        .design(&wish, &cancel, |step| {
+            if step.number == 2 {
+                cancel.cancel()
+            }
+        })
+        .unwrap_err();
+    assert!(matches!(stopped, VisionError::Fit(FitError::Cancelled { epochs: 2 })), "{stopped}");
 }

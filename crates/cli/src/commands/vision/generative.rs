@@ -6,20 +6,18 @@ use anyhow::{Context, bail};
 use foldin_core::config::overlay;
 use foldin_core::{Epoch, FitError, Progress};
 use foldin_vision::backend::device;
-use foldin_vision::data::products;
-use foldin_vision::design::{Catalogue, DesignConfig, Mean, Order, design as vision_design, taste_of};
+use foldin_vision::data::purchases;
+use foldin_vision::design::{DesignConfig, Mean, Studio, Wish};
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{
     DesignOutcome, LsganExperiment, LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work,
 };
 use foldin_vision::gan_report::ReportOptions;
-use foldin_vision::images::BuildOptions;
 use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
-use foldin_vision::recommend::dvbpr::Dvbpr;
 use foldin_vision::sheet::Sheet;
 use serde_json::Map;
 
-use super::{PictureData, cache, find};
+use super::{cache, find};
 use crate::common::{Global, check_folder, check_writable, print, seconds_in_words, table, usage};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::settings::parse_pair;
@@ -152,7 +150,10 @@ fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
         add("Fréchet classifier distance", frechet.generated, Some(frechet.real));
     }
     if let Some(halves) = report.frechet_halves {
-        print(format!("Fréchet classifier distance between the halves of the real test pictures: {}", number(halves)))?;
+        print(format!(
+            "Fréchet classifier distance between the halves of the real test pictures: {}",
+            number(halves)
+        ))?;
     }
     if let Some(kernel) = report.kernel_distance {
         add("kernel distance", kernel.generated.mean, Some(kernel.real.mean));
@@ -237,8 +238,8 @@ pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
 
 const DESIGN_EXAMPLES: &str = "\
 Examples:
-  foldin vision design --lsgan runs/lsgan/lsgan --dvbpr runs/dvbpr --data hm-sample --user U \\
-      --catalogue fashion-products --category women-tops --out design
+  foldin vision design --lsgan runs/lsgan/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
+  foldin vision design … --bought 0108775015,0111565001 --category men-shoes --out design
   foldin vision design … --tailor images/12345.jpg          from that item instead of from noise";
 
 #[derive(Debug, clap::Args)]
@@ -247,14 +248,24 @@ pub(crate) struct DesignArgs {
     /// Folder of a trained generator
     #[arg(long, default_value = "lsgan", value_name = "DIR")]
     lsgan: PathBuf,
-    /// Folder of a fitted dvbpr, which knows what people like to look at
-    #[arg(long, default_value = "dvbpr", value_name = "DIR")]
-    dvbpr: PathBuf,
-    #[command(flatten)]
-    purchases: PictureData,
-    /// The person, by their key in the purchases
-    #[arg(long, value_name = "USER")]
-    user: String,
+    /// Folder of a recommender with a dvbpr, as `foldin vision train` wrote it
+    #[arg(long, default_value = "model", value_name = "DIR")]
+    model: PathBuf,
+    /// Items that the person bought, by key, separated by commas
+    #[arg(
+        long,
+        value_name = "KEYS",
+        value_delimiter = ',',
+        conflicts_with = "user",
+        required_unless_present = "user"
+    )]
+    bought: Vec<String>,
+    /// The person, by their key in the purchases of --data
+    #[arg(long, value_name = "USER", requires = "data")]
+    user: Option<String>,
+    /// Folder of purchases with pictures, by path or by name in the folders of data sets
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
     /// Category to design for
     #[arg(long, value_name = "NAME")]
     category: String,
@@ -267,9 +278,6 @@ pub(crate) struct DesignArgs {
     /// A setting of the design, such as steps=100 or bound=none; may be given often
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// How strongly the person's taste is held to zero
-    #[arg(long, default_value_t = 0.1, value_name = "LAMBDA")]
-    lambda: f64,
     /// Folder for design.png, design.json and a picture of each design
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -284,38 +292,36 @@ pub(crate) struct DesignArgs {
 pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
     let changes = args.set.iter().map(|pair| parse_pair(pair)).collect::<anyhow::Result<Map<_, _>>>()?;
     let config = overlay("design", &DesignConfig::default(), &changes)?;
-    for (what, path) in [("generator", &args.lsgan), ("dvbpr", &args.dvbpr)] {
+    for (what, path) in [("generator", &args.lsgan), ("recommender", &args.model)] {
         if !path.exists() {
             return Err(usage(format!("there is no {what} in {}", path.display())));
         }
     }
     check_folder(&args.out)?;
-    let device = device(&args.device)?;
-    let model = Lsgan::load(&args.lsgan, &device)?;
-    let class = model.class(&args.category)?;
-    let dvbpr = Dvbpr::load(&args.dvbpr, &device)?;
     let cache = cache()?;
-    let data = args.purchases.open(dvbpr.network.px(), global)?;
-    let taste = taste_of(&dvbpr, &data, &args.user, args.lambda)?;
     let Pictures::Products { path, .. } = find_pictures(&args.catalogue, global, &cache)? else {
         return Err(usage("--catalogue needs fashion products, whose categories are known"));
     };
-    let px = model.config().px;
-    let file = cache.join(format!("fashion-products-{px}.pixels"));
-    let products = products::read(&path)?.labelled(products::CATEGORY)?;
-    let (pictures, _) = products.images(&BuildOptions::new(px), &file, &|_, _| Ok(()))?;
-    let labels = pictures.labels(products::CATEGORY).cloned().context("the catalogue has no categories")?;
-    let tailor = args.tailor.as_ref().map(|name| {
-        let found = pictures.names().iter().position(|other| other == name);
-        found.map(|at| at as u32).with_context(|| format!("the catalogue has no picture `{name}`"))
-    });
-    let tailor = tailor.transpose()?;
-    let catalogue = Catalogue::new(pictures, labels, &device)?;
-    let order = Order { user: &args.user, taste: &taste, class, tailor, seed: args.seed };
+    let cancel = cancel_on_ctrl_c()?;
+    let bar = FitBar::new("pictures", global.shows_progress());
+    let told = |done, of| {
+        bar.epoch(Epoch { number: done, of, ..Epoch::default() });
+        if cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
+    };
+    let studio = Studio::open(&args.lsgan, &args.model, &path, &cache, &device(&args.device)?, &told);
+    bar.finish();
+    let studio = studio?;
+    let wish = Wish {
+        user: args.user.clone().unwrap_or_else(|| "you".to_owned()),
+        bought: bought(args, &studio, global)?,
+        category: args.category.clone(),
+        tailor: args.tailor.clone(),
+        config,
+        seed: args.seed,
+    };
     let bar = FitBar::new("design", global.shows_progress());
-    let steps = config.steps;
-    let found = vision_design(&model, &dvbpr, &catalogue, order, &config, &cancel_on_ctrl_c()?, |step| {
-        bar.epoch(Epoch { number: step.number, of: steps, ..Epoch::default() });
+    let found = studio.design(&wish, &cancel, |step| {
+        bar.epoch(Epoch { number: step.number, of: wish.config.steps, ..Epoch::default() });
     });
     bar.finish();
     let found = found?;
@@ -335,6 +341,19 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         print(format!("best real item: {} ({:.3})", best.item, best.preference))?;
     }
     print(format!("sheet and JSON written to {}", args.out.display()))
+}
+
+/// Keys of what the person bought: as given, or those of the data set's user that the recommender knows.
+fn bought(args: &DesignArgs, studio: &Studio, global: &Global) -> anyhow::Result<Vec<String>> {
+    let (Some(user), Some(data)) = (&args.user, &args.data) else { return Ok(args.bought.clone()) };
+    let purchases = purchases::open(&find(data, global)?)?;
+    let all = purchases.bought_by(user)?;
+    let known = all.iter().filter(|key| studio.recommender().items.get(key).is_some());
+    let known: Vec<String> = known.map(|key| (*key).to_owned()).collect();
+    if known.is_empty() {
+        return Err(usage(format!("the recommender knows nothing of what `{user}` bought")));
+    }
+    Ok(known)
 }
 
 /// A line for each recipe: its name and what it is.

@@ -45,7 +45,7 @@ enum Command {
         #[arg(long, default_value_t = 32)]
         px: usize,
     },
-    /// Train dvbpr or vbpr, and keep what serves new users
+    /// Train dvbpr, vbpr or the sum of all, and keep what serves new users
     Train(train::Args),
     /// Recommend to somebody by what they bought
     Recommend(recommend::Args),

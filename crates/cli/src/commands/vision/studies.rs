@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use foldin_core::FitError;
+use foldin_core::config::{ModelConfig, overlay};
 use foldin_vision::backend;
 use foldin_vision::data::purchases;
+use foldin_vision::error::VisionError;
 use foldin_vision::planted::PlantedOptions;
 use foldin_vision::recommend::dvbpr::DvbprConfig;
 use foldin_vision::study::treatments::planted_treatments;
 use foldin_vision::study::{
     BaselinesOptions, Study, TreatmentsOptions, Watcher, baselines, html, treatments,
 };
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::Map;
 
 use super::{cache, find, generative};
-use crate::common::{Global, check_writable, print, usage, write_file};
+use crate::common::{Global, check_writable, print, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 
 /// Names and texts; part of the binary.
@@ -88,7 +91,17 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
     };
     let page = out.join(format!("{name}.html"));
     check_writable(&page)?;
-    let studies = run(&recipe, quick, global)?;
+    // Beside the page, until it is written.
+    let kept = page.with_extension(if quick { "quick.checkpoint" } else { "checkpoint" });
+    let studies = match run(&recipe, quick, &kept, global) {
+        Err(error) => match error.downcast_ref::<VisionError>() {
+            Some(VisionError::Fit(FitError::Cancelled { .. })) => {
+                bail!("stopped; what is done is kept in {}: the same command goes on", kept.display())
+            }
+            _ => return Err(error),
+        },
+        Ok(studies) => studies,
+    };
     print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
     for study in &studies {
         print(study.text())?;
@@ -96,11 +109,14 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
     let all: Vec<&Study> = studies.iter().collect();
     write_file(&page, &html::page(&recipe.title, &all, &[]))?;
     write_file(&page.with_extension("json"), &(serde_json::to_string_pretty(&studies)? + "\n"))?;
+    if kept.exists() {
+        std::fs::remove_dir_all(&kept)?;
+    }
     global.remark(format!("written: {}, and .json beside it", page.display()));
     Ok(true)
 }
 
-fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Study>> {
+fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Result<Vec<Study>> {
     let device = backend::device("cpu")?;
     let cache = cache()?;
     let cancel = cancel_on_ctrl_c()?;
@@ -118,11 +134,12 @@ fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Stud
             let full = BaselinesOptions::full(cache, device);
             let options = BaselinesOptions {
                 seeds,
-                bpr: overlaid(&full.bpr, &settings("bpr"))?,
-                vbpr: overlaid(&full.vbpr, &settings("vbpr"))?,
-                scratch: overlaid(&full.scratch, &settings("scratch"))?,
-                pretrained: overlaid(&full.pretrained, &settings("pretrained"))?,
-                pretrain: overlaid(&full.pretrain, &settings("pretrain"))?,
+                checkpoints: Some(kept.to_owned()),
+                bpr: overlaid("bpr", &full.bpr, &settings("bpr"))?,
+                vbpr: overlaid("vbpr", &full.vbpr, &settings("vbpr"))?,
+                scratch: overlaid("scratch", &full.scratch, &settings("scratch"))?,
+                pretrained: overlaid("pretrained", &full.pretrained, &settings("pretrained"))?,
+                pretrain: overlaid("pretrain", &full.pretrain, &settings("pretrain"))?,
                 ..full
             };
             let read = purchases::open(&find(&recipe.data, global)?)?;
@@ -131,8 +148,9 @@ fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Stud
         Kind::Treatments => {
             let options = TreatmentsOptions {
                 seeds,
-                dvbpr: overlaid(&DvbprConfig::small(), &settings("dvbpr"))?,
+                dvbpr: overlaid("dvbpr", &DvbprConfig::small(), &settings("dvbpr"))?,
                 cache,
+                checkpoints: Some(kept.to_owned()),
                 device,
             };
             let mut studies = Vec::new();
@@ -155,14 +173,13 @@ fn run(recipe: &Recipe, quick: bool, global: &Global) -> anyhow::Result<Vec<Stud
     Ok(studies)
 }
 
-/// Settings with tables of changes laid over them, in order.
-fn overlaid<T: Serialize + DeserializeOwned>(default: &T, changes: &[toml::Table]) -> anyhow::Result<T> {
-    let mut value = serde_json::to_value(default)?;
-    for (key, new) in changes.iter().flatten() {
-        let old = value.get_mut(key).ok_or_else(|| usage(format!("a recipe has no setting `{key}`")))?;
-        *old = serde_json::to_value(new)?;
+/// Settings with tables of changes laid over them, in order, and checked.
+fn overlaid<C: ModelConfig>(of: &str, default: &C, changes: &[toml::Table]) -> anyhow::Result<C> {
+    let mut all = Map::new();
+    for (key, value) in changes.iter().flatten() {
+        all.insert(key.clone(), serde_json::to_value(value)?);
     }
-    Ok(serde_json::from_value(value)?)
+    Ok(overlay(of, default, &all)?)
 }
 
 #[cfg(test)]
@@ -171,6 +188,7 @@ mod tests {
     use foldin_vision::recommend::pairwise::PairwiseConfig;
 
     use super::*;
+    use crate::common::usage;
 
     #[test]
     fn every_recipe_is_readable_and_its_settings_exist() {
@@ -179,17 +197,19 @@ mod tests {
                 for (of, changes) in settings {
                     let changes = std::slice::from_ref(changes);
                     let checked = match of.as_str() {
-                        "bpr" | "vbpr" => overlaid(&PairwiseConfig::vbpr(), changes).map(|_| ()),
+                        "bpr" | "vbpr" => overlaid(of, &PairwiseConfig::vbpr(), changes).map(|_| ()),
                         "scratch" | "pretrained" | "dvbpr" => {
-                            overlaid(&DvbprConfig::small(), changes).map(|_| ())
+                            overlaid(of, &DvbprConfig::small(), changes).map(|_| ())
                         }
-                        "pretrain" => overlaid(&PretrainConfig::default(), changes).map(|_| ()),
+                        "pretrain" => overlaid(of, &PretrainConfig::default(), changes).map(|_| ()),
                         other => Err(usage(other)),
                     };
                     assert!(checked.is_ok(), "{name}: {of}");
                 }
             }
         }
-        assert_eq!(list().unwrap().len(), EMBEDDED.len());
+        assert!(list().unwrap().len() > EMBEDDED.len());
+        let bad = toml::Table::from_iter([("patience".to_owned(), toml::Value::Integer(0))]);
+        assert!(overlaid("dvbpr", &DvbprConfig::small(), &[bad]).is_err());
     }
 }

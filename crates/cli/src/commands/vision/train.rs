@@ -1,55 +1,66 @@
 //! `foldin vision train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use foldin_core::FitContext;
+use anyhow::bail;
+use foldin_core::config::{ModelConfig, overlay};
 use foldin_core::random::child_seed;
-use foldin_vision::backend;
+use foldin_core::{FitContext, FitError};
+use foldin_vision::backend::{self, Device};
+use foldin_vision::checkpoints::{Checkpoints, trained};
 use foldin_vision::data::{LeaveOneOut, VisualDataset, feature_file};
-use foldin_vision::features::{hand_made, whitened};
-use foldin_vision::recommend::dvbpr::{self, DvbprConfig, mean_over_pictures};
-use foldin_vision::recommend::folder::Recommender;
-use foldin_vision::recommend::linear::LinearModel;
-use foldin_vision::recommend::pairwise::{self, Features, PairwiseConfig};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use foldin_vision::error::VisionError;
+use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained, pretrain};
+use foldin_vision::recommend::linear::{LinearModel, check_lambda};
+use foldin_vision::recommend::pairwise::{self, PairwiseConfig};
+use foldin_vision::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
+use serde_json::{Map, Value, json};
 
 use super::PictureData;
-use crate::common::{Global, print, usage};
+use crate::checkpoint::FolderCheckpoint;
+use crate::common::{Global, check_folder, print, usage};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
+use crate::settings::parse_pair;
 
 /// Pixels that hand-made features are taken at.
 const FEATURES_PX: usize = 64;
-/// Hand-made features kept.
-const FEATURES: usize = 128;
+
+/// Time between two checkpoints.
+const EVERY: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
 Examples:
   foldin vision train --data hm-sample --model vbpr --out model
-  foldin vision train --data hm-sample --model dvbpr --set px=64 --set epochs=6 --out model
-  foldin vision train --data amazon-fashion --treatment vendor-and-customer --model dvbpr --preset study --out model";
+  foldin vision train --data hm-sample --model dvbpr --preset pretrained --set px=64 --set epochs=12 --out model
+  foldin vision train --data hm-sample --model visual-sum --out model       the sum of all that look at pictures
+  foldin vision train --data amazon-fashion --treatment vendor-and-customer --model dvbpr --preset study --out model
+The same command goes on with a training of dvbpr that was interrupted.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     data: PictureData,
-    /// dvbpr or vbpr
-    #[arg(long, value_parser = ["dvbpr", "vbpr"])]
+    /// dvbpr, vbpr, or visual-sum: vbpr, vis-rank, and dvbpr where the sum is better with it
+    #[arg(long, value_parser = ["dvbpr", "vbpr", training::SUM])]
     model: String,
-    /// Settings of dvbpr to start from: small (a network for CPUs), published or study (CNN-F at 224 pixels)
-    #[arg(long, default_value = "small", value_parser = ["small", "published", "study"])]
-    preset: String,
-    /// A setting, as KEY=VALUE; may be repeated
+    /// Settings of dvbpr to start from: small (a network for CPUs, from scratch), pretrained (the same, first trained on the labels of
+    /// items), published or study (CNN-F at 224 pixels) [default: small; for visual-sum pretrained if items have labels]
+    #[arg(long, value_name = "NAME", value_parser = ["small", "pretrained", "published", "study"])]
+    preset: Option<String>,
+    /// A setting of the model (of visual-sum: of its dvbpr), as KEY=VALUE; may be given often
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Features of items for vbpr, made elsewhere: a CSV of item and numbers, or records as Amazon's image features; hand-made ones
-    /// otherwise
+    /// A setting of pretraining, as KEY=VALUE; may be given often
+    #[arg(long = "pretraining", value_name = "KEY=VALUE")]
+    pretraining: Vec<String>,
+    /// Features of items in the place of hand-made ones: a CSV of item and numbers, or records as Amazon's image features
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// λ that new users are folded in with
-    #[arg(long, default_value_t = 0.1)]
-    fold_in: f64,
+    /// λ that users are folded in with [default: the best of a few by the validation items]
+    #[arg(long, value_name = "LAMBDA")]
+    fold_in: Option<f64>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -61,89 +72,237 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
+/// What a training needs throughout.
+struct Run<'a> {
+    args: &'a Args,
+    global: &'a Global,
+    device: Device,
+    ctx: FitContext<'a>,
+    /// Where what takes long is kept until the model is written.
+    kept: PathBuf,
+}
+
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let device = backend::device(&args.device)?;
-    let cancel = cancel_on_ctrl_c()?;
+    if let Some(lambda) = args.fold_in {
+        check_lambda(lambda)?;
+    }
+    check_folder(&args.out)?;
+    if args.out.exists() && !args.out.join("manifest.json").is_file() {
+        return Err(usage(format!("{} is there already and is no model", args.out.display())));
+    }
     let bar = FitBar::new(args.model.clone(), global.shows_progress());
-    let ctx = FitContext { progress: &bar, cancel, ..FitContext::new(args.seed) };
-    let recommender = if args.model == "dvbpr" {
-        let preset = match args.preset.as_str() {
-            "published" => DvbprConfig::published(),
-            "study" => DvbprConfig::study(),
-            _ => DvbprConfig::small(),
-        };
-        let config: DvbprConfig = changed(&preset, &args.set)?;
-        let data = args.data.open(config.px, global)?;
-        let split = LeaveOneOut::new(&data, args.seed)?;
-        let fitted = dvbpr::fit(&config, &data, &split, None, &device, &ctx)?;
-        let best = fitted.epochs.get(fitted.best_epoch.saturating_sub(1)).and_then(|epoch| epoch.auc);
-        bar.finish();
-        if let Some(auc) = best {
-            print(format!("epoch {} is kept, validation AUC {auc:.4}", fitted.best_epoch))?;
-        }
-        Recommender::new("dvbpr", data.items, &fitted.model, args.fold_in, Some(fitted.dvbpr))?
-    } else {
-        let config: PairwiseConfig = changed(&PairwiseConfig::vbpr(), &args.set)?;
-        let data = args.data.open(FEATURES_PX, global)?;
-        let model = fit_vbpr(&config, &data, args.features.as_deref(), &ctx)?;
-        bar.finish();
-        Recommender::new("vbpr", data.items, &model, args.fold_in, None)?
+    let ctx = FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(args.seed) };
+    let kept = FolderCheckpoint::folder_for(&args.out);
+    let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept };
+    let chosen = match args.model.as_str() {
+        "dvbpr" => run.dvbpr(),
+        "vbpr" => run.vbpr(),
+        _ => run.sum(),
     };
-    recommender.save(&args.out)?;
+    bar.finish();
+    let chosen = match chosen {
+        Err(error) => match error.downcast_ref::<VisionError>() {
+            Some(VisionError::Fit(FitError::Cancelled { epochs })) if run.kept.exists() => bail!(
+                "stopped after {epochs} epochs; the training is kept in {}: the same command goes on",
+                run.kept.display()
+            ),
+            _ => return Err(error),
+        },
+        Ok(chosen) => chosen,
+    };
+    let members: Vec<&str> = chosen.recommender.members.iter().map(|member| member.name.as_str()).collect();
+    print(format!("{}: validation AUC {:.4} of users folded in", members.join(" + "), chosen.validation))?;
+    chosen.recommender.save(&args.out)?;
+    if run.kept.exists() {
+        std::fs::remove_dir_all(&run.kept)?;
+    }
     print(format!("written: {}", args.out.display()))
 }
 
-fn fit_vbpr(
-    config: &PairwiseConfig,
-    data: &VisualDataset,
-    file: Option<&Path>,
-    ctx: &FitContext<'_>,
-) -> anyhow::Result<LinearModel> {
-    ctx.progress.stage("features of pictures");
-    let split = LeaveOneOut::new(data, ctx.seed)?;
-    let (width, values) = match file {
-        Some(file) => {
-            let table = feature_file::read(file, &data.items)?;
-            if table.missing > 0 {
-                print(format!(
-                    "{} of {} items have no features in {}",
-                    table.missing,
-                    data.items.len(),
-                    file.display()
-                ))?;
-            }
-            // Raw features of a network are anything but of variance one.
-            let k = FEATURES.min(table.width);
-            let values = whitened(&table.values, table.width, k, child_seed(0, "features"))?;
-            (values.len() / data.items.len().max(1), values)
+impl Run<'_> {
+    /// Settings of `dvbpr`, and of pretraining if there is any.
+    fn settings(&self, preset: &str) -> anyhow::Result<(DvbprConfig, Option<PretrainConfig>)> {
+        let base = match preset {
+            "published" => DvbprConfig::published(),
+            "study" => DvbprConfig::study(),
+            "pretrained" => DvbprConfig::pretrained(),
+            _ => DvbprConfig::small(),
+        };
+        let config = changed(dvbpr::NAME, &base, &self.args.set)?;
+        if preset == "pretrained" {
+            let base = PretrainConfig { form: config.form, ..PretrainConfig::default() };
+            return Ok((config, Some(changed("pretraining", &base, &self.args.pretraining)?)));
         }
-        None => {
-            let of_pictures = hand_made(&data.images, FEATURES, child_seed(0, "features"))?;
-            let width = of_pictures.len() / data.images.len().max(1);
-            (width, mean_over_pictures(&of_pictures, width, &data.pictures))
+        if !self.args.pretraining.is_empty() {
+            return Err(usage("--pretraining is for --preset pretrained"));
         }
-    };
-    Ok(pairwise::fit("vbpr", config, Features { width, values: &values }, &split, ctx)?)
+        Ok((config, None))
+    }
+
+    /// All that must be the same for a training to be taken up.
+    fn description(&self, config: &Value, data: &VisualDataset) -> Value {
+        json!({
+            "config": config, "seed": self.args.seed, "treatment": self.args.data.treatment, "pictures": data.images.len(),
+            "users": data.users.checksum(), "items": data.items.checksum(), "purchases": data.purchases.by_user().n_entries(),
+        })
+    }
+
+    fn network(&self, config: &PretrainConfig, data: &VisualDataset) -> anyhow::Result<Pretrained> {
+        let labels = picture_labels(data);
+        if labels.is_empty() {
+            return Err(usage(format!("{} has no labels of items to pretrain on", data.name)));
+        }
+        let seed = child_seed(self.args.seed, "pretraining");
+        let (network, _) = trained(
+            &self.kept,
+            "pretrained",
+            self.description(&json!([config, data.images.px()]), data),
+            |folder| Pretrained::load(folder, &self.device),
+            |store| {
+                let ctx = FitContext { seed, checkpoints: Some(store), ..self.ctx.clone() };
+                pretrain(config, &data.images, &labels, &self.device, &ctx)
+            },
+            Pretrained::save,
+        )?;
+        for (name, right, most) in &network.accuracy {
+            print(format!(
+                "pretraining: {name} is right for {right:.3} of held-out pictures (most frequent class: {most:.3})"
+            ))?;
+        }
+        Ok(network)
+    }
+
+    fn fit_dvbpr(
+        &self,
+        config: &DvbprConfig,
+        data: &VisualDataset,
+        split: &LeaveOneOut,
+        start: Option<(&PretrainConfig, &Pretrained)>,
+    ) -> anyhow::Result<Fitted> {
+        let run = self.description(&json!([config, start.map(|(config, _)| config)]), data);
+        let store = Checkpoints::new(self.kept.join("dvbpr"), run, EVERY);
+        let ctx = FitContext { checkpoints: Some(&store), ..self.ctx.clone() };
+        let start = start.map(|(_, network)| network);
+        let fitted = dvbpr::fit(config, data, split, start, &self.device, &ctx)?;
+        if let Some(auc) = fitted.epochs.get(fitted.best_epoch.saturating_sub(1)).and_then(|epoch| epoch.auc)
+        {
+            print(format!(
+                "dvbpr: epoch {} of {} is kept, validation AUC {auc:.4}",
+                fitted.best_epoch,
+                fitted.epochs.len()
+            ))?;
+        }
+        Ok(fitted)
+    }
+
+    fn dvbpr(&self) -> anyhow::Result<Chosen> {
+        let (config, pretraining) = self.settings(self.args.preset.as_deref().unwrap_or("small"))?;
+        let data = self.args.data.open(config.px, self.global)?;
+        let split = LeaveOneOut::new(&data, self.args.seed)?;
+        let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
+        let start = pretraining.as_ref().zip(network.as_ref());
+        let fitted = self.fit_dvbpr(&config, &data, &split, start)?;
+        let mut chosen = self.served(dvbpr::NAME, &data, &fitted.model, &split)?;
+        chosen.recommender.network = Some(fitted.dvbpr);
+        Ok(chosen)
+    }
+
+    fn served(
+        &self,
+        name: &str,
+        data: &VisualDataset,
+        model: &LinearModel,
+        split: &LeaveOneOut,
+    ) -> anyhow::Result<Chosen> {
+        Ok(training::served(name, &data.items, model, self.args.fold_in, split, &self.ctx)?)
+    }
+
+    fn vbpr(&self) -> anyhow::Result<Chosen> {
+        if self.args.preset.is_some() {
+            return Err(usage("--preset is of dvbpr"));
+        }
+        let config = changed("vbpr", &PairwiseConfig::vbpr(), &self.args.set)?;
+        let data = self.args.data.open(FEATURES_PX, self.global)?;
+        let split = LeaveOneOut::new(&data, self.args.seed)?;
+        let features = self.features(&data, &data, None)?;
+        self.fit_vbpr(&config, &data, &features, &split)
+    }
+
+    fn fit_vbpr(
+        &self,
+        config: &PairwiseConfig,
+        data: &VisualDataset,
+        features: &ItemFeatures,
+        split: &LeaveOneOut,
+    ) -> anyhow::Result<Chosen> {
+        let model = pairwise::fit("vbpr", config, features.all(), split, &self.ctx)?;
+        self.served("vbpr", data, &model, split)
+    }
+
+    fn features(
+        &self,
+        large: &VisualDataset,
+        data: &VisualDataset,
+        network: Option<&Pretrained>,
+    ) -> anyhow::Result<ItemFeatures> {
+        self.ctx.progress.stage("features of pictures");
+        let Some(file) = &self.args.features else {
+            return Ok(ItemFeatures::new(large, data, network, &self.device)?);
+        };
+        let table = feature_file::read(file, &data.items)?;
+        if table.missing > 0 {
+            let (missing, items) = (table.missing, data.items.len());
+            print(format!("{missing} of {items} items have no features in {}", file.display()))?;
+        }
+        Ok(ItemFeatures::elsewhere(&table.values, table.width)?)
+    }
+
+    fn sum(&self) -> anyhow::Result<Chosen> {
+        let large = self.args.data.open(FEATURES_PX, self.global)?;
+        let preset = self.args.preset.as_deref();
+        let preset = preset.unwrap_or(if large.labels.is_empty() { "small" } else { "pretrained" });
+        let (config, pretraining) = self.settings(preset)?;
+        let data = self.args.data.open(config.px, self.global)?;
+        let split = LeaveOneOut::new(&data, self.args.seed)?;
+        let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
+        let features = self.features(&large, &data, network.as_ref())?;
+        let start = pretraining.as_ref().zip(network.as_ref());
+        let fitted = self.fit_dvbpr(&config, &data, &split, start)?;
+        let dvbpr = self.served(dvbpr::NAME, &data, &fitted.model, &split)?;
+        let vbpr = self.fit_vbpr(&PairwiseConfig::vbpr(), &data, &features, &split)?;
+        let mut sum = training::sum(&vbpr, Some(&dvbpr), features.hand(), &split)?;
+        for part in [&vbpr, &dvbpr] {
+            print(format!(
+                "{}: validation AUC {:.4} of users folded in",
+                part.recommender.name, part.validation
+            ))?;
+        }
+        let has_dvbpr = sum.recommender.member(dvbpr::NAME).is_some();
+        sum.recommender.network = has_dvbpr.then_some(fitted.dvbpr);
+        Ok(sum)
+    }
 }
 
-/// Settings with some of them changed; an unknown name or a value of another type is refused.
-pub(crate) fn changed<T: Serialize + DeserializeOwned>(default: &T, changes: &[String]) -> anyhow::Result<T> {
-    let mut value = serde_json::to_value(default)?;
-    for change in changes {
-        let (key, new) = change
-            .split_once('=')
-            .ok_or_else(|| usage(format!("`{change}` is not of the form KEY=VALUE")))?;
-        let known = value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>().join(", "));
-        match value.get_mut(key.trim()) {
-            // What is no JSON is a word.
-            Some(old) => *old = serde_json::from_str(new).unwrap_or_else(|_| new.trim().into()),
-            None => {
-                return Err(usage(format!(
-                    "there is no setting `{key}`; there are {}",
-                    known.unwrap_or_default()
-                )));
-            }
+/// Settings with some of them changed, checked as those of any model: unknown names, wrong types and values out of range are refused.
+fn changed<C: ModelConfig>(model: &str, default: &C, changes: &[String]) -> anyhow::Result<C> {
+    let changes = changes.iter().map(|pair| parse_pair(pair)).collect::<anyhow::Result<Map<_, _>>>()?;
+    Ok(overlay(model, default, &changes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let change = |pair: &str| changed(dvbpr::NAME, &DvbprConfig::small(), &[pair.to_owned()]);
+        assert_eq!(change("px=64").unwrap().px, 64);
+        assert_eq!(change("negatives=uniform").unwrap().negatives, dvbpr::Negatives::Uniform);
+        for bad in ["patience=0", "batch=0", "px=8", "learning_rate=nan", "regularization=-1", "hats=1", "px"]
+        {
+            assert!(change(bad).is_err(), "{bad}");
         }
+        let pretraining = |pair: &str| changed("pretraining", &PretrainConfig::default(), &[pair.to_owned()]);
+        assert!(pretraining("epochs=0").is_err() && pretraining("least=3").is_ok());
     }
-    serde_json::from_value(value).map_err(|error| usage(format!("a setting cannot be used: {error}")))
 }

@@ -1,0 +1,176 @@
+//! `foldin vision` as a user runs it: from purchases with pictures to recommendations, from labelled pictures to designs for one person.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use foldin_vision::sheet::Sheet;
+
+/// Runs the binary in a folder, far from the data and the home of whoever runs the tests.
+fn foldin(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_foldin"))
+        .args(args)
+        .current_dir(folder)
+        .env_remove("FOLDIN_DATA_DIR")
+        .env_remove("FOLDIN_SIMD")
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("HOME", folder)
+        .output()
+        .expect("the binary starts")
+}
+
+fn ok(folder: &Path, args: &[&str]) -> String {
+    let output = foldin(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("output is UTF-8")
+}
+
+fn refused(folder: &Path, args: &[&str]) -> String {
+    let output = foldin(folder, args);
+    assert!(!output.status.success(), "{args:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const PX: usize = 24;
+
+/// A square of one colour on white; the seed moves it a little.
+fn picture(path: &Path, [red, green, blue]: [u8; 3], seed: usize) {
+    let (left, top) = (4 + seed % 3, 4 + seed / 3 % 3);
+    let mut bytes = Vec::new();
+    for value in [red, green, blue] {
+        for y in 0..PX {
+            for x in 0..PX {
+                let inside = (left..left + 14).contains(&x) && (top..top + 14).contains(&y);
+                bytes.push(if inside { value } else { 250 });
+            }
+        }
+    }
+    let mut sheet = Sheet::new(PX);
+    sheet.row(vec![Some(bytes)]).expect("one picture");
+    sheet.save(path).expect("the folder can be written to");
+}
+
+const COLOURS: [[u8; 3]; 3] = [[200, 30, 30], [30, 160, 40], [30, 60, 200]];
+
+/// A shop in the plain layout: 60 items of three colours; 30 users, each of whom buys items of one.
+fn shop(folder: &Path) {
+    let images = folder.join("shop/images");
+    std::fs::create_dir_all(&images).unwrap();
+    let mut items = String::from("item,colour\n");
+    for item in 0..60 {
+        picture(&images.join(format!("i{item}.png")), COLOURS[item % 3], item);
+        items += &format!("i{item},{}\n", ["red", "green", "blue"][item % 3]);
+    }
+    let mut table = String::from("user,item\n");
+    for user in 0..30 {
+        for nth in 0..6 {
+            table += &format!("u{user},i{}\n", user % 3 + 3 * ((user * 7 + nth * 3) % 20));
+        }
+    }
+    std::fs::write(folder.join("shop/items.csv"), items).unwrap();
+    std::fs::write(folder.join("shop/interactions.csv"), table).unwrap();
+}
+
+/// Labelled pictures as fashion products: two of the six categories.
+fn products(folder: &Path) {
+    let images = folder.join("products/images");
+    std::fs::create_dir_all(&images).unwrap();
+    let mut table = String::from(
+        "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName\n",
+    );
+    for item in 0..40 {
+        picture(&images.join(format!("{item}.png")), COLOURS[item % 3], item);
+        let (gender, kind) = if item % 2 == 0 { ("Men", "Topwear") } else { ("Women", "Shoes") };
+        table += &format!("{item},{gender},Apparel,{kind},Shirts,Blue,Fall,2011,Casual,\"A name, or two\"\n");
+    }
+    std::fs::write(folder.join("products/styles.csv"), table).unwrap();
+}
+
+fn best(folder: &Path, model: &str) -> Vec<usize> {
+    let text =
+        ok(folder, &["vision", "recommend", "--model", model, "--bought", "i0,i3,i6", "-n", "6", "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rows = rows.as_array().unwrap();
+    rows.iter().map(|row| row["item"].as_str().unwrap()[1..].parse().unwrap()).collect()
+}
+
+#[test]
+fn from_purchases_with_pictures_to_recommendations_and_a_design() {
+    let place = tempfile::tempdir().unwrap();
+    let at = place.path();
+    shop(at);
+    assert!(ok(at, &["vision", "data", "--data", "shop"]).contains("30 users, 60 items"));
+
+    // Refused before anything is trained.
+    let train = ["vision", "train", "--data", "shop", "--out", "model", "--quiet", "--model"];
+    let with = |more: &[&'static str]| [&train[..], more].concat();
+    for (more, named) in [
+        (vec!["vbpr", "--fold-in", "nan"], "lambda"),
+        (vec!["vbpr", "--fold-in=-1"], "lambda"),
+        (vec!["vbpr", "--set", "batch=0"], "batch"),
+        (vec!["dvbpr", "--set", "patience=0"], "patience"),
+        (vec!["dvbpr", "--set", "px=4"], "px"),
+        (vec!["dvbpr", "--device", "cuda:0"], "cpu"),
+    ] {
+        let said = refused(at, &with(&more));
+        assert!(said.contains(named), "{more:?}: {said}");
+    }
+
+    // Somebody who bought red things is told of red things, by each model.
+    ok(at, &with(&["vbpr"]));
+    assert!(best(at, "model").iter().all(|item| item % 3 == 0), "{:?}", best(at, "model"));
+    let small = ["--set", "px=16", "--set", "batch=32", "--set", "epochs=2"];
+    let pretrained = ["--preset", "pretrained", "--pretraining", "epochs=3", "--pretraining", "batch=16"];
+    ok(at, &with(&[&["visual-sum"], &small[..], &pretrained[..]].concat()));
+    let found = best(at, "model");
+    assert!(found.iter().filter(|&item| item % 3 == 0).count() >= 5, "{found:?}");
+    assert!(!at.join("model.checkpoint").exists());
+
+    // A generator, and a design with the network of a dvbpr.
+    let dvbpr = ["vision", "train", "--data", "shop", "--out", "dvbpr", "--quiet", "--model", "dvbpr"];
+    ok(at, &[&dvbpr[..], &small[..]].concat());
+    products(at);
+    let lsgan = ["vision", "train-lsgan", "--data", "products", "--out", "gan", "--no-score", "--quiet"];
+    let tiny =
+        ["px=16", "epochs=1", "batch=8", "noise=8", "generator_channels=16", "discriminator_channels=8"];
+    let tiny: Vec<&str> = tiny.iter().flat_map(|pair| ["--set", pair]).collect();
+    ok(at, &[&lsgan[..], &tiny[..]].concat());
+    ok(
+        at,
+        &[
+            "vision",
+            "generate",
+            "--model",
+            "gan/lsgan",
+            "--category",
+            "men-tops",
+            "-n",
+            "4",
+            "--out",
+            "s.png",
+        ],
+    );
+    assert!(at.join("s.png").is_file());
+    let design = [
+        "vision",
+        "design",
+        "--lsgan",
+        "gan/lsgan",
+        "--model",
+        "dvbpr",
+        "--catalogue",
+        "products",
+        "--out",
+        "design",
+    ];
+    let few = ["--category", "women-shoes", "--set", "steps=3", "--set", "starts=4", "--quiet"];
+    ok(at, &[&design[..], &few[..], &["--bought", "i0,i3"]].concat());
+    ok(at, &[&design[..], &few[..], &["--user", "u4", "--data", "shop"]].concat());
+    let json = std::fs::read_to_string(at.join("design/design.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["user"], "u4");
+    assert!(refused(at, &[&design[..], &few[..], &["--bought", "hat"]].concat()).contains("hat"));
+    assert!(
+        refused(at, &[&design[..], &few[..], &["--user", "nobody", "--data", "shop"]].concat())
+            .contains("nobody")
+    );
+}

@@ -1,0 +1,173 @@
+//! A design from what a command or a server is asked: keys of what somebody bought and names, no numbers.
+//!
+//! A [`Studio`] holds the three things that designs are made of, loaded once: a generator, a recommender with its network, and the real items
+//! of the generator's categories. [`Studio::design`] then takes seconds, tells of each step and can be stopped, so it may run as a
+//! job in the background; a studio is only read and may be shared by threads.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use foldin_core::CancelFlag;
+
+use super::{Catalogue, DesignConfig, DesignResult, Order, Step, Taste, design};
+use crate::data::products;
+use crate::error::VisionError;
+use crate::images::BuildOptions;
+use crate::lsgan::Lsgan;
+use crate::recommend::dvbpr::{self, Dvbpr};
+use crate::recommend::folder::{Member, Recommender, Way};
+
+/// What designs are made of.
+#[derive(Clone, Debug)]
+pub struct Studio {
+    generator: Lsgan,
+    recommender: Recommender,
+    catalogue: Catalogue,
+}
+
+/// A design that somebody asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// How the person is called in the result.
+    pub user: String,
+    /// Keys of what they bought, of the recommender's items.
+    pub bought: Vec<String>,
+    /// Name of the category, as [`Studio::categories`] has them.
+    pub category: String,
+    /// Name of an item of the catalogue to start from; from noise otherwise.
+    pub tailor: Option<String>,
+    /// Settings.
+    pub config: DesignConfig,
+    /// The seed of the starts.
+    pub seed: u64,
+}
+
+impl Studio {
+    /// Of a generator, a recommender with a network, and real items of the generator's size.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] if the recommender has no `dvbpr`; [`VisionError::Shape`] if the catalogue's pictures are of another size.
+    pub fn new(
+        generator: Lsgan,
+        recommender: Recommender,
+        catalogue: Catalogue,
+    ) -> Result<Self, VisionError> {
+        let (px, theirs) = (generator.config().px, catalogue.pictures().px());
+        if px != theirs {
+            return Err(VisionError::shape("pixels of the catalogue's pictures", px, theirs));
+        }
+        parts(&recommender)?;
+        Ok(Self { generator, recommender, catalogue })
+    }
+
+    /// Loads a generator's folder and a recommender's, and decodes the pictures of fashion products (a folder or an archive), or finds them
+    /// in the folder `cache`; `progress` hears how many of how many are decoded, and may stop it.
+    ///
+    /// # Errors
+    /// Those of reading each, and of [`Studio::new`].
+    pub fn open(
+        generator: &Path,
+        recommender: &Path,
+        products: &Path,
+        cache: &Path,
+        device: &Device,
+        progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
+    ) -> Result<Self, VisionError> {
+        let recommender = Recommender::load(recommender, device)?;
+        parts(&recommender)?;
+        let generator = Lsgan::load(generator, device)?;
+        let px = generator.config().px;
+        let file = cache.join(format!("fashion-products-{px}.pixels"));
+        let products = products::read(products)?.labelled(products::CATEGORY)?;
+        let (pictures, _) = products.images(&BuildOptions::new(px), &file, progress)?;
+        let labels =
+            pictures.labels(products::CATEGORY).cloned().ok_or_else(|| VisionError::NothingLeft {
+                path: file.display().to_string(),
+                problem: "no picture has a category".to_owned(),
+            })?;
+        Self::new(generator, recommender, Catalogue::new(pictures, labels, device)?)
+    }
+
+    /// Names of the categories that can be designed for.
+    #[must_use]
+    pub fn categories(&self) -> &[String] {
+        self.generator.classes()
+    }
+
+    /// The recommender, whose items are what somebody may have bought.
+    #[must_use]
+    pub fn recommender(&self) -> &Recommender {
+        &self.recommender
+    }
+
+    /// The taste of somebody who bought these, folded in without training.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] for a key that is no item's; [`VisionError::NothingLeft`] for nothing at all.
+    pub fn taste(&self, bought: &[String]) -> Result<Taste, VisionError> {
+        if bought.is_empty() {
+            return Err(VisionError::NothingLeft {
+                path: "purchases".to_owned(),
+                problem: "somebody who bought nothing has no taste to design for".to_owned(),
+            });
+        }
+        let number = |key: &String| {
+            self.recommender.items.get(key).ok_or_else(|| {
+                let some: Vec<&str> = self.recommender.items.keys().take(3).collect();
+                VisionError::Unknown {
+                    what: "item",
+                    name: key.clone(),
+                    known: format!("{}, such as {}", self.recommender.items.len(), some.join(", ")),
+                }
+            })
+        };
+        let bought = bought.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
+        let (_, member, lambda) = parts(&self.recommender)?;
+        Ok(Taste { theta: member.model.fold_in(&bought, lambda)? })
+    }
+
+    /// Designs for one person; `progress` hears of each step, with the pictures so far, and `cancel` is asked before each.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] for a key, category or item that does not exist, [`VisionError::Config`] for settings out of range,
+    /// [`VisionError::Fit`] if cancelled.
+    pub fn design(
+        &self,
+        wish: &Wish,
+        cancel: &CancelFlag,
+        progress: impl FnMut(&Step),
+    ) -> Result<DesignResult, VisionError> {
+        let taste = self.taste(&wish.bought)?;
+        let class = self.generator.class(&wish.category)?;
+        let names = self.catalogue.pictures().names();
+        let tailor = wish.tailor.as_ref().map(|name| {
+            let found = names.iter().position(|other| other == name);
+            found.map(|at| at as u32).ok_or_else(|| VisionError::Unknown {
+                what: "picture in the catalogue",
+                name: name.clone(),
+                known: format!("{}, such as {}", names.len(), names.first().map_or("none", String::as_str)),
+            })
+        });
+        let order =
+            Order { user: &wish.user, taste: &taste, class, tailor: tailor.transpose()?, seed: wish.seed };
+        let (network, ..) = parts(&self.recommender)?;
+        design(&self.generator, network, &self.catalogue, order, &wish.config, cancel, progress)
+    }
+}
+
+/// What scores pictures that are in no catalogue: the network, and its member with the λ of its fold-in.
+fn parts(recommender: &Recommender) -> Result<(&Dvbpr, &Member, f64), VisionError> {
+    let member = recommender.member(dvbpr::NAME);
+    match (&recommender.network, member, member.map(|member| member.way)) {
+        (Some(network), Some(member), Some(Way::FoldIn { lambda }))
+            if network.network.k() == member.model.k() =>
+        {
+            Ok((network, member, lambda))
+        }
+        _ => Err(VisionError::Unknown {
+            what: "model",
+            name: dvbpr::NAME.to_owned(),
+            known: format!("{}, which see no new pictures", recommender.name),
+        }),
+    }
+}

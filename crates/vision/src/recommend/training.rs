@@ -1,0 +1,174 @@
+//! From purchases to what is served: one visual recommender, or the sum of several.
+//!
+//! What is chosen here is chosen on the validation item of each user, in the form that is served: nothing of a user is kept, everybody is folded
+//! in from their purchases. λ of a fold-in is the best of [`LAMBDAS`] unless it is given, and `dvbpr` is a part of the sum if the sum is better
+//! with it.
+
+use burn::tensor::Device;
+use foldin_core::random::child_seed;
+use foldin_core::{Dictionary, FitContext};
+
+use crate::data::{LeaveOneOut, VisualDataset};
+use crate::error::VisionError;
+use crate::evaluate::validation_auc;
+use crate::features::{beside, hand_made, whitened};
+use crate::images::Labels;
+use crate::recommend::dvbpr::{Pretrained, mean_over_pictures};
+use crate::recommend::folder::{Member, Recommender, Way};
+use crate::recommend::linear::LinearModel;
+use crate::recommend::pairwise::Features;
+use crate::recommend::vis_rank::directions;
+
+/// What the sum is called.
+pub const SUM: &str = "visual-sum";
+
+/// λ of a fold-in that are tried.
+pub const LAMBDAS: [f64; 5] = [0.03, 0.1, 0.3, 1.0, 3.0];
+
+/// Hand-made features kept.
+const HAND: usize = 128;
+/// Features kept of a pretrained network.
+const LEARNED: usize = 64;
+
+/// Features of items: hand-made ones, and where there is a pretrained network its own beside them.
+#[derive(Clone, Debug)]
+pub struct ItemFeatures {
+    hand: Vec<f32>,
+    hand_width: usize,
+    both: Vec<f32>,
+    both_width: usize,
+}
+
+impl ItemFeatures {
+    /// Hand-made features of the pictures of `large`, learned ones of those of `data`, which has the same items.
+    ///
+    /// # Errors
+    /// Those of reading pictures, and of features; [`VisionError::Shape`] if the items differ.
+    pub fn new(
+        large: &VisualDataset,
+        data: &VisualDataset,
+        pretrained: Option<&Pretrained>,
+        device: &Device,
+    ) -> Result<Self, VisionError> {
+        if !large.items.keys().eq(data.items.keys()) {
+            let what = "items with pictures at both sizes";
+            return Err(VisionError::shape(what, large.items.len(), data.items.len()));
+        }
+        let seed = child_seed(0, "features");
+        let of_pictures = hand_made(&large.images, HAND, seed)?;
+        let hand_width = of_pictures.len() / large.images.len().max(1);
+        let hand = mean_over_pictures(&of_pictures, hand_width, &large.pictures);
+        let Some(pretrained) = pretrained else {
+            return Ok(Self { both: hand.clone(), both_width: hand_width, hand, hand_width });
+        };
+        let units = pretrained.network.units();
+        let learned = whitened(&pretrained.describe(&data.images, device)?, units, LEARNED, seed)?;
+        let width = learned.len() / data.images.len().max(1);
+        let learned = mean_over_pictures(&learned, width, &data.pictures);
+        let both = beside(&hand, hand_width, &learned, width);
+        Ok(Self { hand, hand_width, both, both_width: hand_width + width })
+    }
+
+    /// Made elsewhere, `[n_items × width]`, brought to the components of most variance and whitened: raw features of a network are anything but
+    /// of variance one.
+    ///
+    /// # Errors
+    /// As [`whitened`].
+    pub fn elsewhere(values: &[f32], width: usize) -> Result<Self, VisionError> {
+        let hand = whitened(values, width, HAND.min(width), child_seed(0, "features"))?;
+        let hand_width = hand.len() / (values.len() / width.max(1)).max(1);
+        Ok(Self { both: hand.clone(), both_width: hand_width, hand, hand_width })
+    }
+
+    /// The hand-made ones.
+    #[must_use]
+    pub fn hand(&self) -> Features<'_> {
+        Features { width: self.hand_width, values: &self.hand }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Features<'_> {
+        Features { width: self.both_width, values: &self.both }
+    }
+}
+
+/// Labels of items as labels of their pictures: what a network is pretrained on.
+#[must_use]
+pub fn picture_labels(data: &VisualDataset) -> Vec<Labels> {
+    let of = |labels: &Labels| {
+        let mut of = vec![None; data.images.len()];
+        for (item, pictures) in data.pictures.iter().enumerate() {
+            pictures.iter().for_each(|&picture| of[picture as usize] = labels.of()[item]);
+        }
+        let names: Vec<Option<&str>> = of
+            .iter()
+            .map(|class: &Option<u32>| class.map(|class| labels.classes()[class as usize].as_str()))
+            .collect();
+        Labels::from_names(labels.name(), &names)
+    };
+    data.labels.iter().map(of).collect()
+}
+
+/// A recommender with the AUC on the validation items that it has when everybody is folded in.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The recommender.
+    pub recommender: Recommender,
+    /// Its AUC on the validation items.
+    pub validation: f64,
+}
+
+impl Chosen {
+    fn of(recommender: Recommender, split: &LeaveOneOut) -> Result<Self, VisionError> {
+        let validation = validation_auc(&recommender.serving(split.train.by_user()), split)?;
+        Ok(Self { recommender, validation })
+    }
+}
+
+/// A fitted linear model as it is served; with the best λ of [`LAMBDAS`], if none is given.
+///
+/// # Errors
+/// Those of fold-ins.
+pub fn served(
+    name: &str,
+    items: &Dictionary,
+    model: &LinearModel,
+    lambda: Option<f64>,
+    split: &LeaveOneOut,
+    ctx: &FitContext<'_>,
+) -> Result<Chosen, VisionError> {
+    let mut best: Option<Chosen> = None;
+    let given = lambda.map(|lambda| [lambda]);
+    for &lambda in given.as_ref().map_or(&LAMBDAS[..], |given| given) {
+        ctx.progress.stage(&format!("{name}: folded in with λ = {lambda}"));
+        let member = Member::new(name, Way::FoldIn { lambda }, model)?;
+        let found = Chosen::of(Recommender::new(name, items.clone(), vec![member], None)?, split)?;
+        if best.as_ref().is_none_or(|best| found.validation > best.validation) {
+            best = Some(found);
+        }
+    }
+    best.ok_or_else(|| VisionError::shape("λ to try", "one at least", 0))
+}
+
+/// The sum of `vbpr` and both forms of `vis-rank`, and of `dvbpr` where that makes it better. The parts are as [`served`] gives them.
+///
+/// # Errors
+/// Those of the parts.
+pub fn sum(
+    vbpr: &Chosen,
+    dvbpr: Option<&Chosen>,
+    features: Features<'_>,
+    split: &LeaveOneOut,
+) -> Result<Chosen, VisionError> {
+    let items = &vbpr.recommender.items;
+    let similar = LinearModel::new("vis-rank", features.width, Vec::new(), directions(features))?;
+    let mut members = vbpr.recommender.members.clone();
+    members.push(Member::new("vis-rank-mean", Way::Mean, &similar)?);
+    members.push(Member::new("vis-rank-max", Way::Largest, &similar)?);
+    let without = Chosen::of(Recommender::new(SUM, items.clone(), members.clone(), None)?, split)?;
+    let Some(dvbpr) = dvbpr else { return Ok(without) };
+    members.extend(dvbpr.recommender.members.iter().cloned());
+    let with = Chosen::of(Recommender::new(SUM, items.clone(), members, None)?, split)?;
+    Ok(if with.validation > without.validation { with } else { without })
+}
