@@ -20,4 +20,4 @@ pub use clock::{CpuTime, Percentiles, cpu_time, on_threads, time_each};
 pub use foldin_eval::machine::{MemoryWatch, Peak};
 pub use generated::{Shape, histories, ratings};
 pub use report::{Bench, Line};
-pub use rival::{Rival, run_rival};
+pub use rival::{Rival, run_rival, run_script};

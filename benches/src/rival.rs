@@ -27,22 +27,32 @@ pub fn run_rival(script: &str, ratings: &Interactions, arguments: &[String]) -> 
     let folder = std::env::temp_dir().join(format!("foldin-rival-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     write(&folder, ratings).map_err(|error| error.to_string())?;
-    let python = std::env::var("FOLDIN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rivals").join(script);
-    let output = Command::new(python).arg(script).arg(&folder).args(arguments).output();
+    let arguments = [&[folder.display().to_string()], arguments].concat();
+    let answer = run_script(script, &arguments);
     fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
-    let output = output.map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(text.lines().last().unwrap_or("it failed without a word").to_owned());
-    }
-    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let answer = answer?;
     let number = |key: &str| answer[key].as_f64().ok_or_else(|| format!("no {key} in its answer"));
     Ok(Rival {
         seconds: number("cpu_seconds_per_epoch")?,
         wall: answer["wall_seconds_per_epoch"].as_f64(),
         bytes: number("memory_bytes")?,
     })
+}
+
+/// Runs a script of `rivals/` and gives the JSON that it prints.
+///
+/// # Errors
+/// The reason why nothing was measured, to be shown.
+pub fn run_script(script: &str, arguments: &[String]) -> Result<Value, String> {
+    let python = std::env::var("FOLDIN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rivals").join(script);
+    let output = Command::new(python).arg(script).args(arguments).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(text.lines().last().unwrap_or("it failed without a word").to_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
 }
 
 fn write(folder: &Path, ratings: &Interactions) -> std::io::Result<()> {

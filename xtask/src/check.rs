@@ -17,9 +17,10 @@ const STEPS: &[Step] = &[
     ("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
     }),
-    // All packages once more, so that what they need is not built again: only the binary differs.
+    // All packages once more, so that what they need is not built again: only the binary and the benches differ.
     ("clippy with vision", || {
-        let vision = ["--features", "foldin/vision", "--locked", "--", "-D", "warnings"];
+        let vision =
+            ["--features", "foldin/vision,foldin-benches/vision", "--locked", "--", "-D", "warnings"];
         cargo(&[&["clippy", "--workspace", "--all-targets"], &vision[..]].concat(), &[])
     }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),

@@ -60,13 +60,14 @@ impl Parts {
             let wanted = (order.len() as f64 * share).round() as usize;
             // Copies of what an earlier class put into the test part count first.
             let mut to_test = order.iter().filter(|(hash, _)| part.get(hash) == Some(&true)).count();
-            for (hash, picture) in order {
-                let tests = *part.entry(hash).or_insert_with(|| {
+            for copies in order.chunk_by(|one, other| one.0 == other.0) {
+                let tests = *part.entry(copies[0].0).or_insert_with(|| {
                     let more = to_test < wanted;
-                    to_test += usize::from(more);
+                    to_test += if more { copies.len() } else { 0 };
                     more
                 });
-                if tests { test.push(picture) } else { train.push(picture) }
+                let part = if tests { &mut test } else { &mut train };
+                part.extend(copies.iter().map(|(_, picture)| *picture));
             }
         }
         train.sort_unstable();
