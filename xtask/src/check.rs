@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", tests),
     ("tests with vision", || {
-        let vision = ["--features", "foldin/vision", "--bin", "foldin", "--test", "vision", "--locked"];
+        let vision = ["--features", "foldin/vision", "--bin", "foldin", "--test", "pictures", "--locked"];
         cargo(&[&["test", "--workspace"], &vision[..]].concat(), &[])
     }),
     // After the tests, because the tests have built the binary that is asked.

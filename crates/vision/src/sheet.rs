@@ -80,6 +80,18 @@ impl Sheet {
         image
     }
 
+    /// It as the bytes of a PNG.
+    ///
+    /// # Errors
+    /// [`VisionError::Format`] if it is too large for one.
+    pub fn png(&self) -> Result<Vec<u8>, VisionError> {
+        let mut out = std::io::Cursor::new(Vec::new());
+        self.draw()
+            .write_to(&mut out, image::ImageFormat::Png)
+            .map_err(|error| VisionError::Format { path: "a sheet".into(), problem: error.to_string() })?;
+        Ok(out.into_inner())
+    }
+
     /// Writes it as PNG.
     ///
     /// # Errors
@@ -120,6 +132,7 @@ mod tests {
         sheet.save(&path).unwrap();
         let read = image::open(&path).unwrap().to_rgb8();
         assert_eq!(read.dimensions(), (2 * 98 + 2, 2 * 98 + 2));
+        assert_eq!(std::fs::read(&path).unwrap(), sheet.png().unwrap());
         assert!(sheet.pictures(&[0; 5], 2).is_err());
     }
 }

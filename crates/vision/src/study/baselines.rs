@@ -8,6 +8,7 @@ use foldin_core::FitContext;
 use foldin_core::random::child_seed;
 use serde_json::json;
 
+use super::html::Picture;
 use super::{Study, Watcher};
 use crate::checkpoints::{Checkpoints, trained};
 use crate::data::{LeaveOneOut, PrepareOptions, Purchases, VisualDataset};
@@ -17,9 +18,11 @@ use crate::images::Labels;
 use crate::recommend::Scorer;
 use crate::recommend::baselines::{Popularity, RandomScores};
 use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
+use crate::recommend::folder::Recommender;
 use crate::recommend::pairwise::{self, Features, PairwiseConfig};
-use crate::recommend::training::{self, ItemFeatures, picture_labels};
+use crate::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
 use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
+use crate::sheet::Sheet;
 
 /// How the study is run.
 #[derive(Clone, Debug)]
@@ -162,7 +165,12 @@ pub fn baselines(
         );
     }
     for &seed in &options.seeds {
-        one_split(&mut study, &data, &features, pretrained.as_ref(), options, seed, clock, watcher)?;
+        let split = LeaveOneOut::new(&data, seed)?;
+        let sum =
+            one_split(&mut study, &data, &split, &features, pretrained.as_ref(), options, clock, watcher)?;
+        if study.pictures.is_empty() {
+            study.pictures.push(examples(&sum.recommender, &large, &split)?);
+        }
     }
     for (model, than) in [
         ("vbpr", "bpr"),
@@ -182,34 +190,34 @@ pub fn baselines(
 fn one_split(
     study: &mut Study,
     data: &VisualDataset,
+    split: &LeaveOneOut,
     features: &ItemFeatures,
     pretrained: Option<&Pretrained>,
     options: &BaselinesOptions,
-    seed: u64,
     clock: Clock<'_>,
     watcher: Watcher<'_>,
-) -> Result<(), VisionError> {
-    let split = LeaveOneOut::new(data, seed)?;
-    let slices = Slices::new(data, &split);
+) -> Result<Chosen, VisionError> {
+    let seed = split.seed;
+    let slices = Slices::new(data, split);
     let category = options.categories.iter().find_map(|name| data.labels(name));
     let ctx = watcher.context(seed);
     let mut tell = |model: &dyn Scorer, epochs: Vec<f64>, seconds: f64| -> Result<(), VisionError> {
-        let users = evaluate(model, &split, Part::Test, category)?;
+        let users = evaluate(model, split, Part::Test, category)?;
         study.add(model.name(), users, &slices, epochs, seconds);
         Ok(())
     };
     let (hand, both) = (features.hand(), features.all());
-    tell(&RandomScores::new(&split, seed), Vec::new(), 0.0)?;
-    tell(&Popularity::new(&split), Vec::new(), 0.0)?;
+    tell(&RandomScores::new(split, seed), Vec::new(), 0.0)?;
+    tell(&Popularity::new(split), Vec::new(), 0.0)?;
     let start = clock();
-    let bpr = pairwise::fit("bpr", &options.bpr, Features::none(), &split, &ctx)?;
+    let bpr = pairwise::fit("bpr", &options.bpr, Features::none(), split, &ctx)?;
     tell(&bpr, Vec::new(), (clock() - start).as_secs_f64())?;
-    let mean = vis_rank_mean(hand, &split)?;
+    let mean = vis_rank_mean(hand, split)?;
     tell(&mean, Vec::new(), 0.0)?;
-    let max = VisRankMax::new(hand, &split)?;
+    let max = VisRankMax::new(hand, split)?;
     tell(&max, Vec::new(), 0.0)?;
     let start = clock();
-    let vbpr = pairwise::fit("vbpr", &options.vbpr, both, &split, &ctx)?;
+    let vbpr = pairwise::fit("vbpr", &options.vbpr, both, split, &ctx)?;
     tell(&vbpr, Vec::new(), (clock() - start).as_secs_f64())?;
     let mut fit = |config: &DvbprConfig, from: Option<&Pretrained>, name: &str| {
         watcher.say(&format!("{name}, split {seed}"));
@@ -220,7 +228,7 @@ fn one_split(
         // Kept until the study is done: a fit that ended is taken up at its end.
         let store = folder.map(|folder| Checkpoints::new(folder, run, Duration::ZERO));
         let ctx = FitContext { checkpoints: store.as_ref().map(|store| store as _), ..ctx.clone() };
-        let fitted = dvbpr::fit(config, data, &split, from, &options.device, &ctx)?;
+        let fitted = dvbpr::fit(config, data, split, from, &options.device, &ctx)?;
         let model = fitted.model.named(name);
         let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
         tell(&model, epochs, (clock() - start).as_secs_f64())?;
@@ -233,9 +241,9 @@ fn one_split(
     };
     // The same models as they are served: nobody is known, everybody is folded in from their purchases.
     let train = split.train.by_user();
-    let vbpr = training::served("vbpr-served", &data.items, &vbpr, None, &split, &ctx)?;
-    let dvbpr = training::served("dvbpr-served", &data.items, &dvbpr, None, &split, &ctx)?;
-    let sum = training::sum(&vbpr, Some(&dvbpr), hand, &split)?;
+    let vbpr = training::served("vbpr-served", &data.items, &vbpr, None, split, &ctx)?;
+    let dvbpr = training::served("dvbpr-served", &data.items, &dvbpr, None, split, &ctx)?;
+    let sum = training::sum(&vbpr, Some(&dvbpr), hand, split)?;
     for chosen in [&vbpr, &dvbpr, &sum] {
         tell(&chosen.recommender.serving(train), Vec::new(), 0.0)?;
     }
@@ -245,5 +253,41 @@ fn one_split(
         members.join(" + "),
         sum.validation
     ));
-    Ok(())
+    Ok(sum)
+}
+
+/// Users whose recommendations are drawn, and pictures of each kind.
+const EXAMPLES: (usize, usize) = (8, 6);
+
+/// A row for each of a few users: purchases that were known, the test item, and what is recommended.
+fn examples(
+    recommender: &Recommender,
+    data: &VisualDataset,
+    split: &LeaveOneOut,
+) -> Result<Picture, VisionError> {
+    let (users, each) = EXAMPLES;
+    let mut sheet = Sheet::new(data.images.px());
+    for user in 0..users.min(split.test.len()) {
+        let bought = split.train.by_user().row(user).0;
+        let tile = |item: u32| {
+            data.pictures[item as usize].first().map(|&picture| data.images.bytes(&[picture])).transpose()
+        };
+        let known = bought.iter().take(each).map(|&item| tile(item));
+        let mut row = known.collect::<Result<Vec<_>, _>>()?;
+        row.resize(each + 1, None);
+        row.extend([tile(split.test[user])?, None]);
+        for (item, _) in recommender.recommend(bought, each)? {
+            row.push(tile(item.0)?);
+        }
+        sheet.row(row)?;
+    }
+    Ok(Picture {
+        heading: "What is recommended".to_owned(),
+        caption: format!(
+            "A row for each of the first users of split {}: some of their known purchases, the purchase that was left out as test, and \
+             the best of {}.",
+            split.seed, recommender.name
+        ),
+        png: sheet.png()?,
+    })
 }

@@ -21,9 +21,22 @@ pub struct Picture {
     pub png: Vec<u8>,
 }
 
-/// Draws studies as one page.
+/// A table of a page: a heading, what has to be known to read it, and rows under columns.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Heading.
+    pub heading: String,
+    /// What has to be known, a paragraph each.
+    pub notes: Vec<String>,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows, as long as the columns.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Draws studies, tables and pictures as one page.
 #[must_use]
-pub fn page(title: &str, studies: &[&Study], pictures: &[Picture]) -> String {
+pub fn page(title: &str, studies: &[&Study], tables: &[Table], pictures: &[Picture]) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n",
@@ -32,7 +45,15 @@ pub fn page(title: &str, studies: &[&Study], pictures: &[Picture]) -> String {
     for study in studies {
         one(&mut out, study);
     }
-    for Picture { heading, caption, png } in pictures {
+    for Table { heading, notes, columns, rows } in tables {
+        let _ = writeln!(out, "<h2>{}</h2>", escape(heading));
+        for note in notes {
+            let _ = writeln!(out, "<p class=\"quiet\">{}</p>", escape(note));
+        }
+        table(&mut out, columns, rows);
+    }
+    let of_studies = studies.iter().flat_map(|study| &study.pictures);
+    for Picture { heading, caption, png } in of_studies.chain(pictures) {
         let _ = writeln!(
             out,
             "<h2>{}</h2>\n<img alt=\"{1}\" src=\"data:image/png;base64,{2}\">\n<p class=\"quiet\">{1}</p>",
@@ -151,7 +172,10 @@ mod tests {
     #[test]
     fn names_cannot_break_the_page() {
         let study = Study { title: "<b>".into(), seeds: vec![1], ..Study::default() };
-        let page = page("a & b", &[&study], &[]);
+        let rows = vec![vec!["<i>".to_owned()]];
+        let table = Table { heading: "<u>".into(), columns: vec!["x".into()], rows, ..Table::default() };
+        let page = page("a & b", &[&study], &[table], &[]);
+        assert!(page.contains("&lt;i&gt;") && page.contains("<h2>&lt;u&gt;</h2>"));
         assert!(page.contains("a &amp; b") && page.contains("&lt;b&gt;") && !page.contains("<b>"));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::html::Picture;
 use crate::evaluate::{AucReport, Figure, Slices, UserAuc, paired};
 
 /// One model over all splits.
@@ -48,6 +49,9 @@ pub struct Study {
     pub differences: Vec<Difference>,
     /// Further findings, in words.
     pub findings: Vec<String>,
+    /// Pictures of what it is about.
+    #[serde(skip)]
+    pub pictures: Vec<Picture>,
 }
 
 /// A column of the table.

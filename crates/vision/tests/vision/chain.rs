@@ -116,7 +116,7 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     let stopped = studio
         .design(&wish, &cancel, |step| {
             if step.number == 2 {
-                cancel.cancel()
+                cancel.cancel();
             }
         })
         .unwrap_err();

@@ -42,7 +42,8 @@ fn figures_of_the_hm_sample() {
     let watcher = Watcher { progress: &Told, cancel: &cancel };
     let study = baselines(&purchases, &options, &|| start.elapsed(), watcher).unwrap();
     eprintln!("{}\n{:.0} s in all", study.text(), start.elapsed().as_secs_f64());
-    std::fs::write(out.join("dvbpr-baselines.html"), html::page("dvbpr-baselines", &[&study], &[])).unwrap();
+    std::fs::write(out.join("dvbpr-baselines.html"), html::page("dvbpr-baselines", &[&study], &[], &[]))
+        .unwrap();
     std::fs::write(out.join("dvbpr-baselines.json"), serde_json::to_string_pretty(&study).unwrap()).unwrap();
     let all = |name: &str| study.model(name).unwrap().mean(|report| report.all).unwrap().0;
     assert!(

@@ -7,7 +7,7 @@ use foldin_core::config::overlay;
 use foldin_core::{Epoch, FitError, Progress};
 use foldin_vision::backend::device;
 use foldin_vision::data::purchases;
-use foldin_vision::design::{DesignConfig, Mean, Studio, Wish};
+use foldin_vision::design::{DesignConfig, Group, Mean, Studio, Wish};
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{
     DesignOutcome, LsganExperiment, LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work,
@@ -15,10 +15,13 @@ use foldin_vision::experiments::{
 use foldin_vision::gan_report::ReportOptions;
 use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
 use foldin_vision::sheet::Sheet;
+use foldin_vision::study::html;
 use serde_json::Map;
 
 use super::{cache, find};
-use crate::common::{Global, check_folder, check_writable, print, seconds_in_words, table, usage};
+use crate::common::{
+    Global, check_folder, check_writable, print, seconds_in_words, table, usage, write_file,
+};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::settings::parse_pair;
 
@@ -127,12 +130,13 @@ fn run(
     }
 }
 
-fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
+/// Measures of a generator: a name, the figure of generated pictures, and that of real ones in their place.
+fn measures(outcome: &LsganOutcome) -> Vec<[String; 3]> {
     let report = &outcome.report;
-    let mut lines = table(["", "generated", "real"]);
+    let mut rows = Vec::new();
     let number = |x: f64| if x.abs() < 10.0 { format!("{x:.3}") } else { format!("{x:.1}") };
     let mut add = |name: &str, generated: f64, real: Option<f64>| {
-        lines.add_row([name.to_owned(), number(generated), real.map(number).unwrap_or_default()]);
+        rows.push([name.to_owned(), number(generated), real.map(number).unwrap_or_default()]);
     };
     add(
         "label agreement (mean of categories)",
@@ -147,13 +151,10 @@ fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
         );
     }
     if let Some(frechet) = report.frechet {
-        add("Fréchet classifier distance", frechet.generated, Some(frechet.real));
+        add("Fréchet classifier distance to training pictures", frechet.generated, Some(frechet.real));
     }
-    if let Some(halves) = report.frechet_halves {
-        print(format!(
-            "Fréchet classifier distance between the halves of the real test pictures: {}",
-            number(halves)
-        ))?;
+    if let Some(ratio) = report.frechet_ratio {
+        add("the same, generated over real", ratio, Some(1.0));
     }
     if let Some(kernel) = report.kernel_distance {
         add("kernel distance", kernel.generated.mean, Some(kernel.real.mean));
@@ -171,6 +172,21 @@ fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
             add(&format!("distance to training pictures {name}"), found.generated, Some(found.held_out));
         }
     }
+    if let Some(halves) = report.frechet_halves {
+        rows.push([
+            "Fréchet classifier distance between the halves of the real test pictures".to_owned(),
+            String::new(),
+            number(halves),
+        ]);
+    }
+    rows
+}
+
+fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
+    let mut lines = table(["", "generated", "real"]);
+    measures(outcome).into_iter().for_each(|row| {
+        lines.add_row(row);
+    });
     print(lines)?;
     print(format!(
         "trained in {}; networks, report.json and sheet.png are in {}",
@@ -361,21 +377,31 @@ pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
     RECIPES.iter().map(|recipe| (recipe.name.to_owned(), format!("{} ({})", recipe.title, recipe.data)))
 }
 
-/// Runs a recipe in the folder `out/NAME`; false if there is none of that name. The same call goes on with what was interrupted.
+/// Runs a recipe in the folder `out/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with
+/// what was interrupted.
 pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) -> anyhow::Result<bool> {
     let Some(recipe) = Recipe::find(name) else { return Ok(false) };
-    let out = out.join(if quick { format!("{name}-quick") } else { name.to_owned() });
+    let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
+    let out = page.with_extension("");
     check_folder(&out)?;
     print(format!("{}\n{}\n", recipe.title, recipe.about))?;
     let data = match find_pictures(recipe.data, global, &out)? {
         Pictures::Products { path, .. } | Pictures::Idx { path, .. } => path,
     };
+    let (mut tables, mut pictures) = (Vec::new(), Vec::new());
     for part in recipe.parts(&data, &out, quick) {
         let folder = out.join(part.name);
         print(format!("{}:", part.name))?;
         match part.work {
             Work::Lsgan(experiment) => {
-                print_outcome(&run(&experiment, &folder, "cpu", global)?, &folder)?;
+                let outcome = run(&experiment, &folder, "cpu", global)?;
+                print_outcome(&outcome, &folder)?;
+                tables.push(lsgan_table(part.name, &outcome));
+                pictures.push(picture(
+                    &folder.join("sheet.png"),
+                    &format!("{}: generated pictures", part.name),
+                    &format!("A row for each of {}.", outcome.report.classes.join(", ")),
+                )?);
             }
             Work::Design(experiment) => {
                 let bar = FitBar::new("design", global.shows_progress());
@@ -383,37 +409,125 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
                 let watch = Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? };
                 let outcome = experiment.run(&folder, &device("cpu")?, &watch);
                 bar.finish();
-                print_designs(&outcome?, &folder)?;
+                let outcome = outcome?;
+                print_designs(&outcome, &folder)?;
+                tables.push(design_table(&outcome));
+                for person in folders(&folder.join("designs"))? {
+                    let name = person.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    pictures.push(picture(
+                        &person.join("design.png"),
+                        &format!("Designs for {name} (planted)"),
+                        "A row for each design: from the start by steps to the result, a gap, the nearest real items; last the person's \
+                         best real items.",
+                    )?);
+                }
             }
         }
     }
+    let intro = html::Table {
+        heading: recipe.data.to_owned(),
+        notes: vec![recipe.about.to_owned()],
+        ..html::Table::default()
+    };
+    tables.insert(0, intro);
+    write_file(&page, &html::page(recipe.title, &[], &tables, &pictures))?;
+    global.remark(format!("written: {}", page.display()));
     Ok(true)
 }
 
-fn print_designs(outcome: &DesignOutcome, out: &Path) -> anyhow::Result<()> {
-    let mut lines = table(["pictures", "percentile", "second scorer", "realism", "in category", "diversity"]);
-    let mean = |mean: Mean| format!("{:.3} ± {:.3}", mean.mean, 1.96 * mean.standard_error);
+fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {
+    let report = &outcome.report;
+    let counts = report.classes.iter().zip(&report.pictures);
+    let counts: Vec<String> =
+        counts.map(|(class, [train, test])| format!("{class} {train} + {test}")).collect();
+    let [generator, discriminator] = outcome.parameters;
+    html::Table {
+        heading: name.to_owned(),
+        notes: vec![
+            format!("Pictures for training and for testing: {}.", counts.join(", ")),
+            format!(
+                "{generator} and {discriminator} trained numbers, {} pixels, {} epochs of batches of {}, seed {}; trained in {}.",
+                outcome.config.px,
+                outcome.config.epochs,
+                outcome.config.batch,
+                outcome.seed,
+                seconds_in_words(outcome.seconds)
+            ),
+        ],
+        columns: ["", "generated", "real"].map(str::to_owned).to_vec(),
+        rows: measures(outcome).into_iter().map(|row| row.to_vec()).collect(),
+    }
+}
+
+fn picture(path: &Path, heading: &str, caption: &str) -> anyhow::Result<html::Picture> {
+    let png = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(html::Picture { heading: heading.to_owned(), caption: caption.to_owned(), png })
+}
+
+/// The folders within one, by name.
+fn folders(of: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(of).with_context(|| of.display().to_string())?;
+    let mut out: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    out.sort();
+    Ok(out)
+}
+
+/// Columns of [`groups`].
+const GROUPS: [&str; 6] = ["pictures", "percentile", "second scorer", "realism", "in category", "diversity"];
+
+/// A row for each group of pictures, as means over persons with half their 95 % interval.
+fn groups(outcome: &DesignOutcome) -> Vec<[String; 6]> {
     let maybe = |found: Option<Mean>| found.map(mean).unwrap_or_default();
-    for (name, group) in &outcome.report.groups {
-        lines.add_row([
+    let row = |(name, group): &(String, Group)| {
+        [
             name.clone(),
             mean(group.percentile),
             mean(group.second_percentile),
             mean(group.realism),
             maybe(group.agreement),
             maybe(group.diversity),
-        ]);
-    }
-    print(lines)?;
+        ]
+    };
+    outcome.report.groups.iter().map(row).collect()
+}
+
+fn mean(mean: Mean) -> String {
+    format!("{:.3} ± {:.3}", mean.mean, 1.96 * mean.standard_error)
+}
+
+/// How much more the best design is liked than the best real item.
+fn gains(outcome: &DesignOutcome) -> String {
     let report = &outcome.report;
-    print(format!(
-        "best design less best real item: {} by the scorer that was climbed ({:.0} % of {} planted persons), {} by the second ({:.0} %); \
-         sheets and report.json are in {}",
+    format!(
+        "best design less best real item: {} by the scorer that was climbed ({:.0} % of {} planted persons), {} by the second ({:.0} %)",
         mean(report.gain),
         100.0 * report.better.first,
         report.persons,
         mean(report.second_gain),
-        100.0 * report.better.second,
-        out.display()
-    ))
+        100.0 * report.better.second
+    )
+}
+
+fn design_table(outcome: &DesignOutcome) -> html::Table {
+    html::Table {
+        heading: "Designs beside real items".to_owned(),
+        notes: vec![
+            "Tastes are planted: pictures are real, people are not. Percentiles are among the category's real items; means over persons \
+             ± half their 95 % interval. The second scorer was trained apart, on other pictures."
+                .to_owned(),
+            gains(outcome),
+        ],
+        columns: GROUPS.map(str::to_owned).to_vec(),
+        rows: groups(outcome).into_iter().map(|row| row.to_vec()).collect(),
+    }
+}
+
+fn print_designs(outcome: &DesignOutcome, out: &Path) -> anyhow::Result<()> {
+    let mut lines = table(GROUPS);
+    groups(outcome).into_iter().for_each(|row| {
+        lines.add_row(row);
+    });
+    print(lines)?;
+    print(format!("{}; sheets and report.json are in {}", gains(outcome), out.display()))
 }

@@ -107,7 +107,7 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
         print(study.text())?;
     }
     let all: Vec<&Study> = studies.iter().collect();
-    write_file(&page, &html::page(&recipe.title, &all, &[]))?;
+    write_file(&page, &html::page(&recipe.title, &all, &[], &[]))?;
     write_file(&page.with_extension("json"), &(serde_json::to_string_pretty(&studies)? + "\n"))?;
     if kept.exists() {
         std::fs::remove_dir_all(&kept)?;

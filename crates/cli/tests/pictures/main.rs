@@ -1,5 +1,7 @@
 //! `foldin vision` as a user runs it: from purchases with pictures to recommendations, from labelled pictures to designs for one person.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
