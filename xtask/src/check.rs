@@ -9,6 +9,9 @@ use crate::{api, docs, layers, licences, sources, web};
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
 
+/// Everything that is not built unless asked for.
+const FEATURES: &[&str] = &["--features", "foldin/vision,foldin/otlp,foldin-benches/vision", "--locked"];
+
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--check"], &[])),
     ("layers", || said(layers::run())),
@@ -17,17 +20,22 @@ const STEPS: &[Step] = &[
     ("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
     }),
-    // All packages once more, so that what they need is not built again: only the binary and the benches differ.
-    ("clippy with vision", || {
-        let vision =
-            ["--features", "foldin/vision,foldin-benches/vision", "--locked", "--", "-D", "warnings"];
-        cargo(&[&["clippy", "--workspace", "--all-targets"], &vision[..]].concat(), &[])
+    // All packages once more, so that what they need is not built again: only the binary, the server and the benches differ.
+    ("clippy, features", || {
+        cargo(
+            &[&["clippy", "--workspace", "--all-targets"], FEATURES, &["--", "-D", "warnings"]].concat(),
+            &[],
+        )
     }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", tests),
-    ("tests with vision", || {
-        let vision = ["--features", "foldin/vision", "--bin", "foldin", "--test", "pictures", "--locked"];
-        cargo(&[&["test", "--workspace"], &vision[..]].concat(), &[])
+    // Of what the tests without features leave out.
+    ("tests, features", || {
+        cargo(
+            &[&["test", "--workspace"], FEATURES, &["--bin", "foldin", "--test", "pictures"]].concat(),
+            &[],
+        )?;
+        cargo(&[&["test", "--workspace"], FEATURES, &["--test", "cli", "traces"]].concat(), &[])
     }),
     // After the tests, because the tests have built the binary that is asked.
     ("settings", || said(docs::run(true))),
