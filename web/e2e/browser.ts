@@ -72,7 +72,7 @@ export async function ask<T>(method: string, path: string, body?: unknown, at: S
 }
 
 /** Waits until a condition on the page holds. */
-export async function until(condition: () => Promise<boolean>, what: string, seconds = 10): Promise<void> {
+export async function until(condition: () => Promise<boolean>, what: string, seconds = 30): Promise<void> {
   const end = Date.now() + 1000 * seconds;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`never came: ${what}`);
