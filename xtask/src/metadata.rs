@@ -85,7 +85,7 @@ impl Metadata {
     }
 }
 
-/// The package of a line such as `rayon v1.12.0` or `foldin v0.1.0 (/home/me/foldin) (*)`.
+/// The package of a line such as `rayon v1.12.0` or `foldin v0.1.0 (/src/foldin) (*)`.
 fn name_and_version(line: &str) -> Option<(&str, &str)> {
     let mut words = line.split(' ');
     Some((words.next()?, words.next()?.strip_prefix('v')?))

@@ -390,7 +390,7 @@ impl Engine {
         let live = self.live();
         let prepared = self.prepare(&live, who)?;
         let item = ItemId(live.serving.item(item)?);
-        Ok(influences(&live.serving, prepared.history(), &[item], most)?.remove(0))
+        Ok(influences(&live.serving, &live.catalogue(), prepared.history(), &[item], most)?.remove(0))
     }
 
     /// The items most worth asking somebody for.

@@ -7,6 +7,7 @@ use foldin_core::{ItemId, UserView};
 use foldin_nn::kernels::dot;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Catalogue;
 use crate::error::EngineError;
 use crate::history::History;
 use crate::serving::Serving;
@@ -34,6 +35,7 @@ pub struct Influence {
 /// [`EngineError::Score`] where the model refuses.
 pub fn influences(
     serving: &Serving,
+    catalogue: &Catalogue,
     history: &History,
     items: &[ItemId],
     most: usize,
@@ -59,12 +61,11 @@ pub fn influences(
             }
         }
     }
-    let loaded = serving.loaded();
     let influence = |(at, effect): (usize, f32)| {
         let item = history.items[at];
         Influence {
             item: serving.key(item).to_owned(),
-            title: loaded.titles[item as usize].clone(),
+            title: catalogue.details(item).title.clone(),
             value: history.values[at],
             effect,
         }

@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod history;
+mod kept;
 pub mod prepared;
 pub mod reach;
 pub mod recommend;

@@ -1,18 +1,17 @@
 //! What is worked out about somebody before an answer, kept while nothing new is known of them.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use foldin_core::Factors;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
 use crate::error::EngineError;
 use crate::history::History;
+use crate::kept::{KeptByUser, Weigh};
 use crate::serving::Serving;
 use crate::store::UserRecord;
 
-/// Bytes of what is usually kept of a user, by which the cache guesses how many there will be.
-const USUAL: u64 = 6144;
+/// Bytes of what is usually kept of a user.
+const USUAL: usize = 6144;
 
 /// A history in the numbers of one model, and what the model generates from it, once it is asked to.
 #[derive(Debug, Default)]
@@ -65,12 +64,7 @@ impl Prepared {
 
 /// The users asked for lately. What is kept of one holds as long as the store hands out the same record and the same model serves.
 #[derive(Debug)]
-pub(crate) struct PreparedUsers {
-    users: Cache<Arc<str>, Kept, Bytes>,
-    /// How often somebody was forgotten, or everybody. Locked while a user is put in or taken out, so that what was made of somebody who is
-    /// forgotten meanwhile is not kept.
-    forgotten: Mutex<u64>,
-}
+pub(crate) struct PreparedUsers(KeptByUser<Kept>);
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -81,26 +75,19 @@ struct Kept {
     bytes: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Bytes;
-
-impl Weighter<Arc<str>, Kept> for Bytes {
-    fn weight(&self, user: &Arc<str>, kept: &Kept) -> u64 {
-        (user.len() + kept.bytes) as u64
+impl Weigh for Kept {
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
 impl PreparedUsers {
     pub(crate) fn new(bytes: usize) -> Self {
-        let users = Cache::with_weighter(bytes / USUAL as usize, bytes as u64, Bytes);
-        Self { users, forgotten: Mutex::new(0) }
+        Self(KeptByUser::new(bytes, USUAL))
     }
 
-    fn forgotten(&self) -> MutexGuard<'_, u64> {
-        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is kept of a user by this model, if it was made of the record that `read` gives; otherwise what `make` makes of it.
+    /// What is kept of a user by this model, if it was made of the record that `read` gives; otherwise what `make` makes of it. What is made of
+    /// somebody who is forgotten meanwhile is not kept.
     pub(crate) fn get(
         &self,
         user: &str,
@@ -108,9 +95,9 @@ impl PreparedUsers {
         read: impl FnOnce() -> Result<Arc<UserRecord>, EngineError>,
         make: impl FnOnce(&UserRecord) -> Result<History, EngineError>,
     ) -> Result<Arc<Prepared>, EngineError> {
-        let forgotten = *self.forgotten();
+        let as_of = self.0.as_of();
         let record = read()?;
-        if let Some(kept) = self.users.get(user)
+        if let Some(kept) = self.0.get(user)
             && kept.live == live
             && Arc::ptr_eq(&kept.record, &record)
         {
@@ -122,23 +109,17 @@ impl PreparedUsers {
             return Ok(prepared);
         }
         let bytes = prepared.bytes(serving) + record.bytes();
-        let now = self.forgotten();
-        if *now == forgotten {
-            self.users.insert(user.into(), Kept { record, live, prepared: prepared.clone(), bytes });
-        }
+        self.0.put(as_of, user, Kept { record, live, prepared: prepared.clone(), bytes });
         Ok(prepared)
     }
 
     /// Forgets everybody, as another model serves.
     pub(crate) fn clear(&self) {
-        *self.forgotten() += 1;
-        self.users.clear();
+        self.0.clear();
     }
 
     /// Forgets a user.
     pub(crate) fn forget(&self, user: &str) {
-        let mut forgotten = self.forgotten();
-        *forgotten += 1;
-        let _ = self.users.remove(user);
+        self.0.change(|out| out(user));
     }
 }

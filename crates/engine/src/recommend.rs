@@ -224,7 +224,7 @@ pub(crate) fn recommend_prepared(
     let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
     let mut because = if wish.explain > 0 && source == Source::Generated {
         let items: Vec<ItemId> = shown.iter().map(|candidate| candidate.scored.item).collect();
-        influences(serving, history, &items, wish.explain)?
+        influences(serving, catalogue, history, &items, wish.explain)?
     } else {
         Vec::new()
     };

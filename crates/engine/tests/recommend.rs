@@ -176,7 +176,8 @@ fn influences_are_what_leaving_out_changes() {
         let serving = serving(model, &data);
         let history = somebody(&serving, &data);
         let target = ItemId((0..).find(|item| !history.seen.contains(item)).unwrap());
-        let list = influences(&serving, &history, &[target], 100).unwrap().remove(0);
+        let list =
+            influences(&serving, &Catalogue::new(&serving), &history, &[target], 100).unwrap().remove(0);
         assert_eq!(list.len(), history.items.len());
         assert!(list.windows(2).all(|pair| pair[0].effect.abs() >= pair[1].effect.abs()));
         let whole = scores_of(&serving, &[history.view()], &[target]).unwrap()[0];

@@ -1,51 +1,35 @@
 //! Records of users who were asked for lately, so that another answer to them need not read the file.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use std::sync::Arc;
 
 use super::apply::Change;
+use crate::kept::{KeptByUser, Weigh};
 use crate::store::UserRecord;
 
-/// Bytes of a usual record, by which the cache guesses how many there will be.
-const USUAL: u64 = 4096;
+/// Bytes of a usual record.
+const USUAL: usize = 4096;
 
-/// Records by user, the least useful going first. What was written is never hidden: whoever commits takes the changed users out before
-/// the writers hear of it, and a record that was read while somebody committed is not kept.
+/// Records by user. Whoever commits takes the changed users out before the writers hear of it, and a record that was read while somebody committed
+/// is not kept.
 #[derive(Debug)]
-pub(super) struct Recent {
-    records: Cache<Arc<str>, Kept, Bytes>,
-    commits: AtomicU64,
-    /// Held while records are put in or taken out.
-    changing: Mutex<()>,
-}
+pub(super) struct Recent(KeptByUser<Read>);
 
 /// A record with the limit it was read with.
 #[derive(Clone, Debug)]
-struct Kept {
+struct Read {
     record: Arc<UserRecord>,
     limit: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Bytes;
-
-impl Weighter<Arc<str>, Kept> for Bytes {
-    fn weight(&self, user: &Arc<str>, kept: &Kept) -> u64 {
-        (user.len() + kept.record.bytes()) as u64
+impl Weigh for Read {
+    fn bytes(&self) -> usize {
+        self.record.bytes()
     }
 }
 
 impl Recent {
     pub(super) fn new(bytes: usize) -> Self {
-        let bytes = bytes as u64;
-        Self {
-            records: Cache::with_weighter((bytes / USUAL) as usize, bytes, Bytes),
-            commits: AtomicU64::new(0),
-            changing: Mutex::new(()),
-        }
+        Self(KeptByUser::new(bytes, USUAL))
     }
 
     /// The record of a user, read if it is not at hand.
@@ -55,43 +39,37 @@ impl Recent {
         limit: usize,
         read: impl FnOnce() -> Result<UserRecord, E>,
     ) -> Result<Arc<UserRecord>, E> {
-        if let Some(kept) = self.records.get(user)
+        if let Some(kept) = self.0.get(user)
             && kept.limit == limit
         {
             return Ok(kept.record);
         }
-        let commits = self.commits.load(Ordering::Acquire);
+        let as_of = self.0.as_of();
         let record = Arc::new(read()?);
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.commits.load(Ordering::Acquire) == commits {
-            self.records.insert(user.into(), Kept { record: record.clone(), limit });
-        }
+        self.0.put(as_of, user, Read { record: record.clone(), limit });
         Ok(record)
     }
 
     /// Takes out whom the changes concern. Called after they are committed, before anybody is told.
     pub(super) fn changed(&self, changes: &[Change]) {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.commits.fetch_add(1, Ordering::AcqRel);
-        let remove = |user: &str| drop(self.records.remove(user));
-        for change in changes {
-            match change {
-                Change::Append(events) => {
-                    events.chunk_by(|a, b| a.user == b.user).for_each(|of_one| remove(&of_one[0].user));
+        self.0.change(|out| {
+            for change in changes {
+                match change {
+                    Change::Append(events) => {
+                        events.chunk_by(|a, b| a.user == b.user).for_each(|of_one| out(&of_one[0].user));
+                    }
+                    Change::DeleteEvent { user: key, .. }
+                    | Change::PutUser { key, .. }
+                    | Change::Forget { key } => out(key),
+                    Change::PutItems(_) | Change::DeleteItem { .. } | Change::PutSetting { .. } => {}
                 }
-                Change::DeleteEvent { user: key, .. }
-                | Change::PutUser { key, .. }
-                | Change::Forget { key } => remove(key),
-                Change::PutItems(_) | Change::DeleteItem { .. } | Change::PutSetting { .. } => {}
             }
-        }
+        });
     }
 
     /// Takes out everybody.
     pub(super) fn clear(&self) {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.commits.fetch_add(1, Ordering::AcqRel);
-        self.records.clear();
+        self.0.clear();
     }
 }
 
@@ -142,15 +120,5 @@ mod tests {
         };
         assert_eq!(recent.get("u", 9, read).unwrap().events().len(), 0);
         assert_eq!(get(&recent, "u", 9, &["a"]), 1);
-    }
-
-    #[test]
-    fn it_holds_no_more_than_it_may() {
-        let recent = Recent::new(10_000);
-        for user in 0..1000 {
-            get(&recent, &format!("u{user}"), 9, &["a", "b", "c"]);
-        }
-        assert!(recent.records.weight() <= 10_000 && recent.records.len() < 100);
-        assert!(!recent.records.is_empty());
     }
 }
