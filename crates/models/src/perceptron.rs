@@ -4,11 +4,13 @@
 //! `x_l = f_l(x_{l−1}·W_l + b_l)`. Activations may be trained, and follow the moments of their sums. Work is cut by rows of a batch, sums over rows are merged in
 //! fixed order: the same bits at any number of threads.
 
-use foldin_core::{FitError, Tensor, TrainState};
+use foldin_core::{FitError, TrainState};
 use foldin_nn::activation::{Activation, Sharing};
 use foldin_nn::matmul::{Matrix, matmul};
 use foldin_nn::optimiser::{Optimiser, Trained};
 use rayon::prelude::*;
+
+use crate::resume::{keep_trained, take_trained};
 
 /// Rows that one task activates.
 const ROWS_AT_ONCE: usize = 32;
@@ -248,10 +250,8 @@ pub(crate) fn step(
 
 /// Everything under its name, for a checkpoint.
 pub(crate) fn save(parameters: Vec<Named<'_>>, prefix: &str, state: &mut TrainState) {
-    for (name, _, Trained { w, first, second, .. }) in parameters {
-        for (part, data) in [("w", &**w), ("first", &**first), ("second", &**second)] {
-            state.tensors.insert(format!("{prefix}{name}.{part}"), Tensor::new([data.len()], data.to_vec()));
-        }
+    for (name, _, trained) in parameters {
+        keep_trained(state, &format!("{prefix}{name}"), trained);
     }
 }
 
@@ -264,19 +264,9 @@ pub(crate) fn restore(
     prefix: &str,
     state: &mut TrainState,
 ) -> Result<(), FitError> {
-    for (name, _, Trained { w, first, second, .. }) in parameters {
-        for (part, out) in [("w", w), ("first", first), ("second", second)] {
-            let name = format!("{prefix}{name}.{part}");
-            match state.tensors.remove(&name) {
-                Some(tensor) if tensor.data.len() == out.len() => out.copy_from_slice(&tensor.data),
-                _ => {
-                    let reason = format!("its `{name}` does not fit these settings and data");
-                    return Err(FitError::Checkpoint { reason });
-                }
-            }
-        }
-    }
-    Ok(())
+    parameters
+        .into_iter()
+        .try_for_each(|(name, _, trained)| take_trained(state, &format!("{prefix}{name}"), trained))
 }
 
 #[cfg(test)]

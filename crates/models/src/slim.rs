@@ -21,7 +21,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ease::user_weights;
-use crate::holdout::EarlyStopping;
 use crate::item_weights::{ItemWeights, SparseWeights};
 use crate::knn::check_size;
 use crate::lists::{self, Lists};
@@ -168,19 +167,18 @@ fn largest(mut weights: Vec<(u32, f32)>, keep: usize) -> Vec<(u32, f32)> {
 fn state(epochs: usize, clicks: &Interactions, solved: &Lists) -> TrainState {
     let mut parts = ModelParts::default();
     lists::to_parts("weight", &solved.offsets, &solved.numbers, &solved.values, &mut parts);
-    TrainState { tensors: parts.tensors, ..resume::state(epochs, clicks, &EarlyStopping::new(1)) }
+    TrainState { tensors: parts.tensors, ..resume::state_of(epochs, clicks) }
 }
 
 fn resumed(saved: TrainState, clicks: &Interactions, part: usize) -> Result<Lists, FitError> {
-    let unfit = |reason: &str| FitError::Checkpoint { reason: reason.to_owned() };
-    resume::check(&saved, clicks, &mut EarlyStopping::new(1))?;
+    resume::check_ratings(&saved, clicks)?;
     let n = clicks.n_items();
     let done = saved.epochs.saturating_mul(part).min(n);
     let mut parts = ModelParts { tensors: saved.tensors, ..ModelParts::default() };
     let lists = lists::from_parts("weight", Some(done), &mut parts)
-        .map_err(|_| unfit("it lacks the weights of the items that are done"))?;
+        .map_err(|_| resume::unfit("it lacks the weights of the items that are done"))?;
     if lists.numbers.iter().any(|&item| item as usize >= n) {
-        return Err(unfit("it belongs to another number of items"));
+        return Err(resume::unfit("it belongs to another number of items"));
     }
     Ok(lists)
 }

@@ -129,6 +129,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("a_cancelled_fit_is_no_model", running::cancelled),
     ("an_interrupted_fit_is_resumed", running::resumed),
     ("a_foreign_checkpoint_is_refused", running::foreign_checkpoint),
+    ("a_checkpoint_of_other_ratings_is_refused", running::checkpoint_of_other_ratings),
 ];
 
 /// Names of all checks, in the order in which they run.

@@ -21,7 +21,9 @@
 //! once a batch by Adam. Memory: `8·k` numbers a place and `3·k` a case, `6·k` a place more with early stopping and while a checkpoint
 //! is written. Same bits at any number of threads.
 
+mod backward;
 mod config;
+mod forward;
 mod items;
 mod network;
 mod pretrain;

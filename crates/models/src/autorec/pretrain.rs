@@ -15,8 +15,10 @@ use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 use rayon::prelude::*;
 
+use super::backward::Batch;
 use super::config::AutoRecConfig;
-use super::network::{Batch, Dense, Drops, Network, Penalty};
+use super::forward::Drops;
+use super::network::{Dense, Network, Penalty};
 use super::train::mean_of;
 
 /// Rows that one task activates.

@@ -10,8 +10,10 @@ use foldin_nn::dropout::Dropout;
 use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 
+use super::backward::Batch;
 use super::config::AutoRecConfig;
-use super::network::{Batch, Drops, Network};
+use super::forward::Drops;
+use super::network::Network;
 
 fn batch() -> Batch {
     let mut random = Random::new(3);

@@ -9,8 +9,10 @@ use foldin_nn::dropout::Dropout;
 use foldin_nn::optimiser::{Optimiser, Trained};
 use foldin_nn::rprop::Rprop;
 
+use super::backward::Batch;
 use super::config::{AutoRecConfig, Chosen, Learning};
-use super::network::{Batch, Drops, Network, Penalty};
+use super::forward::Drops;
+use super::network::{Network, Penalty};
 use super::pretrain::pretrain;
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::explicit_ratings;

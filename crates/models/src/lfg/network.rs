@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use foldin_core::random::{Random, child_seed};
-use foldin_core::{FitError, Interactions, Tensor, TrainState};
+use foldin_core::{FitError, Interactions, TrainState};
 use foldin_nn::sparse_layer::{BLOCK, TABLE_BLOCK};
 use foldin_nn::svd::truncated_svd;
 use foldin_nn::table::Table;
 
 use super::config::{ItemInit, LfgConfig};
+use crate::resume;
 
 /// Columns of the dense parameters' table: each tensor starts at a multiple.
 pub(super) const DENSE_BLOCK: usize = 64;
@@ -184,11 +185,11 @@ impl Network {
             for (part, data) in
                 [("w", &table.w), ("m", &table.m), ("v", &table.v), ("average", &table.average)]
             {
-                state.tensors.insert(format!("{name}.{part}"), Tensor::new([data.len()], data.clone()));
+                resume::keep(state, format!("{name}.{part}"), [data.len()], data);
             }
         }
         for (name, data) in [("mean", &self.running_mean), ("variance", &self.running_variance)] {
-            state.tensors.insert(format!("norm.{name}"), Tensor::new([data.len()], data.clone()));
+            resume::keep(state, format!("norm.{name}"), [data.len()], data);
         }
     }
 
@@ -197,14 +198,9 @@ impl Network {
     /// # Errors
     /// [`FitError::Checkpoint`] if it is of another shape.
     pub(super) fn restore(&mut self, state: &mut TrainState) -> Result<(), FitError> {
-        let mut into = |name: String, out: &mut Vec<f32>| match state.tensors.remove(&name) {
-            Some(tensor) if tensor.data.len() == out.len() => {
-                *out = tensor.data;
-                Ok(())
-            }
-            _ => Err(FitError::Checkpoint {
-                reason: format!("its `{name}` does not fit these settings and data"),
-            }),
+        let mut into = |name: String, out: &mut Vec<f32>| -> Result<(), FitError> {
+            *out = resume::take(state, &name, [out.len()])?;
+            Ok(())
         };
         for (name, table) in [
             ("inputs", &mut self.inputs),

@@ -3,7 +3,7 @@
 use foldin_core::parallel::chunked_sum;
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{
-    Csr, Epoch, Features, FitContext, FitError, Interactions, ModelFamily, Tensor, TrainState, TrainingData,
+    Csr, Epoch, Features, FitContext, FitError, Interactions, ModelFamily, TrainState, TrainingData,
 };
 use foldin_nn::gaussian::{Moments, packed_len};
 use foldin_nn::kernel;
@@ -19,6 +19,7 @@ use super::step::{Given, Side, Summary};
 use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
 use crate::regression::Regression;
+use crate::resume;
 
 /// Share of the ratings' variance that is taken for noise before the first iteration.
 const INITIAL_NOISE_SHARE: f64 = 0.64;
@@ -110,7 +111,7 @@ impl Learner {
     fn put_prior(&self, state: &mut TrainState) {
         let Prior { weights, precision } = &self.prior;
         let mut put = |what, shape: &[usize], data: &[f32]| {
-            state.tensors.insert(format!("{}_{what}", self.name), Tensor::new(shape, data.to_vec()));
+            resume::keep(state, format!("{}_{what}", self.name), shape, data);
         };
         put("prior_weights", &[self.design.width(), precision.len()], weights);
         put("prior_precision", &[precision.len()], precision);
@@ -118,23 +119,11 @@ impl Learner {
 
     fn take_prior(&mut self, state: &mut TrainState) -> Result<(), FitError> {
         let shape = [self.design.width(), self.side.order];
-        self.prior.weights = take(state, &format!("{}_prior_weights", self.name), &shape)?;
-        self.prior.precision = take(state, &format!("{}_prior_precision", self.name), &shape[1..])?;
+        self.prior.weights = resume::take(state, &format!("{}_prior_weights", self.name), shape)?;
+        self.prior.precision = resume::take(state, &format!("{}_prior_precision", self.name), &shape[1..])?;
         self.prior_means = self.prior.means(&self.design);
         Ok(())
     }
-}
-
-fn unusable(reason: impl Into<String>) -> FitError {
-    FitError::Checkpoint { reason: reason.into() }
-}
-
-fn take(state: &mut TrainState, name: &str, shape: &[usize]) -> Result<Vec<f32>, FitError> {
-    let tensor = state.tensors.remove(name).ok_or_else(|| unusable(format!("it lacks `{name}`")))?;
-    if tensor.shape != shape {
-        return Err(unusable(format!("`{name}` has shape {:?}, not {shape:?}", tensor.shape)));
-    }
-    Ok(tensor.data)
 }
 
 /// All that changes from one iteration to the next.
@@ -178,30 +167,29 @@ impl Trainer {
     }
 
     /// The posteriors of the users are the first thing that the next iteration makes anew, so they are not kept.
-    fn state(&self, epochs: usize) -> TrainState {
-        let mut state = TrainState { epochs, ..TrainState::default() };
+    fn state(&self, epochs: usize, ratings: &Interactions) -> TrainState {
+        let mut state = resume::state_of(epochs, ratings);
         self.users.put_prior(&mut state);
         self.items.put_prior(&mut state);
         state.numbers.insert("noise".to_owned(), self.noise);
         let Side { moments, means, stride, .. } = &self.items.side;
-        let means = Tensor::new([moments.n_rows(), *stride], means.clone());
-        state.tensors.insert("item_means".to_owned(), means);
-        let moments = moments.data().to_vec();
-        state.tensors.insert("item_moments".to_owned(), Tensor::new([moments.len()], moments));
+        resume::keep(&mut state, "item_means".to_owned(), [moments.n_rows(), *stride], means);
+        resume::keep(&mut state, "item_moments".to_owned(), [moments.data().len()], moments.data());
         state
     }
 
-    fn resume(&mut self, mut state: TrainState) -> Result<usize, FitError> {
+    fn resume(&mut self, mut state: TrainState, ratings: &Interactions) -> Result<usize, FitError> {
+        resume::check_ratings(&state, ratings)?;
         self.users.take_prior(&mut state)?;
         self.items.take_prior(&mut state)?;
-        self.noise = *state.numbers.get("noise").ok_or_else(|| unusable("it lacks `noise`"))?;
+        self.noise = resume::number(&state, "noise")?;
         let side = &mut self.items.side;
         let n = side.moments.n_rows();
-        side.means = take(&mut state, "item_means", &[n, side.stride])?;
+        side.means = resume::take(&mut state, "item_means", [n, side.stride])?;
         let len = side.moments.data().len();
-        let moments = take(&mut state, "item_moments", &[len])?;
+        let moments = resume::take(&mut state, "item_moments", [len])?;
         side.moments = Moments::from_data(n, side.order + 1, moments)
-            .ok_or_else(|| unusable("`item_moments` has another size"))?;
+            .ok_or_else(|| resume::unfit("its `item_moments` has another size"))?;
         Ok(state.epochs)
     }
 }
@@ -232,7 +220,7 @@ pub(super) fn fit(
         noise: 0.0,
     };
     let done = match ctx.resume()? {
-        Some(state) => trainer.resume(state)?,
+        Some(state) => trainer.resume(state, ratings)?,
         None => {
             trainer.start(config.initial_noise, seed);
             0
@@ -247,7 +235,7 @@ pub(super) fn fit(
         }
         let train_rmse = Some(trainer.train_rmse());
         let epoch = Epoch { number, of: config.iterations, train_rmse, ..Epoch::default() };
-        ctx.epoch_done(epoch, || trainer.state(number))?;
+        ctx.epoch_done(epoch, || trainer.state(number, ratings))?;
     }
 
     ctx.progress.stage("priors by number of ratings");

@@ -9,7 +9,7 @@ use foldin_core::{
 };
 
 use crate::ease::item_weights;
-use crate::holdout::{EarlyStopping, Holdout};
+use crate::holdout::Holdout;
 use crate::implicit_als::{ImplicitAlsConfig, Problem, Sides, views_of};
 use crate::ranking::{PLACES, implicit_interactions};
 use crate::resume;
@@ -219,7 +219,7 @@ impl Run<'_> {
     }
 
     fn state(&self, problem: &Problem<'_>) -> TrainState {
-        let mut state = resume::state(self.done, self.clicks, &EarlyStopping::new(1));
+        let mut state = resume::state_of(self.done, self.clicks);
         for (member, sides) in self.sides.iter().enumerate() {
             problem.keep(&mut state, &format!("member_{member}_"), sides);
         }
@@ -234,7 +234,7 @@ impl Run<'_> {
     }
 
     fn resume(&mut self, mut saved: TrainState) -> Result<(), FitError> {
-        resume::check(&saved, self.clicks, &mut EarlyStopping::new(1))?;
+        resume::check_ratings(&saved, self.clicks)?;
         self.done = saved.epochs;
         let share = |name: &str| saved.numbers.get(name).map(|&share| share as f32);
         if let (Some(ease), Some(similarity)) = (share("ease_share"), share("similarity_share")) {

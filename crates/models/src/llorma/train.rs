@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foldin_core::random::{child_seed, numbered_seed};
 use foldin_core::{
-    Epoch, FitContext, FitError, Generator, ModelFamily, Tensor, TrainState, TrainingData, UserView,
+    Epoch, FitContext, FitError, Generator, Interactions, ModelFamily, TrainState, TrainingData, UserView,
 };
 use rayon::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::bias::{Bias, BiasConfig};
 use crate::bias_svd::BiasSvd;
 use crate::factorization::{FactorizationConfig, Unit};
 use crate::linear::{LinearFactors, explicit_ratings};
-use crate::resume::fingerprint;
+use crate::resume;
 
 /// Anchors that are trained together: a report, and perhaps a checkpoint, after each such round.
 const ROUND: usize = 4;
@@ -61,7 +61,7 @@ pub(super) fn fit(
     };
     let of = config.anchors.div_ceil(ROUND);
     let mut done = match ctx.resume()? {
-        Some(state) => restore(&mut locals, state, fingerprint(ratings))?,
+        Some(state) => restore(&mut locals, state, ratings)?,
         None => 0,
     };
     while done < of {
@@ -87,7 +87,7 @@ pub(super) fn fit(
         // Anchors may cover nothing; there is then no error either.
         let train_rmse = (weights > 0.0).then(|| (squares / weights).sqrt() * f64::from(setting.unit));
         let epoch = Epoch { number: done, of, train_rmse, ..Epoch::default() };
-        ctx.epoch_done(epoch, || state(&locals, done, fingerprint(ratings)))?;
+        ctx.epoch_done(epoch, || state(&locals, done, ratings))?;
     }
     let combination = Combination {
         user_bandwidth: config.user_bandwidth,
@@ -127,26 +127,18 @@ fn global_models(
 }
 
 /// All local models, those not yet trained as noughts.
-fn state(locals: &Locals, epochs: usize, data: f64) -> TrainState {
+fn state(locals: &Locals, epochs: usize, ratings: &Interactions) -> TrainState {
     let tensors = BTreeMap::from([
         ("local_items".to_owned(), locals.rows_tensor()),
         ("item_weights".to_owned(), locals.weights_tensor()),
     ]);
-    TrainState { epochs, tensors, numbers: BTreeMap::from([("data".to_owned(), data)]) }
+    TrainState { tensors, ..resume::state_of(epochs, ratings) }
 }
 
 /// Takes back what [`state`] kept; the number of rounds done.
-fn restore(locals: &mut Locals, mut state: TrainState, data: f64) -> Result<usize, FitError> {
-    let unfit = |reason: &str| FitError::Checkpoint { reason: reason.to_owned() };
-    if state.numbers.get("data").map(|number| number.to_bits()) != Some(data.to_bits()) {
-        return Err(unfit("it belongs to other ratings"));
-    }
-    let mut take = |name: &str, like: Tensor| match state.tensors.remove(name) {
-        Some(tensor) if tensor.shape == like.shape => Ok(tensor.data),
-        Some(_) => Err(unfit("it belongs to another number of anchors, factors or items")),
-        None => Err(unfit("it lacks a tensor")),
-    };
-    locals.rows = take("local_items", locals.rows_tensor())?;
-    locals.weights = take("item_weights", locals.weights_tensor())?;
+fn restore(locals: &mut Locals, mut state: TrainState, ratings: &Interactions) -> Result<usize, FitError> {
+    resume::check_ratings(&state, ratings)?;
+    locals.rows = resume::take(&mut state, "local_items", locals.rows_tensor().shape)?;
+    locals.weights = resume::take(&mut state, "item_weights", locals.weights_tensor().shape)?;
     Ok(state.epochs)
 }

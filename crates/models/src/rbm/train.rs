@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use foldin_core::random::{Random, numbered_seed};
-use foldin_core::{Csr, Epoch, FitContext, FitError, Interactions, Tensor, TrainState, TrainingData};
+use foldin_core::{Csr, Epoch, FitContext, FitError, Interactions, TrainState, TrainingData};
 use rayon::prelude::*;
 
 use super::config::RbmConfig;
@@ -210,7 +210,7 @@ impl<'a> Trainer<'a> {
         let mut state = resume::state(self.epochs, self.ratings, &self.stopping);
         let mut keep = |name: &str, machine: &Machine| {
             for (part, values) in machine.parts() {
-                state.tensors.insert(format!("{name}.{part}"), Tensor::new([values.len()], values.to_vec()));
+                resume::keep(&mut state, format!("{name}.{part}"), [values.len()], values);
             }
         };
         keep("machine", &self.machine);
@@ -225,16 +225,8 @@ impl<'a> Trainer<'a> {
         resume::check(&state, self.ratings, &mut self.stopping)?;
         let mut into = |name: &str, machine: &mut Machine| {
             machine.parts_mut().into_iter().try_for_each(|(part, values)| {
-                let name = format!("{name}.{part}");
-                match state.tensors.remove(&name) {
-                    Some(tensor) if tensor.data.len() == values.len() => {
-                        *values = tensor.data;
-                        Ok(())
-                    }
-                    _ => Err(FitError::Checkpoint {
-                        reason: format!("its `{name}` does not fit these settings and data"),
-                    }),
-                }
+                *values = resume::take(&mut state, &format!("{name}.{part}"), [values.len()])?;
+                Ok::<(), FitError>(())
             })
         };
         into("machine", &mut self.machine)?;

@@ -5,6 +5,7 @@ use foldin_core::{CancelFlag, FitContext, FitError, Recommender, TrainState};
 
 use super::{Case, Outcome, SEED, ensure, everything, same_bits};
 use crate::memory_store::{MemoryStore, Watcher};
+use crate::planted;
 
 /// A quick fit that is watched, and perhaps kept.
 fn watched(
@@ -112,5 +113,30 @@ pub(super) fn foreign_checkpoint(case: &Case<'_>) -> Outcome {
         Err(FitError::Checkpoint { .. }) => Ok(()),
         Err(error) => Err(format!("expected Checkpoint, got: {error}")),
         Ok(_) => Err("a checkpoint of nothing was accepted".to_owned()),
+    }
+}
+
+/// A checkpoint of as many users and items, but of other ratings: only what it says of its data can give it away.
+pub(super) fn checkpoint_of_other_ratings(case: &Case<'_>) -> Outcome {
+    if n_epochs(case)? < 2 {
+        return Ok(());
+    }
+    let store = MemoryStore::every(0);
+    if watched(case, &Watcher::cancelling_after(1), Some(&store)).is_ok() {
+        return Err("cancelled in epoch 1, it gave a model".to_owned());
+    }
+    let kept = store.state().ok_or("nothing was kept in epoch 1")?;
+    let other = case.subject.data(planted::with_side_information(
+        case.side.interactions.n_users(),
+        case.side.interactions.n_items(),
+        3,
+        SEED + 1,
+    ));
+    let store = MemoryStore::holding(kept);
+    let ctx = FitContext { checkpoints: Some(&store), ..FitContext::new(SEED) };
+    match case.subject.entry.fit(&case.subject.quick, &other.training_data(), &ctx) {
+        Err(FitError::Checkpoint { .. }) => Ok(()),
+        Err(error) => Err(format!("expected Checkpoint, got: {error}")),
+        Ok(_) => Err("a checkpoint of other ratings was accepted".to_owned()),
     }
 }

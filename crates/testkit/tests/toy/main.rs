@@ -83,6 +83,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::IgnoresCancel, "a_cancelled_fit_is_no_model"),
     (Fault::ForgetsProgress, "an_interrupted_fit_is_resumed"),
     (Fault::ResumesAnything, "a_foreign_checkpoint_is_refused"),
+    (Fault::ResumesWithOtherRatings, "a_checkpoint_of_other_ratings_is_refused"),
 ];
 
 #[test]

@@ -54,6 +54,7 @@ pub(crate) enum Fault {
     IgnoresCancel,
     ForgetsProgress,
     ResumesAnything,
+    ResumesWithOtherRatings,
 }
 
 /// Settings of the toy.
@@ -256,6 +257,10 @@ impl<'a> Training<'a> {
             }
             return Err(FitError::Checkpoint { reason: "no tensor `items`".into() });
         };
+        let own = state.numbers.get("data") == Some(&self.fingerprint());
+        if !own && self.config.fault != Fault::ResumesWithOtherRatings {
+            return Err(FitError::Checkpoint { reason: "it belongs to other ratings".into() });
+        }
         // Each f64 was written as two f32, so that nothing is lost.
         self.items =
             halves.data.chunks_exact(2).map(|pair| f64::from(pair[0]) + f64::from(pair[1])).collect();
@@ -278,7 +283,13 @@ impl<'a> Training<'a> {
             })
             .collect();
         let tensors = [("items".to_owned(), Tensor::new([halves.len()], halves))].into();
-        TrainState { epochs: self.epochs, tensors, ..TrainState::default() }
+        let numbers = [("data".to_owned(), self.fingerprint())].into();
+        TrainState { epochs: self.epochs, tensors, numbers }
+    }
+
+    /// Of the ratings, as far as a number holds it.
+    fn fingerprint(&self) -> f64 {
+        u64::from_str_radix(&self.ratings.fingerprint(), 16).map_or(0.0, |bits| (bits >> 12) as f64)
     }
 
     fn alternate(&mut self) {
