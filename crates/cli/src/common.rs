@@ -197,7 +197,7 @@ pub(crate) fn command_line() -> String {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let name = argument.split('=').next().unwrap_or_default();
-        if ["--data-dir", "--out", "--json", "--html", "--markdown"].contains(&name) {
+        if ["--data-dir", "--out", "--json", "--html", "--markdown", "--note"].contains(&name) {
             if !argument.contains('=') {
                 arguments.next();
             }

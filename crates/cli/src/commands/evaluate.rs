@@ -76,6 +76,9 @@ pub(crate) struct Args {
     /// Seed of the splits and of everything random in the models
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// A remark to stand in the report, such as what else the machine was busy with. May be given often
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -112,7 +115,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         given,
         ..EvalOptions::default()
     };
-    let (report, stopped) = match evaluate(&dataset, &models, options, global) {
+    let (mut report, stopped) = match evaluate(&dataset, &models, options, global) {
         Ok(report) => (report, None),
         Err(error) => match error.downcast::<EvalError>()? {
             EvalError::Partial { report } => {
@@ -123,6 +126,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             error => return Err(error.into()),
         },
     };
+    report.notes.extend(args.note.iter().cloned());
     print(foldin_eval::table::render(&report))?;
     if let Some(path) = &args.json {
         write_file(path, &report.to_json())?;

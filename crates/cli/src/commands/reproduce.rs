@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Only the first fold, one fit where the recipe has several, and fewer epochs where it says so
     #[arg(long)]
     quick: bool,
+    /// A remark to stand in the report, such as what else the machine was busy with. May be given often
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
     /// Folder for RECIPE.json, RECIPE.html and RECIPE.md
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
@@ -93,7 +96,8 @@ fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global)
         .collect::<anyhow::Result<Vec<_>>>()?;
     check_writable(&args.out.join(format!("{file}.json")))?;
     match reproduce(recipe, &dataset, given, args.quick, global) {
-        Ok(report) => {
+        Ok(mut report) => {
+            report.notes.extend(args.note.iter().cloned());
             print_table(recipe, data, &report)?;
             write(recipe, data, file, &report, &args.out, global)
         }
