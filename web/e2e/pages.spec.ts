@@ -267,6 +267,16 @@ describe('Live', () => {
   });
 });
 
+describe('The store', () => {
+  it('is backed up while it serves', async () => {
+    const { page, faults, close } = await open(browser, '/#/settings');
+    await page.getByRole('region', { name: 'Store' }).getByRole('button', { name: 'Back up now' }).click();
+    await page.getByText(/events are backed up in events-\d+\.redb/).waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
 describe('Model', () => {
   it('trains, shows the run, rolls back and promotes', async () => {
     const before = await ask<Version[]>('GET', '/v1/models');

@@ -2,8 +2,27 @@
 
 import { readEvents } from './sse';
 import type {
-  FactorMap, Features, Item, ItemPage, Job, KeyInfo, Near, NewKey, Question, Reach, Recommendations, Role, Stats, TrainOptions, User,
-  UserLine, Version, Who, Wish, Write,
+  Backup,
+  FactorMap,
+  Features,
+  Item,
+  ItemPage,
+  Job,
+  KeyInfo,
+  Near,
+  NewKey,
+  Question,
+  Reach,
+  Recommendations,
+  Role,
+  Stats,
+  TrainOptions,
+  User,
+  UserLine,
+  Version,
+  Who,
+  Wish,
+  Write,
 } from './types';
 
 const KEY = 'foldin-api-key';
@@ -164,6 +183,7 @@ export const api = {
   /** Every write from now on. */
   feed: (signal: AbortSignal) => follow<Write>('/v1/events/feed', 'write', signal),
 
+  backup: () => json<Backup>('POST', '/v1/backup'),
   keys: () => json<KeyInfo[]>('GET', '/v1/keys'),
   createKey: (label: string, role: Role) => json<NewKey>('POST', '/v1/keys', { label, role }),
   revokeKey: (id: string) => json<void>('DELETE', `/v1/keys/${part(id)}`),

@@ -286,3 +286,9 @@ export interface FactorMap {
   /** Share of the variance of the items' directions that two dimensions hold. */
   explained: number;
 }
+
+export interface Backup {
+  file: string;
+  bytes: number;
+  store: { users: number; items: number; events: number };
+}
