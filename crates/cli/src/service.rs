@@ -17,6 +17,9 @@ use foldin_engine::store::{Event, ItemRecord, JsonMap, RedbStore, Store, StoreOp
 use foldin_server::keys::Keys;
 use serde_json::Value;
 
+/// Threads that write what is known of users.
+const WRITERS: usize = 64;
+
 /// Item records written at a time.
 const ITEMS_AT_ONCE: usize = 1000;
 
@@ -50,9 +53,9 @@ impl StoreFolder {
 /// The setting that names the data set whose import has begun and not ended.
 const IMPORTING: &str = "importing";
 
-/// Whether an import of this data set was interrupted.
-pub(crate) fn unfinished(store: &dyn Store, name: &str) -> anyhow::Result<bool> {
-    Ok(store.get_setting(IMPORTING)?.is_some_and(|importing| importing == name.as_bytes()))
+/// The data set whose import was interrupted, if one was.
+pub(crate) fn interrupted(store: &dyn Store) -> anyhow::Result<Option<String>> {
+    Ok(store.get_setting(IMPORTING)?.map(|name| String::from_utf8_lossy(&name).into_owned()))
 }
 
 /// Notes that an import begins, so that the next start knows if it did not end.
@@ -104,13 +107,26 @@ pub(crate) fn import(
     let of_users = dataset.user_features.schema();
     let mut users = 0;
     if dataset.user_features.width() > 0 {
-        for (user, key) in dataset.users.keys().enumerate() {
-            let features = json_of(&of_users.decode(dataset.user_features.row(user)));
-            if !features.is_empty() {
-                store.put_user(key, &features)?;
-                users += 1;
-            }
-        }
+        let known: Vec<(&str, JsonMap)> = dataset
+            .users
+            .keys()
+            .enumerate()
+            .map(|(user, key)| (key, json_of(&of_users.decode(dataset.user_features.row(user)))))
+            .filter(|(_, features)| !features.is_empty())
+            .collect();
+        users = known.len();
+        // Writers at the same time share one sync of the disk.
+        std::thread::scope(|scope| {
+            let share = known.len().div_ceil(WRITERS).max(1);
+            let write = |some: &[(&str, JsonMap)]| {
+                some.iter().try_for_each(|(key, features)| store.put_user(key, features))
+            };
+            let writers: Vec<_> = known.chunks(share).map(|some| scope.spawn(move || write(some))).collect();
+            writers.into_iter().try_for_each(|writer| match writer.join() {
+                Ok(written) => written.map_err(anyhow::Error::from),
+                Err(_) => Err(anyhow::anyhow!("a thread that wrote users ended early")),
+            })
+        })?;
     }
     let by_user = dataset.interactions.by_user();
     let times = dataset.interactions.times();
@@ -164,11 +180,11 @@ mod tests {
     #[test]
     fn an_interrupted_import_is_known_by_its_name() -> anyhow::Result<()> {
         let store = MemoryStore::new();
-        assert!(!unfinished(&store, "ml-1m")?);
+        assert_eq!(interrupted(&store)?, None);
         begin_import(&store, "ml-1m")?;
-        assert!(unfinished(&store, "ml-1m")? && !unfinished(&store, "ml-100k")?);
+        assert_eq!(interrupted(&store)?.as_deref(), Some("ml-1m"));
         end_import(&store)?;
-        assert!(!unfinished(&store, "ml-1m")?);
+        assert_eq!(interrupted(&store)?, None);
         Ok(())
     }
 }

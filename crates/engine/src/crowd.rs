@@ -178,7 +178,7 @@ impl Engine {
             let known = events.iter().filter(|event| self.options().kinds.rule(&event.kind).is_ok());
             let actions =
                 known.map(|event| Action { item: &event.item, kind: &event.kind, value: event.value });
-            match History::new(live.serving(), &self.options().kinds, actions) {
+            match History::stored(live.serving(), &self.options().kinds, actions, []) {
                 Ok(history) if !history.items.is_empty() => {
                     keys.push(key);
                     histories.push(history);

@@ -68,7 +68,7 @@ impl Live {
         &self.serving
     }
 
-    /// The catalogue as it is now. Whoever holds it keeps it as it is; no lock is held for longer than it takes to get it.
+    /// The catalogue as it is now. Whoever holds it keeps it as it is, whatever changes meanwhile.
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -44,8 +44,11 @@ pub struct Reach {
 /// Items named.
 const MOST: usize = 20;
 
+/// Most scores that are computed for one look, and fewest users that are looked at whatever the number of items.
+const WORK: (usize, usize) = (20_000_000, 20);
+
 impl Engine {
-    /// Makes the list of `n` items of up to `users` users of the store, in parallel on the current Rayon pool, and looks at all of them together.
+    /// Makes the list of `n` items of up to `users` users of the store, fewer for a very large catalogue, in parallel on the current Rayon pool, and looks at all of them together.
     /// Costs as much as as many answers.
     ///
     /// # Errors
@@ -53,6 +56,7 @@ impl Engine {
     pub fn reach(&self, users: usize, n: usize) -> Result<Reach, EngineError> {
         let live = self.live();
         let (serving, catalogue) = (live.serving(), live.catalogue());
+        let users = users.min((WORK.0 / serving.n_items().max(1)).max(WORK.1));
         let keys: Vec<Arc<str>> = self.store().users(None, users)?.into_iter().map(|user| user.key).collect();
         let wish = Wish { n, ..Wish::default() };
         let lists: Vec<(Vec<u32>, Vec<u32>)> = keys

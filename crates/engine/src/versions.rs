@@ -242,6 +242,10 @@ impl Versions {
         let name = format!("{:06}", last + 1);
         let fresh = self.dir.join(format!(".new-{name}"));
         let place = self.dir.join(&name);
+        if fresh.exists() {
+            // Of a process that died while it wrote.
+            fs::remove_dir_all(&fresh).map_err(at(&fresh))?;
+        }
         let written = write(&fresh).and_then(|()| {
             if let Some(report) = report {
                 write_synced(&fresh.join(REPORT), &pretty(report))?;
@@ -354,6 +358,23 @@ impl Versions {
         let gone = self.dir.join(format!(".gone-{name}"));
         fs::rename(&folder, &gone).map_err(at(&folder))?;
         fs::remove_dir_all(&gone).map_err(at(&gone))
+    }
+
+    /// Removes the oldest versions that were trained here until so many of those are left, but neither the one that serves nor the one before it.
+    /// Those that were removed.
+    ///
+    /// # Errors
+    /// As [`Versions::remove`].
+    pub fn prune(&self, keep: usize) -> Result<Vec<String>, VersionError> {
+        let current = self.current()?;
+        let stays = [current.serving.as_ref(), current.before.last()];
+        let trained: Vec<String> =
+            self.names()?.into_iter().filter(|name| self.dir.join(name).join(REPORT).exists()).collect();
+        let surplus = trained.len().saturating_sub(keep);
+        let old = trained.into_iter().take(surplus).filter(|name| !stays.contains(&Some(name)));
+        let old: Vec<String> = old.collect();
+        old.iter().try_for_each(|name| self.remove(name))?;
+        Ok(old)
     }
 
     /// What was reported of a version.

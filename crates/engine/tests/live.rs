@@ -243,6 +243,53 @@ fn a_part_of_a_large_catalogue_is_said_to_be_one() {
     assert!(!long.approximate && long.items.len() == n_items - 1);
 }
 
+/// Does something when the last fit of a training run begins.
+struct AtTheLastFit<F: Fn() + Sync>(F);
+
+impl<F: Fn() + Sync> foldin_core::Progress for AtTheLastFit<F> {
+    fn stage(&self, name: &str) {
+        if name == "fitting on all events" {
+            (self.0)();
+        }
+    }
+}
+
+/// What an operator does while a version is trained holds.
+#[test]
+fn who_promotes_or_cancels_meanwhile_has_the_last_word() {
+    let (engine, versions, place) = trained("lfg-bayes", "rating");
+    let options = TrainOptions { tolerance: 0.9, ..TrainOptions::default() };
+    write_model("bias-svd", &data(), &place.path().join("other"));
+    let other = versions.adopt(&place.path().join("other")).unwrap();
+    let promotes = AtTheLastFit(|| versions.put_into_service(&engine, &other).unwrap());
+    let report = train(&engine, &versions, &options, &promotes, &CancelFlag::default()).unwrap();
+    assert!(!report.promoted && report.verdict.contains("meanwhile"), "{report:?}");
+    assert_eq!(engine.live().serving().version(), other);
+    assert!(report.version.is_some(), "it can be promoted by hand");
+
+    let before = versions.names().unwrap();
+    let cancel = CancelFlag::default();
+    let cancels = AtTheLastFit(|| cancel.cancel());
+    let options = TrainOptions { model: Some("item-mean".to_owned()), ..options };
+    let error = train(&engine, &versions, &options, &cancels, &cancel).unwrap_err();
+    assert!(matches!(error, TrainError::Fit(FitError::Cancelled { .. })), "{error:?}");
+    assert_eq!(versions.names().unwrap(), before);
+}
+
+#[test]
+fn old_versions_go_but_for_those_that_are_needed() {
+    let (engine, versions, _place) = trained("item-mean", "rating");
+    let options = TrainOptions { tolerance: 0.9, ..TrainOptions::default() };
+    for _ in 0..4 {
+        assert!(train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap().promoted);
+    }
+    assert_eq!(versions.names().unwrap().len(), 5);
+    assert_eq!(versions.roll_back(&engine).unwrap(), "000004");
+    assert_eq!(versions.prune(1).unwrap(), ["000002"], "000004 serves, 000003 served before");
+    // The first was brought, not trained.
+    assert_eq!(versions.names().unwrap(), ["000001", "000003", "000004", "000005"]);
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) -> Result<(), VersionError> {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -275,14 +322,27 @@ fn a_better_model_is_promoted_and_can_be_rolled_back() {
         let late: Vec<Event> = (0..60)
             .map(|n| {
                 let user = format!("user {}", n % 30);
-                // Written later, whatever their clock says.
-                Event::new(&user, &format!("item {}", (n * 7) % 40), kind, 100 + n).with_value(0.0)
+                Event::new(&user, &format!("item {}", (n * 7) % 40), kind, 100_000_000 + n).with_value(0.0)
             })
             .collect();
-        engine.append(&late).unwrap();
         let options = TrainOptions { tolerance: 0.99, promote: false, ..options };
+        // What is sent again, and what says nothing to the model, is nothing new, whenever it was written.
+        let mut again: Vec<Event> = events(&data(), kind).into_iter().take(200).collect();
+        if kind == "rating" {
+            again.extend(late.iter().map(|event| Event {
+                kind: "view".into(),
+                value: None,
+                ..event.clone()
+            }));
+        }
+        engine.append(&again).unwrap();
+        let report = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();
+        assert!(report.stood_in, "{report:?}");
+        // One clock that is years ahead does not hide what comes after.
+        engine.append(&[Event::new("ada", "item 3", kind, 9_000_000_000_000).with_value(0.0)]).unwrap();
+        engine.append(&late).unwrap();
         let again = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();
-        assert!(!again.stood_in && again.against == "000002" && again.held_out <= 60, "{again:?}");
+        assert!(!again.stood_in && again.against == "000002" && again.held_out <= 61, "{again:?}");
 
         let curve = listed[1].metrics["learning_curve"].as_array().unwrap();
         assert_eq!(curve.is_empty(), model == "ease", "{curve:?}");

@@ -86,13 +86,21 @@ impl Default for Limits {
 }
 
 /// When and how a new version is trained.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// Seconds between two runs; none unless given. A run is skipped when nothing was written since the last one.
+    /// Seconds between two runs; none unless given. A run is skipped when nothing was written since the last one of this process.
     pub every_seconds: Option<u64>,
+    /// Trained versions that are kept; older ones go when a run ends, but for the one that serves and the one before it. 0 keeps all.
+    pub keep_versions: usize,
     /// The runs.
     pub options: TrainOptions,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self { every_seconds: None, keep_versions: 20, options: TrainOptions::default() }
+    }
 }
 
 /// A setting that cannot be.

@@ -10,6 +10,8 @@ use foldin_engine::{EngineError, TrainError, VersionError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::work::request_id;
+
 /// What a refused request is answered with, under `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -50,7 +52,11 @@ pub struct ApiError {
 pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_request", 400, "The request cannot be understood; `field` says where."),
     ("bad_body", 400, "The body is not the JSON that is expected; `field` says where."),
-    ("bad_event", 400, "An event cannot be kept; nothing of the call was written."),
+    (
+        "bad_event",
+        400,
+        "An event cannot be kept; nothing of the call was written, but for lines before it in a bulk, which the message counts.",
+    ),
     ("unauthorised", 401, "No API key, or one that is not known."),
     ("forbidden", 403, "The key's role does not allow this."),
     ("not_found", 404, "There is nothing at this address."),
@@ -151,14 +157,14 @@ impl From<StoreError> for ApiError {
         let message = error.to_string();
         match error {
             StoreError::Full { .. } => {
-                Self::new("storage_full", "the disk is full: nothing was written, and reading goes on")
+                Self::new("storage_full", "the disk is full: this was not written, and reading goes on")
             }
             StoreError::Busy { .. } => Self::new("overloaded", message),
             StoreError::Closed => Self::new("overloaded", "the server is stopping"),
             StoreError::Invalid(invalid) => Self::new("bad_event", message).with_field(invalid.field),
             // Paths are nobody's business outside.
             _ => {
-                tracing::error!(%message, "store");
+                tracing::error!(request_id = %request_id(), %message, "store");
                 Self::new("storage", "the store could not read or write; the log says why")
             }
         }
@@ -172,7 +178,7 @@ impl From<VersionError> for ApiError {
             VersionError::Unknown { .. } => Self::new("unknown_version", message),
             VersionError::NothingBefore | VersionError::Serves { .. } => Self::new("conflict", message),
             VersionError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
-                Self::new("storage_full", "the disk is full: nothing was written, and reading goes on")
+                Self::new("storage_full", "the disk is full: this was not written, and reading goes on")
             }
             _ => Self::internal(&message),
         }
@@ -199,7 +205,7 @@ impl From<TrainError> for ApiError {
 impl ApiError {
     /// A fault of ours: the log has the reason, the client a number to ask about.
     pub(crate) fn internal(message: &str) -> Self {
-        tracing::error!(%message, "internal error");
+        tracing::error!(request_id = %request_id(), %message, "internal error");
         Self::new("internal", "something went wrong in the server; the log says what")
     }
 }

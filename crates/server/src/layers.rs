@@ -16,11 +16,18 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::error::ApiError;
+use crate::extract::content_type;
 use crate::keys::{KeyInfo, Role};
-use crate::metrics::{RequestLabels, RouteLabels};
+use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::state::App;
 use crate::traces;
-use crate::work::PLACE;
+use crate::work::{DOING, Doing};
+
+/// What a request may take that ends when its work does.
+const LONG: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Types of bodies with an event a line.
+pub(crate) const LINES: [&str; 2] = ["application/x-ndjson", "application/jsonl"];
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -107,6 +114,36 @@ fn known_method(method: &Method) -> &'static str {
     known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
+/// Counts a request for as long as it is worked on, however that ends.
+struct InFlight(Arc<Metrics>);
+
+impl InFlight {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
+/// How long a request may take. A bulk of events takes as long as its sender, who must only not fall silent, and a backup as long as the store is large.
+fn time_limit(gate: &Gate, route: &str, headers: &HeaderMap) -> Duration {
+    let is_bulk = route == "/v1/events" && LINES.contains(&content_type(headers).as_str());
+    if is_bulk || route == "/v1/backup" {
+        return LONG;
+    }
+    Duration::from_secs(gate.app.config.limits.request_seconds)
+}
+
+/// A panic of a handler, which should never be, as a refusal.
+pub(crate) fn broke_off(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::internal("a request broke off by a panic").into_response()
+}
+
 /// The outermost layer.
 pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
@@ -118,23 +155,23 @@ pub(crate) async fn envelope(State(gate): State<Gate>, request: Request, next: N
     // Whoever watches the server must get through when nobody else does.
     let watching = route.starts_with("/health") || route == "/metrics";
     let place = if watching { None } else { Some(gate.places.clone().try_acquire_owned()) };
-    metrics.in_flight.inc();
+    let flight = InFlight::new(metrics.clone());
     let mut response = match place {
         Some(Err(_)) => {
             ApiError::new("overloaded", "too many requests at once; try again shortly").into_response()
         }
         place => {
-            let limit = Duration::from_secs(gate.app.config.limits.request_seconds);
+            let limit = time_limit(&gate, &route, request.headers());
             let place = place.and_then(Result::ok).map(Arc::new);
-            let answered =
-                tokio::time::timeout(limit, PLACE.scope(place, next.run(request).instrument(span.clone())))
-                    .await;
+            let doing = Doing { id: id.as_str().into(), place };
+            let answer = DOING.scope(doing, next.run(request).instrument(span.clone()));
+            let answered = tokio::time::timeout(limit, answer).await;
             answered.unwrap_or_else(|_| {
                 ApiError::new("timeout", "the request took longer than the limit").into_response()
             })
         }
     };
-    metrics.in_flight.dec();
+    drop(flight);
     let refused = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &refused {
         let kept = std::mem::take(response.headers_mut());

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use foldin_engine::{Engine, Versions};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -101,12 +103,8 @@ impl Server {
         keys: Keys,
         config: ServerConfig,
     ) -> Result<Self, ServeError> {
-        config.check()?;
+        let tls = Self::examine(&config, &keys)?;
         let address = config.listen;
-        if !address.ip().is_loopback() && !keys.any() {
-            return Err(ServeError::KeysNeeded { address });
-        }
-        let tls = config.tls.as_ref().map(tls).transpose()?;
         let listen = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
@@ -120,9 +118,27 @@ impl Server {
             config: Arc::new(config),
             started: now(),
             beside: Arc::default(),
+            backing_up: Arc::default(),
         };
         app.version_serves();
         Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new(), tls })
+    }
+
+    /// Whether a server of these settings and keys would start, as far as that can be said without listening.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn check(config: &ServerConfig, keys: &Keys) -> Result<(), ServeError> {
+        Self::examine(config, keys).map(drop)
+    }
+
+    fn examine(config: &ServerConfig, keys: &Keys) -> Result<Option<RustlsConfig>, ServeError> {
+        config.check()?;
+        let address = config.listen;
+        if !address.ip().is_loopback() && !keys.any() {
+            return Err(ServeError::KeysNeeded { address });
+        }
+        config.tls.as_ref().map(tls).transpose()
     }
 
     /// Where it listens; the port that was given where 0 was asked for.
@@ -183,12 +199,12 @@ impl Server {
         match tls {
             None => {
                 let mut server = axum_server::from_tcp(listener)?.handle(handle);
-                server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
+                http1_alone(server.http_builder());
                 server.serve(service).await?;
             }
             Some(tls) => {
                 let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-                server.http_builder().http1().timer(hyper_timer()).header_read_timeout(HEAD);
+                http1_alone(server.http_builder());
                 server.serve(service).await?;
             }
         }
@@ -216,12 +232,14 @@ fn tls(files: &Tls) -> Result<RustlsConfig, ServeError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| refuse(&files.key, format!("{error} (with {})", files.certificate.display())))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(RustlsConfig::from_config(Arc::new(config)))
 }
 
-fn hyper_timer() -> hyper_util::rt::TokioTimer {
-    hyper_util::rt::TokioTimer::new()
+/// HTTP/1.1 without looking for another: the look has no time limit, and whoever says nothing would be waited for.
+fn http1_alone(builder: &mut Builder<TokioExecutor>) {
+    *builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
 }
 
 /// Trains again and again, as long as there is something new.
@@ -239,10 +257,7 @@ async fn retrain(app: App, every: Duration) {
         }
         let options = app.config.train.options.clone();
         let noting = app.clone();
-        match app
-            .jobs
-            .start(app.engine.clone(), app.versions.clone(), options, move || noting.version_serves())
-        {
+        match app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.trained()) {
             Ok(job) => {
                 tracing::info!(job = job.id, "training begins");
                 seen = Some(counts.last);

@@ -23,8 +23,18 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) started: i64,
-    /// Versions that answered beside the one in service, the latest last.
-    pub(crate) beside: Arc<Mutex<Vec<Arc<Live>>>>,
+    pub(crate) beside: Arc<Mutex<Beside>>,
+    /// Held while a backup is made.
+    pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Versions that answered beside the one in service.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// The latest last.
+    versions: Vec<Arc<Live>>,
+    /// How often they were forgotten.
+    changes: u64,
 }
 
 /// Versions kept loaded beside the one in service.
@@ -37,26 +47,33 @@ impl App {
         if live.serving().version() == name {
             return Ok(live);
         }
-        let loaded_before = self.beside().iter().find(|known| known.serving().version() == name).cloned();
+        let loaded_before =
+            self.beside().versions.iter().find(|known| known.serving().version() == name).cloned();
         if let Some(known) = loaded_before {
             return Ok(known);
         }
-        // Without the lock: loading may take seconds.
+        // Without the lock: loading may take seconds. What changes meanwhile may be missing in what was loaded, and so it is not kept then.
+        let as_of = self.beside().changes;
         let loaded = Arc::new(self.engine.beside(self.versions.load(name)?)?);
         let mut beside = self.beside();
-        if beside.len() == BESIDE {
-            beside.remove(0);
+        let kept = beside.versions.iter().any(|known| known.serving().version() == name);
+        if beside.changes == as_of && !kept {
+            if beside.versions.len() == BESIDE {
+                beside.versions.remove(0);
+            }
+            beside.versions.push(loaded.clone());
         }
-        beside.push(loaded.clone());
         Ok(loaded)
     }
 
     /// Forgets versions beside the one in service: items or versions changed.
     pub(crate) fn forget_beside(&self) {
-        self.beside().clear();
+        let mut beside = self.beside();
+        beside.versions.clear();
+        beside.changes += 1;
     }
 
-    fn beside(&self) -> MutexGuard<'_, Vec<Arc<Live>>> {
+    fn beside(&self) -> MutexGuard<'_, Beside> {
         self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

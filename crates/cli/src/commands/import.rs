@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::common::{Global, now, print, seconds_in_words};
 use crate::data_args::DataArgs;
-use crate::service::{StoreFolder, import};
+use crate::service::{StoreFolder, begin_import, end_import, import};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +46,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let store = StoreFolder::open(&args.store)?.events()?;
     let begin = Instant::now();
     let bar = bar(dataset.interactions.len() as u64, global);
+    let name = args.data.data.clone().unwrap_or_default();
+    begin_import(&store, &name)?;
     let loaded = import(&store, &dataset, &kind, now(), |done| bar.set_position(done))?;
+    end_import(&store)?;
     bar.finish_and_clear();
     store.close()?;
     let seconds = begin.elapsed().as_secs_f64();

@@ -17,7 +17,7 @@ use crate::common::{Global, now, print, seconds_in_words};
 use crate::data_args::DataArgs;
 use crate::logs::{LogFormat, Logs};
 use crate::progress::cancel_on_ctrl_c;
-use crate::service::{StoreFolder, begin_import, end_import, import, unfinished};
+use crate::service::{StoreFolder, begin_import, end_import, import, interrupted};
 
 /// How often a running server looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -99,6 +99,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let logs = Logs::begin(args.log, args.log_level, args.collector())?;
 
     // Without a folder everything is gone at the end, versions too.
+    if let Some(store) = args.store.as_ref().filter(|store| args.check && !store.exists()) {
+        bail!("{} is not there: a start without --check would make it", store.display());
+    }
     let place = Place::open(args.store.as_deref())?;
     let versions = place.versions()?;
     // One process has a store at a time; a second one must not touch what the first serves.
@@ -109,8 +112,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         _ => versions.load(&version(args, &versions, global)?)?,
     };
     let version = serving.version().to_owned();
-    if !args.check {
-        versions.promote(&version)?;
+    if !args.check
+        && let Some(name) = interrupted(&*store)?.filter(|name| args.import.as_ref() != Some(name))
+    {
+        global.remark(format!(
+            "warning: an import of {name} was interrupted here, and a part of it is missing; `foldin import --data {name}` writes all of it again, over what came since"
+        ));
+        // What is written from now on must not be overwritten by a later start that takes up the import.
+        end_import(&*store)?;
     }
     if let Some(name) = args.import.as_ref().filter(|_| !args.check) {
         let feedback = serving.feedback();
@@ -124,13 +133,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let counts = engine.store().counts()?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let listen = config.listen;
-    let server = Server::bind(Arc::new(engine), versions, keys, config)?;
     if args.check {
+        Server::check(&config, &keys)?;
         return print(format!(
             "all is well: {what}, {} events of {} users, {}",
             counts.events, counts.users, listen
         ));
     }
+    let server = Server::bind(Arc::new(engine), versions.clone(), keys, config)?;
+    // Not before it is sure that it starts.
+    versions.promote(&version)?;
     let address = server.address()?;
     print(format!(
         "Foldin serves {what} at {scheme}://{address}, ready in {}",
@@ -246,7 +258,7 @@ fn version(args: &Args, versions: &Versions, global: &Global) -> anyhow::Result<
 
 fn load(store: &dyn Store, name: &str, feedback: Feedback, global: &Global) -> anyhow::Result<()> {
     let counts = store.counts()?;
-    if counts.events > 0 && unfinished(store, name)? {
+    if counts.events > 0 && interrupted(store)?.as_deref() == Some(name) {
         global.remark(format!(
             "an import of {name} was interrupted here; it begins again, and nothing is there twice"
         ));

@@ -28,15 +28,21 @@ pub(super) struct Collected {
     pub(super) unused: usize,
 }
 
-/// How far the events went that a model learned from. By the order of writing: the time of an event is what a client says, and one that lies in the
-/// future would make all that follow look old.
+/// How far the events went that a model learned from: by the order of writing, and by their own clocks. What is written later is new only if it is
+/// of a later time too, for a client may send again what it sent before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TrainedThrough {
     /// Which store: numbers of another mean nothing.
     store: String,
     /// Number of the last event.
     event: u64,
+    /// The time after which events are new, in milliseconds since 1970: that of nearly the latest. The last ones are left out of account, for one that lies in the future would
+    /// make all that follow look old.
+    time: i64,
 }
+
+/// Share of the events whose times are not looked at: the latest, by what clients say.
+const OUTLIERS: f64 = 0.001;
 
 /// The setting that tells stores apart.
 const IDENTITY: &str = "identity";
@@ -90,8 +96,11 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
 
     let mut triples: Vec<(u32, u32, f32)> = Vec::with_capacity(cells.len());
     triples.extend(cells.iter().map(|(&(user, item), &(value, _))| (user, item, value)));
-    let through =
-        TrainedThrough { store: identity(engine.store()).map_err(EngineError::from)?, event: last.0 };
+    let through = TrainedThrough {
+        store: identity(engine.store()).map_err(EngineError::from)?,
+        event: last.0,
+        time: nearly_latest(cells.values().map(|cell| cell.1).collect()),
+    };
     let matrix = Csr::from_triples(users.len(), items.len(), &triples)?;
     drop(triples);
     let mut times = Vec::with_capacity(matrix.n_entries());
@@ -99,7 +108,7 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
         times.extend(matrix.row(user).0.iter().map(|&item| cells[&(user as u32, item)].1));
     }
     drop(cells);
-    let newer = newer(engine.store(), serving, &through, &users, &items)?;
+    let newer = newer(engine.store(), serving, &through, (&users, &items), &usable)?;
     let is_newer: Vec<bool> = (0..users.len())
         .flat_map(|user| matrix.row(user).0.iter().map(move |&item| (user as u32, item)))
         .map(|cell| newer.contains(&cell))
@@ -115,21 +124,30 @@ pub(super) fn collect(engine: &Engine, live: &Live, options: &TrainOptions) -> R
     Ok(Collected { dataset, held_out, unseen, through, unused })
 }
 
-/// Cells with an event that was written after those that the model in service learned from; none if it does not say.
+/// The time that all but a few of the latest reach; 0 of none.
+fn nearly_latest(mut times: Vec<i64>) -> i64 {
+    times.sort_unstable();
+    let outliers = (times.len() as f64 * OUTLIERS).ceil() as usize;
+    times.get(times.len().saturating_sub(outliers + 1)).copied().unwrap_or(0)
+}
+
+/// Cells with a usable event that was written after those that the model in service learned from; none if it does not say.
 fn newer(
     store: &dyn Store,
     serving: &Serving,
     now: &TrainedThrough,
-    users: &Dictionary,
-    items: &Dictionary,
+    (users, items): (&Dictionary, &Dictionary),
+    usable: &dyn Fn(Option<f32>, &str) -> Option<f32>,
 ) -> Result<HashSet<(u32, u32)>, EngineError> {
     let said = serving.loaded().manifest.metrics.get(TRAINED_THROUGH);
     let said = said.and_then(|said| TrainedThrough::deserialize(said).ok());
     let mut cells = HashSet::new();
     if let Some(through) = said.filter(|through| through.store == now.store) {
         store.scan(Some(Sequence(through.event)), &mut |event| {
-            // What came after the first reading is not in the data.
-            cells.extend(users.get(&event.user).zip(items.get(&event.item)));
+            if event.time > through.time && usable(event.value, &event.kind).is_some() {
+                // What came after the first reading is not in the data.
+                cells.extend(users.get(&event.user).zip(items.get(&event.item)));
+            }
             ControlFlow::Continue(())
         })?;
     }

@@ -5,7 +5,7 @@
 //! of clicks. A candidate that is not worse is fitted once more on all events, and becomes the new version.
 //!
 //! Neither may have seen what is asked. A version that was trained here says how far the store's events went that it learned from, in the order
-//! in which they were written, and only those written later are held out. Where there are too few of those, or where nothing is said (a model that came from elsewhere may have learned from
+//! in which they were written and by their clocks, and only later ones are held out. Where there are too few of those, or where nothing is said (a model that came from elsewhere may have learned from
 //! the very events that were imported), the version that serves is stood in for by its own settings, fitted on what the candidate
 //! learns from: settings are judged then, and new events with the same settings are promoted.
 
@@ -218,10 +218,25 @@ pub fn train(
             let recorder = Recorder::new(progress);
             let ctx = FitContext { progress: &recorder, ..run.ctx.clone() };
             let model = run.fit_with(&ctx, run.entry, &run.settings, &collected.dataset)?;
+            // Whoever asked to stop in the last moment is told that nothing stays, so nothing does.
+            if cancel.is_cancelled() {
+                return Err(FitError::Cancelled { epochs: recorder.points().len() }.into());
+            }
             report.promoted = options.promote;
+            if options.promote && engine.live().number != live.number {
+                report.promoted = false;
+                report.verdict = format!(
+                    "not promoted: another version than {} was put into service meanwhile; {}",
+                    report.against, report.verdict
+                );
+            }
             let version = run.write(versions, &*model, &collected, &report, &recorder.points())?;
-            if options.promote {
-                versions.put_into_service(engine, &version)?;
+            if report.promoted
+                && let Err(error) = versions.put_into_service(engine, &version)
+            {
+                // Its report says that it was promoted, and it cannot serve.
+                let _ = versions.remove(&version);
+                return Err(error.into());
             }
             report.version = Some(version);
         }

@@ -1,5 +1,7 @@
 //! What users do.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{FromRequest, Request, State};
@@ -13,11 +15,15 @@ use utoipa::{IntoParams, ToSchema};
 use super::people::rating;
 use crate::error::ApiError;
 use crate::extract::{Query, content_type, parse, too_large};
+use crate::layers::LINES;
 use crate::state::{App, now};
 use crate::work::blocking;
 
 /// Bytes of lines that are written at a time.
 const BULK: usize = 4 << 20;
+
+/// Events that are written as a whole: no more than the store writes at once.
+const WHOLE: usize = 10_000;
 
 /// Longest line of a bulk.
 const LINE: usize = 64 << 10;
@@ -99,7 +105,7 @@ pub(super) async fn append(
             let events: Vec<EventIn> = if several { parse(&bytes)? } else { vec![parse(&bytes)?] };
             write(&app, events, several).await.map(|written| (StatusCode::CREATED, Json(written)))
         }
-        "application/x-ndjson" | "application/jsonl" => {
+        lines if LINES.contains(&lines) => {
             let written = bulk(&app, request.into_body().into_data_stream()).await?;
             Ok((StatusCode::CREATED, Json(written)))
         }
@@ -143,7 +149,10 @@ async fn bulk(app: &App, mut body: BodyDataStream) -> Result<Written, ApiError> 
     let (mut rest, mut read, mut lines) = (Vec::new(), 0usize, 0usize);
     let mut total = Written { written: 0, last: 0 };
     loop {
-        let chunk = body.next().await;
+        let silence = Duration::from_secs(app.config.limits.request_seconds);
+        let Ok(chunk) = tokio::time::timeout(silence, body.next()).await else {
+            return Err(so_far("timeout", "nothing came for longer than the limit", total));
+        };
         let ended = chunk.is_none();
         if let Some(chunk) = chunk {
             let chunk = chunk.map_err(|_| so_far("bad_body", "the body ended early", total))?;
@@ -211,18 +220,27 @@ async fn write_lines(
         }
         // What follows the last line break is an empty line.
         let lines = number - usize::from(part.ends_with(b"\n"));
-        let imported = engine.store().import(&mut events.iter().cloned());
+        // In pieces that are each written as a whole, so that what is written before one that fails is known.
+        let mut imported = Vec::new();
+        for some in events.chunks(WHOLE) {
+            imported.push(engine.store().import(&mut some.iter().cloned()));
+            if imported.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
         Ok((imported, bad, lines, events))
     };
     let (imported, bad, lines, events) = blocking::<_, ApiError>(work).await?;
-    let imported = imported.map_err(|error| {
-        let error = ApiError::from(error);
-        so_far(error.code, &error.message, *total)
-    })?;
-    app.metrics.events.inc_by(imported.events);
-    app.feed.tell(&events);
-    total.written += imported.events;
-    total.last = total.last.max(imported.last.0);
+    for (some, imported) in events.chunks(WHOLE).zip(imported) {
+        let imported = imported.map_err(|error| {
+            let error = ApiError::from(error);
+            so_far(error.code, &error.message, *total)
+        })?;
+        app.metrics.events.inc_by(imported.events);
+        app.feed.tell(some);
+        total.written += imported.events;
+        total.last = total.last.max(imported.last.0);
+    }
     match bad {
         None => Ok(lines),
         Some((number, error)) => {

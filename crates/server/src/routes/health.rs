@@ -171,7 +171,11 @@ pub(super) async fn backup(State(app): State<App>) -> Result<(StatusCode, Json<B
         let message = "this server has no folder of backups: start it with --store DIR, or set `backups` in its configuration";
         return Err(ApiError::new("unsupported", message));
     };
+    let Ok(alone) = app.backing_up.clone().try_lock_owned() else {
+        return Err(ApiError::new("conflict", "a backup is being made: wait for it"));
+    };
     let made = blocking::<_, ApiError>(move || {
+        let _alone = alone;
         let file = format!("events-{}.redb", now());
         let path = folder.join(&file);
         let failed = |source| ApiError::from(VersionError::Io { path: folder.clone(), source });

@@ -20,6 +20,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, header};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
@@ -29,7 +30,7 @@ use utoipa_axum::routes;
 
 use crate::error::{ApiError, CODES, Refusal};
 use crate::keys::Role;
-use crate::layers::{API_KEY, Gate, REQUEST_ID, envelope, require};
+use crate::layers::{API_KEY, Gate, REQUEST_ID, broke_off, envelope, require};
 use crate::state::App;
 
 #[derive(OpenApi)]
@@ -170,6 +171,7 @@ pub(crate) fn router(app: App, gate: &Gate) -> Router {
             ApiError::new("method_not_allowed", "this address takes other methods; /docs says which")
         })
         .layer(DefaultBodyLimit::max(app.config.limits.body_bytes))
+        .layer(CatchPanicLayer::custom(broke_off))
         .layer(cors(&app))
         .layer(middleware::from_fn_with_state(gate.clone(), envelope))
         .with_state(app)

@@ -88,8 +88,7 @@ pub(super) async fn train(
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     foldin_engine::train::check(&options)?;
     let noting = app.clone();
-    let job =
-        app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.version_serves())?;
+    let job = app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.trained())?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -160,6 +159,23 @@ pub(super) async fn cancel(
 }
 
 impl App {
+    /// What follows a training run, however it ended.
+    pub(crate) fn trained(&self) {
+        self.version_serves();
+        let keep = self.config.train.keep_versions;
+        if keep == 0 {
+            return;
+        }
+        match self.versions.prune(keep) {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => {
+                self.forget_beside();
+                tracing::info!(versions = %gone.join(", "), "removed old versions");
+            }
+            Err(error) => tracing::warn!(%error, "old versions could not be removed"),
+        }
+    }
+
     /// Takes note of a version that was put into service: in the figures, and by making ready in the background what it answers quicker with.
     pub(crate) fn version_serves(&self) {
         let live = self.engine.live();
