@@ -99,10 +99,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let logs = Logs::begin(args.log, args.log_level, args.collector())?;
 
     // Without a folder everything is gone at the end, versions too.
-    if let Some(store) = args.store.as_ref().filter(|store| args.check && !store.exists()) {
-        bail!("{} is not there: a start without --check would make it", store.display());
+    let store = args.store.as_deref();
+    let missing = store.filter(|store| args.check && !store.exists());
+    if let Some(store) = missing {
+        global.remark(format!("{} is not there: a start without --check makes it", store.display()));
     }
-    let place = Place::open(args.store.as_deref())?;
+    let place = Place::open(if missing.is_some() { None } else { store })?;
     let versions = place.versions()?;
     // One process has a store at a time; a second one must not touch what the first serves.
     let store = place.events()?;

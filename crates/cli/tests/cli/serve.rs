@@ -189,6 +189,7 @@ fn settings_are_checked_before_anything_is_served() {
     let well = ok(folder, &["serve", "--model", "model", "--config", "foldin.toml", "--check"]);
     assert!(well.contains("all is well: lfg-bayes"), "{well}");
     ok(folder, &["serve", "--model", "model", "--store", "unchanged", "--import", "ratings.csv", "--check"]);
+    assert!(!folder.join("unchanged").exists(), "a check makes nothing");
     let output = foldin(folder, &["serve", "--store", "unchanged"]);
     assert!(!output.status.success(), "a check has not adopted the model");
     let output = foldin(folder, &["serve", "--store", "nothing"]);
