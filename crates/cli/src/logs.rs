@@ -11,9 +11,8 @@ use tracing_subscriber::{Layer, Registry};
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    // No documentation here: it would be printed, and make the help of the command twice as long.
     Text,
-    /// For programs: an object a line.
     Json,
 }
 
