@@ -304,17 +304,6 @@ describe('Model', () => {
     await close();
   }, 300_000);
 
-  it('promises no learning curve of a model in closed form', async () => {
-    const { page, faults, close } = await open(browser, '/#/model');
-    const row = page.getByRole('region', { name: 'Versions' }).getByRole('listitem').last();
-    expect(await row.locator('summary').textContent()).toBe('Settings');
-    await row.locator('summary').click();
-    await row.getByRole('definition').first().waitFor();
-    expect(await row.getByText('curve').count()).toBe(0);
-    expect(faults).toEqual([]);
-    await close();
-  });
-
   it('answers the same history by two versions, side by side', async () => {
     const versions = await ask<Version[]>('GET', '/v1/models');
     const other = versions.find(({ serving }) => !serving)?.name ?? '';
