@@ -43,6 +43,36 @@ kernel! {
     }
 }
 
+/// Columns that [`quadratic_form`] takes at a time.
+const FORM_COLUMNS: usize = 32;
+
+kernel! {
+    /// `x'Mx` of a square matrix of which a row takes as many numbers as `x` has: the order rounded up to whole blocks of 32, and zeros beyond
+    /// it. Lines of the matrix that are zero may be left out at the end.
+    ///
+    /// # Panics
+    /// If `x` is not whole blocks, or the matrix is not whole rows.
+    pub fn quadratic_form(simd, matrix: &[f32], x: &[f32]) -> f32 {
+        let stride = x.len();
+        assert!(stride.is_multiple_of(FORM_COLUMNS) && matrix.len().is_multiple_of(stride.max(1)), "whole blocks");
+        let mut total = [0f32; FORM_COLUMNS];
+        for start in (0..stride).step_by(FORM_COLUMNS) {
+            let mut sums = [0f32; FORM_COLUMNS];
+            for (row, &factor) in matrix.chunks_exact(stride).zip(x) {
+                let row = &row[start..start + FORM_COLUMNS];
+                for at in 0..FORM_COLUMNS {
+                    sums[at] = simd.fma(factor, row[at], sums[at]);
+                }
+            }
+            let x = &x[start..start + FORM_COLUMNS];
+            for at in 0..FORM_COLUMNS {
+                total[at] = simd.fma(sums[at], x[at], total[at]);
+            }
+        }
+        total.iter().sum()
+    }
+}
+
 kernel! {
     /// Adds up rows of a table: `out = Σ_r table[r]` over `rows`, in their order. `table` has as many columns as `out` has numbers.
     ///
@@ -165,6 +195,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_quadratic_form_equals_its_naive_twin(order in 1usize..70, seed in 0u32..1000) {
+            let stride = order.next_multiple_of(FORM_COLUMNS);
+            let number = |at: usize| ((at as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 20) as f32 / 2048.0 - 1.0;
+            let (mut matrix, mut x) = (vec![0.0; order * stride], vec![0.0; stride]);
+            let mut naive = 0.0;
+            for i in 0..order {
+                x[i] = number(i);
+                for j in 0..order {
+                    matrix[i * stride + j] = number(i * order + j + 100);
+                    naive += f64::from(number(i)) * f64::from(number(j)) * f64::from(matrix[i * stride + j]);
+                }
+            }
+            prop_assert!((f64::from(quadratic_form(&matrix, &x)) - naive).abs() < 1e-3);
+        }
+
         #[test]
         fn dot_and_axpy_equal_their_naive_twins(
             (x, y) in (0usize..200).prop_flat_map(|n| (numbers(n), numbers(n))),

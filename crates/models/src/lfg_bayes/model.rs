@@ -5,7 +5,7 @@ use foldin_core::{
     Recommender, ScoreError, Tensor, UserView,
 };
 use foldin_nn::gaussian::{QuantisedRows, packed_len};
-use foldin_nn::kernels::{dot, weighted_row_sums};
+use foldin_nn::kernels::{dot, quadratic_form};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -174,24 +174,29 @@ impl LfgBayesModel {
     ) {
         let (order, k) = (self.order(), self.items.k);
         let x = &covariance[user * order * order..][..order * order];
-        let with_one = |row: &[f32]| row.iter().copied().chain([1.0]).collect::<Vec<f32>>();
-        let g = with_one(factors.row(user));
-        let mut of_item = Vec::with_capacity(packed_len(order));
-        for i in 0..order {
-            for j in 0..=i {
-                let both_triangles = if i == j { 1.0 } else { 2.0 };
-                let own = if i < k { x[i * order + j] } else { 0.0 };
-                of_item.push(both_triangles * (g[i] * g[j] + own));
+        let stride = order.next_multiple_of(32);
+        let with_one = |row: &[f32], out: &mut [f32]| {
+            out[..k].copy_from_slice(row);
+            out[k] = 1.0;
+        };
+        let (mut g, mut f) = (vec![0.0; order], vec![0.0; stride]);
+        with_one(factors.row(user), &mut g);
+        let mut of_item = vec![0.0; packed_len(order)];
+        let mut padded = vec![0.0; order * stride];
+        for (i, (line, row)) in x.chunks_exact(order).zip(padded.chunks_exact_mut(stride)).enumerate() {
+            row[..order].copy_from_slice(line);
+            // Both triangles at once; the constant has no covariance.
+            let out = &mut of_item[packed_len(i)..][..=i];
+            let own = if i < k { 2.0 } else { 0.0 };
+            for ((out, &other), &x) in out.iter_mut().zip(&g).zip(line) {
+                *out = 2.0 * g[i] * other + own * x;
             }
+            out[i] *= 0.5;
         }
         of_item.iter_mut().zip(self.covariances.scales()).for_each(|(weight, scale)| *weight *= scale);
-        let rows: Vec<u32> = (0..order as u32).collect();
-        let mut along = vec![0.0; order];
         for ((item, value), variance) in items.zip(values).zip(variances) {
-            let f = with_one(self.items.row(item));
-            along.fill(0.0);
-            weighted_row_sums(&[0, order], &rows, &f, x, order, &mut along);
-            let of_user = dot(&along, &f);
+            with_one(self.items.row(item), &mut f);
+            let of_user = quadratic_form(&padded, &f);
             *value = self.value(factors, user, item);
             // Rounding of the covariances cannot take away more than the noise.
             *variance = (self.noise + of_user + self.covariances.dot(item, &of_item)).max(self.noise);

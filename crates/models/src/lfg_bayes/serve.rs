@@ -143,11 +143,11 @@ impl LfgBayesModel {
         }
 
         products.clear();
-        for (&item, &value) in user.items.iter().zip(user.values) {
-            let (row, item) = (products.push(), item as usize);
-            row[..k].copy_from_slice(self.items.row(item));
+        products.gather(user.items, &self.items.m, k);
+        let rows = products.last(user.items.len());
+        for (row, (&item, &value)) in rows.zip(user.items.iter().zip(user.values)) {
             row[k] = 1.0;
-            row[order] = value - self.items.mean - self.items.bias[item];
+            row[order] = value - self.items.mean - self.items.bias[item as usize];
         }
         products.multiply();
         for i in 0..order {

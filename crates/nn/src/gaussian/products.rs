@@ -34,14 +34,28 @@ impl RowProducts {
         self.n = 0;
     }
 
-    /// Appends a row, to be filled by the caller: `width` numbers, whatever they were before.
-    pub fn push(&mut self) -> &mut [f32] {
+    /// Appends rows that begin with the given rows of a table `[… × columns]`, one after the other; [`RowProducts::last`] fills what is beyond.
+    ///
+    /// # Panics
+    /// If a row is beyond the table, or `columns` is more than the width.
+    pub fn gather(&mut self, rows: &[u32], table: &[f32], columns: usize) {
+        assert!(columns <= self.width, "{columns} columns of {}", self.width);
         let from = self.n * self.stride;
-        if self.rows.len() < from + self.stride {
-            self.rows.resize(from + self.stride, 0.0);
+        self.n += rows.len();
+        if self.rows.len() < self.n * self.stride {
+            self.rows.resize(self.n * self.stride, 0.0);
         }
-        self.n += 1;
-        &mut self.rows[from..from + self.width]
+        gather(rows, table, columns, self.stride, &mut self.rows[from..self.n * self.stride]);
+    }
+
+    /// The last `n` rows.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn last(&mut self, n: usize) -> impl Iterator<Item = &mut [f32]> {
+        let from = (self.n - n) * self.stride;
+        let width = self.width;
+        self.rows[from..self.n * self.stride].chunks_exact_mut(self.stride).map(move |row| &mut row[..width])
     }
 
     /// Computes `Σ x x'` over the rows.
@@ -59,7 +73,24 @@ impl RowProducts {
     }
 }
 
+/// Rows of a table that are asked for before they are copied.
+const AHEAD: usize = 8;
+
 kernel! {
+    fn gather(simd, rows: &[u32], table: &[f32], columns: usize, stride: usize, out: &mut [f32]) {
+        let row = |at: u32| &table[at as usize * columns..][..columns];
+        let ask = |at: u32| row(at).chunks(16).for_each(|line| simd.prefetch(line.as_ptr()));
+        rows.iter().take(AHEAD).for_each(|&at| ask(at));
+        for (n, (&at, out)) in rows.iter().zip(out.chunks_exact_mut(stride)).enumerate() {
+            if let Some(&later) = rows.get(n + AHEAD) {
+                ask(later);
+            }
+            for (out, &x) in out[..columns].iter_mut().zip(row(at)) {
+                *out = x;
+            }
+        }
+    }
+
     fn gram(simd, rows: &[f32], stride: usize, out: &mut [f32]) {
         for first in (0..out.len() / stride).step_by(ROWS) {
             let widest = if S::LANES == 16 { 4 } else { 2 };
@@ -127,9 +158,16 @@ mod tests {
             let mut rows = Vec::new();
             // What an earlier, longer use left must not show.
             for count in [n + 3, n] {
-                products.clear();
                 rows = (0..count).map(|_| (0..width).map(|_| random.normal() as f32).collect()).collect();
-                rows.iter().for_each(|row: &Vec<f32>| products.push().copy_from_slice(row));
+                // All but the last column come from a table, whose rows are taken from its end on.
+                let table: Vec<f32> =
+                    rows.iter().rev().flat_map(|row: &Vec<f32>| &row[..width - 1]).copied().collect();
+                let list: Vec<u32> = (0..count as u32).rev().collect();
+                products.clear();
+                let (some, others) = list.split_at(count / 3);
+                products.gather(some, &table, width - 1);
+                products.gather(others, &table, width - 1);
+                products.last(count).zip(&rows).for_each(|(to, row)| to[width - 1] = row[width - 1]);
                 products.multiply();
             }
             for i in 0..width {
