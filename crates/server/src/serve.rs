@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigProblem, ServerConfig, Tls};
+use crate::design::{Designer, Designs};
 use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
@@ -80,13 +81,15 @@ pub struct Stopper {
     handle: Handle<SocketAddr>,
     drain: Duration,
     jobs: Arc<Jobs>,
+    designs: Arc<Designs>,
     feed: Arc<Feed>,
 }
 
 impl Stopper {
-    /// No new connections; running requests may end, for as long as the configuration says. A training run is cancelled.
+    /// No new connections; running requests may end, for as long as the configuration says. A training run or a design is cancelled.
     pub fn stop(&self) {
         self.jobs.cancel_all();
+        self.designs.cancel_all();
         self.feed.end();
         self.handle.graceful_shutdown(Some(self.drain));
     }
@@ -113,6 +116,8 @@ impl Server {
             versions,
             keys: Arc::new(keys),
             jobs: Arc::default(),
+            designer: None,
+            designs: Arc::default(),
             feed: Arc::default(),
             metrics: Arc::default(),
             config: Arc::new(config),
@@ -122,6 +127,13 @@ impl Server {
         };
         app.version_serves();
         Ok(Self { gate: Gate::new(app.clone()), app, listener, handle: Handle::new(), tls })
+    }
+
+    /// Lets people ask for new items.
+    #[must_use]
+    pub fn with_designer(mut self, designer: Arc<dyn Designer>) -> Self {
+        self.app.designer = Some(designer);
+        self
     }
 
     /// Whether a server of these settings and keys would start, as far as that can be said without listening.
@@ -156,6 +168,7 @@ impl Server {
             handle: self.handle.clone(),
             drain: Duration::from_secs(self.app.config.drain_seconds),
             jobs: self.app.jobs.clone(),
+            designs: self.app.designs.clone(),
             feed: self.app.feed.clone(),
         }
     }
@@ -257,7 +270,7 @@ async fn retrain(app: App, every: Duration) {
         }
         let options = app.config.train.options.clone();
         let noting = app.clone();
-        match app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.trained()) {
+        match app.jobs.train(app.engine.clone(), app.versions.clone(), options, move || noting.trained()) {
             Ok(job) => {
                 tracing::info!(job = job.id, "training begins");
                 seen = Some(counts.last);

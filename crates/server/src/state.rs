@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use foldin_engine::{Engine, Live, Versions};
 
 use crate::config::ServerConfig;
+use crate::design::{Designer, Designs};
 use crate::error::ApiError;
 use crate::feed::Feed;
 use crate::jobs::Jobs;
@@ -19,6 +20,9 @@ pub(crate) struct App {
     pub(crate) versions: Versions,
     pub(crate) keys: Arc<Keys>,
     pub(crate) jobs: Arc<Jobs>,
+    /// What designs new items, if anything does.
+    pub(crate) designer: Option<Arc<dyn Designer>>,
+    pub(crate) designs: Arc<Designs>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: Arc<ServerConfig>,

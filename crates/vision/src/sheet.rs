@@ -85,11 +85,7 @@ impl Sheet {
     /// # Errors
     /// [`VisionError::Format`] if it is too large for one.
     pub fn png(&self) -> Result<Vec<u8>, VisionError> {
-        let mut out = std::io::Cursor::new(Vec::new());
-        self.draw()
-            .write_to(&mut out, image::ImageFormat::Png)
-            .map_err(|error| VisionError::Format { path: "a sheet".into(), problem: error.to_string() })?;
-        Ok(out.into_inner())
+        bytes(&self.draw())
     }
 
     /// Writes it as PNG.
@@ -104,6 +100,29 @@ impl Sheet {
             .save_with_format(path, image::ImageFormat::Png)
             .map_err(|error| VisionError::Format { path: path.to_owned(), problem: error.to_string() })
     }
+}
+
+/// One picture, `[3 × px × px]` bytes, as a PNG of its own size.
+///
+/// # Errors
+/// [`VisionError::Shape`] for a picture of another size.
+pub fn png(px: usize, picture: &[u8]) -> Result<Vec<u8>, VisionError> {
+    let plane = px * px;
+    if picture.len() != CHANNELS * plane {
+        return Err(VisionError::shape("bytes of a picture", CHANNELS * plane, picture.len()));
+    }
+    bytes(&RgbImage::from_fn(px as u32, px as u32, |x, y| {
+        let at = y as usize * px + x as usize;
+        Rgb([picture[at], picture[plane + at], picture[2 * plane + at]])
+    }))
+}
+
+fn bytes(image: &RgbImage) -> Result<Vec<u8>, VisionError> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    image
+        .write_to(&mut out, image::ImageFormat::Png)
+        .map_err(|error| VisionError::Format { path: "a picture".into(), problem: error.to_string() })?;
+    Ok(out.into_inner())
 }
 
 #[cfg(test)]
@@ -121,6 +140,14 @@ mod tests {
         assert_eq!(image.get_pixel(50, 50), &Rgb([255, 255, 255]));
         assert_eq!(image.get_pixel(150, 50), &Rgb([200, 10, 10]));
         assert!(sheet.row(vec![Some(vec![0; 5])]).is_err());
+    }
+
+    #[test]
+    fn one_picture_keeps_its_pixels() {
+        let picture: Vec<u8> = (0..3 * 16).collect();
+        let read = image::load_from_memory(&png(4, &picture).unwrap()).unwrap().to_rgb8();
+        assert_eq!((read.dimensions(), read.get_pixel(1, 2)), ((4, 4), &Rgb([9, 25, 41])));
+        assert!(png(5, &picture).is_err());
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub(crate) struct Args {
     #[cfg(feature = "otlp")]
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp: Option<String>,
+    #[cfg(feature = "vision")]
+    #[command(flatten)]
+    designer: super::vision::designer::DesignerArgs,
     /// Check settings, model and store, and stop
     #[arg(long)]
     check: bool,
@@ -143,6 +146,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         ));
     }
     let server = Server::bind(Arc::new(engine), versions.clone(), keys, config)?;
+    #[cfg(feature = "vision")]
+    let server = match args.designer.open(global)? {
+        Some(designer) => server.with_designer(designer),
+        None => server,
+    };
     // Not before it is sure that it starts.
     versions.promote(&version)?;
     let address = server.address()?;

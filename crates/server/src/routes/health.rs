@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::Limits;
+use crate::design::Workshop;
 use crate::error::ApiError;
 use crate::keys::KeyInfo;
 use crate::metrics::resident_memory;
@@ -77,6 +78,8 @@ pub(crate) struct Stats {
     memory: Option<u64>,
     /// Whether a training run is under way.
     training: bool,
+    /// What new items can be designed, by a server that was started with a generator.
+    designs: Option<Workshop>,
     /// The rating scale, of a model of ratings.
     #[schema(value_type = Object)]
     scale: Option<foldin_core::RatingScale>,
@@ -141,7 +144,8 @@ pub(super) async fn stats(
         model_items: serving.n_items(),
         store,
         memory: resident_memory(),
-        training: app.jobs.running().is_some(),
+        training: app.jobs.is_running(),
+        designs: app.designer.as_ref().map(|designer| designer.workshop()),
         scale: serving.feedback().scale(),
         kinds: app.engine.options().kinds.clone(),
         user_fields: serving.loaded().user_schema.fields().iter().map(user_field).collect(),

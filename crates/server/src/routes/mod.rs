@@ -3,6 +3,7 @@
 #![allow(unused_qualifications, reason = "the macros that describe routes write paths in full")]
 
 mod dashboard;
+mod design;
 mod docs;
 mod events;
 mod feed;
@@ -14,12 +15,18 @@ mod people;
 mod recommend;
 mod users;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
@@ -31,6 +38,7 @@ use utoipa_axum::routes;
 use crate::error::{ApiError, CODES, Refusal};
 use crate::keys::Role;
 use crate::layers::{API_KEY, Gate, REQUEST_ID, broke_off, envelope, require};
+use crate::runs::{JobState, Run};
 use crate::state::App;
 
 #[derive(OpenApi)]
@@ -48,6 +56,7 @@ use crate::state::App;
         (name = "users", description = "Who they are"),
         (name = "items", description = "What there is"),
         (name = "models", description = "Versions and training"),
+        (name = "design", description = "New items for one person, where there is a generator"),
         (name = "server", description = "How it is doing"),
     ),
 )]
@@ -113,6 +122,9 @@ fn by_role() -> [(Role, OpenApiRouter<App>); 3] {
         .routes(routes!(models::job))
         .routes(routes!(models::job_events))
         .routes(routes!(feed::feed))
+        .routes(routes!(design::begin))
+        .routes(routes!(design::get, design::cancel))
+        .routes(routes!(design::watch))
         .routes(routes!(recommend::reach))
         .routes(routes!(health::stats));
     let write = OpenApiRouter::new()
@@ -175,6 +187,21 @@ pub(crate) fn router(app: App, gate: &Gate) -> Router {
         .layer(cors(&app))
         .layer(middleware::from_fn_with_state(gate.clone(), envelope))
         .with_state(app)
+}
+
+/// Server-sent events of a run in the background: as it is now, and again whenever it changes, until it ends.
+fn until_it_ends<R: Run + Serialize>(
+    run: watch::Receiver<R>,
+    name: &'static str,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // A run that has ended changes no more, so the stream ends with it.
+    let events = WatchStream::new(run).flat_map(move |run| {
+        let last = run.state() != JobState::Running;
+        let event = Event::default().event(name).json_data(&run).unwrap_or_default();
+        futures_util::stream::iter(std::iter::once(Some(event)).chain(last.then_some(None)))
+    });
+    let events = events.take_while(|event| std::future::ready(event.is_some()));
+    Sse::new(events.filter_map(|event| std::future::ready(event.map(Ok)))).keep_alive(KeepAlive::default())
 }
 
 fn cors(app: &App) -> CorsLayer {

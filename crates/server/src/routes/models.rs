@@ -5,17 +5,17 @@ use std::convert::Infallible;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use foldin_engine::TrainOptions;
 use foldin_engine::versions::Version;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use serde::Serialize;
-use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
+use super::until_it_ends;
 use crate::error::ApiError;
 use crate::extract::{Body, Key};
-use crate::jobs::{Job, JobState};
+use crate::jobs::Job;
 use crate::state::{App, now};
 use crate::work::blocking;
 
@@ -88,7 +88,7 @@ pub(super) async fn train(
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     foldin_engine::train::check(&options)?;
     let noting = app.clone();
-    let job = app.jobs.start(app.engine.clone(), app.versions.clone(), options, move || noting.trained())?;
+    let job = app.jobs.train(app.engine.clone(), app.versions.clone(), options, move || noting.trained())?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -100,19 +100,12 @@ pub(super) async fn jobs(State(app): State<App>) -> Json<Vec<Job>> {
     Json(app.jobs.list())
 }
 
-fn number(id: &str) -> Result<u64, ApiError> {
-    id.parse().map_err(|_| ApiError::new("not_found", format!("there is no training run `{id}`")))
-}
-
 /// Show a training run
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "models",
     params(("id" = String, Path, description = "Number of the run")),
     responses((status = 200, body = Job)))]
 pub(super) async fn job(State(app): State<App>, Key(id): Key) -> Result<Json<Job>, ApiError> {
-    match app.jobs.watch(number(&id)?) {
-        Some(job) => Ok(Json(job.borrow().clone())),
-        None => Err(ApiError::new("not_found", format!("there is no training run {id}"))),
-    }
+    app.jobs.get(&id).map(Json)
 }
 
 /// Watch a training run
@@ -125,24 +118,7 @@ pub(super) async fn job_events(
     State(app): State<App>,
     Key(id): Key,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let Some(job) = app.jobs.watch(number(&id)?) else {
-        return Err(ApiError::new("not_found", format!("there is no training run {id}")));
-    };
-    let mut ended = false;
-    let until_it_ends = WatchStream::new(job).take_while(move |job| {
-        let before = ended;
-        ended = job.state != JobState::Running;
-        std::future::ready(!before)
-    });
-    // A run that has ended changes no more, so the stream ends with it.
-    let events = until_it_ends.flat_map(|job| {
-        let last = job.state != JobState::Running;
-        let event = Event::default().event("job").json_data(&job).unwrap_or_default();
-        futures_util::stream::iter(std::iter::once(Some(event)).chain(last.then_some(None)))
-    });
-    let events = events.take_while(|event| std::future::ready(event.is_some()));
-    Ok(Sse::new(events.filter_map(|event| std::future::ready(event.map(Ok))))
-        .keep_alive(KeepAlive::default()))
+    Ok(until_it_ends(app.jobs.watch(&id)?, "job"))
 }
 
 /// Cancel a training run
@@ -155,7 +131,7 @@ pub(super) async fn cancel(
     State(app): State<App>,
     Key(id): Key,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    Ok((StatusCode::ACCEPTED, Json(app.jobs.cancel(number(&id)?)?)))
+    Ok((StatusCode::ACCEPTED, Json(app.jobs.cancel(&id)?)))
 }
 
 impl App {

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::running::{Running, code, get, post, start};
 
-fn watch(server: &Running) -> BufReader<TcpStream> {
+const FEED: &str = "/v1/events/feed";
+
+/// Watches the events of an address.
+pub(crate) fn watch(server: &Running, path: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(b"GET /v1/events/feed HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while line != "\r\n" {
@@ -22,7 +25,7 @@ fn watch(server: &Running) -> BufReader<TcpStream> {
 }
 
 /// The next write; none when the stream ends.
-fn next(reader: &mut BufReader<TcpStream>) -> Option<Value> {
+pub(crate) fn next(reader: &mut BufReader<TcpStream>) -> Option<Value> {
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap() == 0 {
@@ -37,7 +40,7 @@ fn next(reader: &mut BufReader<TcpStream>) -> Option<Value> {
 #[test]
 fn writes_are_told_to_whoever_watches() {
     let mut server = start();
-    let mut watchers = [watch(&server), watch(&server)];
+    let mut watchers = [watch(&server, FEED), watch(&server, FEED)];
     let title = get(&server, "/v1/items?limit=1").1["items"][0].clone();
     let (id, title) = (title["id"].as_str().unwrap(), title["title"].as_str().unwrap());
     post(&server, "/v1/events", &json!({"user": "ada", "item": id, "value": 5, "time": 7}));
@@ -66,10 +69,24 @@ fn writes_are_told_to_whoever_watches() {
 #[test]
 fn watchers_are_counted() {
     let server = start();
-    let watchers: Vec<_> = (0..64).map(|_| watch(&server)).collect();
+    let watchers: Vec<_> = (0..64).map(|_| watch(&server, FEED)).collect();
     let (status, refused) = get(&server, "/v1/events/feed");
     assert_eq!((status, code(&refused)), (503, "overloaded"));
     drop(watchers);
+    // The server notices that they left when it next tells them something.
+    for _ in 0..100 {
+        post(&server, "/v1/events", &json!({"user": "ada", "item": "item 1", "value": 5}));
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(format!("GET {FEED} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        if line.contains("200") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the places of watchers who left do not come back");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use foldin_core::{Dataset, FitContext};
 use foldin_engine::store::{MemoryStore, Store};
 use foldin_engine::{Engine, EngineOptions, Versions};
 use foldin_models::folder::{SaveOptions, SavedContext, save};
+use foldin_server::design::Designer;
 use foldin_server::keys::{Keys, Role};
 use foldin_server::serve::Stopper;
 use foldin_server::{ServeError, Server, ServerConfig};
@@ -62,10 +63,24 @@ pub(crate) fn start_over(
 ) -> (Running, Option<String>) {
     let place = tempfile::tempdir().unwrap();
     let (server, engine, key) = bind(place.path(), store, config, key);
-    let server = server.unwrap();
+    (running(server.unwrap(), engine, place), key)
+}
+
+/// A server that designs new items.
+pub(crate) fn start_designing(
+    store: Box<dyn Store>,
+    config: ServerConfig,
+    designer: Arc<dyn Designer>,
+) -> Running {
+    let place = tempfile::tempdir().unwrap();
+    let (server, engine, _) = bind(place.path(), store, config, None);
+    running(server.unwrap().with_designer(designer), engine, place)
+}
+
+fn running(server: Server, engine: Arc<Engine>, place: tempfile::TempDir) -> Running {
     let (address, stopper) = (server.address().unwrap(), server.stopper());
     let thread = Some(std::thread::spawn(move || server.run()));
-    (Running { address, stopper, thread, place, engine }, key)
+    Running { address, stopper, thread, place, engine }
 }
 
 /// Whether it would start.

@@ -237,6 +237,30 @@ fn chosen(objective: &[f64], config: &DesignConfig, seed: u64) -> Vec<usize> {
 }
 
 impl DesignResult {
+    /// Width and height of each picture.
+    #[must_use]
+    pub fn px(&self) -> usize {
+        self.px
+    }
+
+    /// Pictures of [`DesignResult::retrieved`], `[3 × px × px]` bytes each, as all of these.
+    #[must_use]
+    pub fn retrieved_pictures(&self) -> &[Vec<u8>] {
+        &self.retrieved_pictures
+    }
+
+    /// Pictures of the nearest real items of each design.
+    #[must_use]
+    pub fn nearest_pictures(&self) -> &[Vec<Vec<u8>>] {
+        &self.nearest_pictures
+    }
+
+    /// The picture of the item that was tailored, if one was.
+    #[must_use]
+    pub fn tailored_picture(&self) -> Option<&[u8]> {
+        self.tailored_picture.as_deref()
+    }
+
     /// A sheet: a row for each design with the item it started from if any, the steps shown, a gap and the nearest real items; a last
     /// row with the best retrieved items.
     ///

@@ -94,6 +94,30 @@ impl Studio {
         self.generator.classes()
     }
 
+    /// Width and height of a designed picture.
+    #[must_use]
+    pub fn px(&self) -> usize {
+        self.generator.config().px
+    }
+
+    /// Numbers of a category and of an item of the catalogue, by name.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`].
+    pub fn find(&self, category: &str, tailor: Option<&str>) -> Result<(usize, Option<u32>), VisionError> {
+        let class = self.generator.class(category)?;
+        let names = self.catalogue.pictures().names();
+        let number = |name: &str| {
+            let found = names.iter().position(|other| other == name);
+            found.map(|at| at as u32).ok_or_else(|| VisionError::Unknown {
+                what: "picture in the catalogue",
+                name: name.to_owned(),
+                known: format!("{}, such as {}", names.len(), names.first().map_or("none", String::as_str)),
+            })
+        };
+        Ok((class, tailor.map(number).transpose()?))
+    }
+
     /// The recommender, whose items are what somebody may have bought.
     #[must_use]
     pub fn recommender(&self) -> &Recommender {
@@ -138,18 +162,8 @@ impl Studio {
         progress: impl FnMut(&Step),
     ) -> Result<DesignResult, VisionError> {
         let taste = self.taste(&wish.bought)?;
-        let class = self.generator.class(&wish.category)?;
-        let names = self.catalogue.pictures().names();
-        let tailor = wish.tailor.as_ref().map(|name| {
-            let found = names.iter().position(|other| other == name);
-            found.map(|at| at as u32).ok_or_else(|| VisionError::Unknown {
-                what: "picture in the catalogue",
-                name: name.clone(),
-                known: format!("{}, such as {}", names.len(), names.first().map_or("none", String::as_str)),
-            })
-        });
-        let order =
-            Order { user: &wish.user, taste: &taste, class, tailor: tailor.transpose()?, seed: wish.seed };
+        let (class, tailor) = self.find(&wish.category, wish.tailor.as_deref())?;
+        let order = Order { user: &wish.user, taste: &taste, class, tailor, seed: wish.seed };
         let (network, ..) = parts(&self.recommender)?;
         design(&self.generator, network, &self.catalogue, order, &wish.config, cancel, progress)
     }

@@ -314,19 +314,8 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         }
     }
     check_folder(&args.out)?;
-    let cache = cache()?;
-    let Pictures::Products { path, .. } = find_pictures(&args.catalogue, global, &cache)? else {
-        return Err(usage("--catalogue needs fashion products, whose categories are known"));
-    };
+    let studio = open_studio(&args.lsgan, &args.model, &args.catalogue, &args.device, global)?;
     let cancel = cancel_on_ctrl_c()?;
-    let bar = FitBar::new("pictures", global.shows_progress());
-    let told = |done, of| {
-        bar.epoch(Epoch { number: done, of, ..Epoch::default() });
-        if cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
-    };
-    let studio = Studio::open(&args.lsgan, &args.model, &path, &cache, &device(&args.device)?, &told);
-    bar.finish();
-    let studio = studio?;
     let wish = Wish {
         user: args.user.clone().unwrap_or_else(|| "you".to_owned()),
         bought: bought(args, &studio, global)?,
@@ -357,6 +346,31 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         print(format!("best real item: {} ({:.3})", best.item, best.preference))?;
     }
     print(format!("sheet and JSON written to {}", args.out.display()))
+}
+
+/// Loads a generator, a recommender and the real items to compare with, decoding their pictures under a progress bar.
+pub(super) fn open_studio(
+    lsgan: &Path,
+    model: &Path,
+    catalogue: &str,
+    device_name: &str,
+    global: &Global,
+) -> anyhow::Result<Studio> {
+    let cache = cache()?;
+    let Pictures::Products { path, .. } = find_pictures(catalogue, global, &cache)? else {
+        return Err(usage(format!(
+            "`{catalogue}` is no set of fashion products, whose categories are known"
+        )));
+    };
+    let cancel = cancel_on_ctrl_c()?;
+    let bar = FitBar::new("pictures", global.shows_progress());
+    let told = |done, of| {
+        bar.epoch(Epoch { number: done, of, ..Epoch::default() });
+        if cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
+    };
+    let studio = Studio::open(lsgan, model, &path, &cache, &device(device_name)?, &told);
+    bar.finish();
+    Ok(studio?)
 }
 
 /// Keys of what the person bought: as given, or those of the data set's user that the recommender knows.

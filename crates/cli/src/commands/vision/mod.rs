@@ -1,5 +1,6 @@
 //! `foldin vision`: recommenders that look at pictures, and pictures of new items.
 
+pub(crate) mod designer;
 mod generative;
 mod recommend;
 pub(crate) mod studies;
