@@ -267,6 +267,19 @@ describe('Live', () => {
   });
 });
 
+describe('Design', () => {
+  it('is not offered by a server that has nothing to design with, and says so to whoever opens it', async () => {
+    expect((await ask<Stats>('GET', '/v1/stats')).designs).toBeNull();
+    const { page, faults, close } = await open(browser, '/#/design');
+    await page.getByText('This server cannot design').waitFor();
+    const pages = page.getByRole('navigation', { name: 'Pages' });
+    expect(await pages.getByRole('link', { name: 'Items', exact: true }).count()).toBe(1);
+    expect(await pages.getByRole('link', { name: 'Design', exact: true }).count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
 describe('The store', () => {
   it('is backed up while it serves', async () => {
     const { page, faults, close } = await open(browser, '/#/settings');

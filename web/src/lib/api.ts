@@ -3,6 +3,8 @@
 import { readEvents } from './sse';
 import type {
   Backup,
+  DesignOptions,
+  DesignRun,
   FactorMap,
   Features,
   Item,
@@ -179,6 +181,12 @@ export const api = {
   cancel: (id: number) => json<Job>('DELETE', `/v1/jobs/${id}`),
   /** The run as it is, and again at every change, until it ends. */
   watch: (id: number, signal: AbortSignal) => follow<Job>(`/v1/jobs/${id}/events`, 'job', signal),
+
+  design: (options: DesignOptions) => json<DesignRun>('POST', '/v1/design', options),
+  designRun: (id: number) => json<DesignRun>('GET', `/v1/design/${id}`),
+  cancelDesign: async (id: number) => void (await send(`/v1/design/${id}`, { method: 'DELETE' })),
+  /** The design as it is, and again at every step, until it ends. */
+  watchDesign: (id: number, signal: AbortSignal) => follow<DesignRun>(`/v1/design/${id}/events`, 'design', signal),
 
   /** Every write from now on. */
   feed: (signal: AbortSignal) => follow<Write>('/v1/events/feed', 'write', signal),

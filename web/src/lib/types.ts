@@ -25,6 +25,8 @@ export interface Stats {
   kinds: Record<string, KindRule>;
   user_fields: UserField[];
   limits: Limits;
+  /** What can be designed; none where the server has no generator. */
+  designs: { categories: string[]; pixels: number } | null;
   /** The key that was asked with; none where none is needed. */
   key: KeyInfo | null;
 }
@@ -291,4 +293,63 @@ export interface Backup {
   file: string;
   bytes: number;
   store: { users: number; items: number; events: number };
+}
+
+/** Somebody, by the store or by what they bought, and what new item is to be made for them. */
+export interface DesignOptions {
+  user?: string;
+  bought?: string[];
+  category: string;
+  /** A real item to start from. */
+  tailor?: string;
+  starts?: number;
+  steps?: number;
+  keep?: number;
+  realism?: number;
+  seed?: number;
+}
+
+/** A design under way, or one that ended; pictures are `data:` addresses. */
+export interface DesignRun {
+  id: number;
+  state: JobState;
+  person: string;
+  category: string;
+  tailor: string | null;
+  step: number;
+  steps: number;
+  /** The best so far, best first; none while the design is being prepared. */
+  shown: { picture: string; preference: number; realism: number }[];
+  started: number;
+  ended: number | null;
+  design: Design | null;
+  error: string | null;
+}
+
+export interface Design {
+  /** Purchases that the recommender knew. */
+  used: number;
+  shown_steps: number[];
+  /** The best first. */
+  designs: Designed[];
+  /** The person's best real items of the category. */
+  best: (RealPicture & { preference: number })[];
+  tailored: RealPicture | null;
+}
+
+export interface Designed {
+  /** One for each of `shown_steps`. */
+  pictures: string[];
+  /** At each step, 0 first. */
+  preference: number[];
+  realism: number[];
+  /** Share of the category's real items that the same scorer says are liked less. */
+  percentile: number;
+  /** Mean absolute difference of pixels, of 255. */
+  nearest: (RealPicture & { difference: number })[];
+}
+
+export interface RealPicture {
+  item: string;
+  picture: string;
 }

@@ -3,6 +3,7 @@
 import type { Component } from 'svelte';
 import type { PageName } from '../lib/pages';
 import type { Stats } from '../lib/types';
+import Design from './Design.svelte';
 import Item from './Item.svelte';
 import Items from './Items.svelte';
 import Live from './Live.svelte';
@@ -24,5 +25,6 @@ export const VIEWS: Record<PageName, View> = {
   users: { all: Users, one: User },
   live: { all: Live },
   items: { all: Items, one: Item },
+  design: { all: Design },
   settings: { all: Settings },
 };
