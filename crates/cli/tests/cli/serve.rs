@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -100,6 +101,66 @@ fn a_model_is_served_and_stopped() {
     };
     assert_eq!(serving(&["--model", "other", "--store", "store"]), "000002");
     assert_eq!(serving(&["--model", "model", "--store", "store"]), "000002");
+}
+
+/// Killed in the middle of the import at its start: the next start knows, and goes on to the whole of it.
+#[test]
+fn an_interrupted_import_is_gone_on_with() {
+    const USERS: usize = 4000;
+    const ITEMS: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder);
+    let mut lines = String::from("user,item,rating\n");
+    for at in 0..USERS * ITEMS {
+        writeln!(lines, "u{},i{},{}", at / ITEMS, at % ITEMS, 1 + at % 10).unwrap();
+    }
+    std::fs::write(folder.join("many.csv"), lines).unwrap();
+    let events = |server: &Running| {
+        let (_, stats) = ask(&server.address, "GET", "/v1/stats", None).unwrap();
+        stats["store"]["events"].as_u64().unwrap()
+    };
+    let args = ["--model", "model", "--store", "store"];
+    let importing: Vec<&str> = args.iter().copied().chain(["--import", "many.csv"]).collect();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foldin"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(&importing)
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // A tenth of it is some megabytes.
+    let store = folder.join("store/events.redb");
+    let begin = Instant::now();
+    while std::fs::metadata(&store).map_or(0, |found| found.len()) < 4 << 20 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing is imported");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    // Started without it, the server takes what there is, and from then on nothing writes over what is written.
+    std::fs::create_dir(folder.join("other")).unwrap();
+    std::fs::copy(&store, folder.join("other/events.redb")).unwrap();
+    let of_other: Vec<&str> =
+        importing.iter().map(|&argument| if argument == "store" { "other" } else { argument }).collect();
+    let server = start(folder, &of_other[..args.len()]);
+    let part = events(&server);
+    assert!(part > 0 && part < (USERS * ITEMS) as u64, "killed in the middle, at {part} events");
+    drop(server);
+    assert_eq!(events(&start(folder, &of_other)), part);
+
+    let server = start(folder, &importing);
+    assert_eq!(events(&server), (USERS * ITEMS) as u64, "all of it, nothing twice");
+    let own = json!({"user": "u0", "item": "i0", "value": 7});
+    assert_eq!(ask(&server.address, "POST", "/v1/events", Some(&own)).unwrap().0, 201);
+    drop(server);
+    // Once it ended it is not done again: what came since stays.
+    let server = start(folder, &importing);
+    let (_, user) = ask(&server.address, "GET", "/v1/users/u0", None).unwrap();
+    let value = |event: &Value| (event["item"] == "i0").then(|| event["value"].clone());
+    assert_eq!(user["history"].as_array().unwrap().iter().find_map(value), Some(json!(7.0)), "{user}");
 }
 
 /// Killed in the middle of writing, again and again: what was acknowledged is there, and everything opens.

@@ -3,10 +3,9 @@
 //! For widths a, b, a the outer pair of layers is first trained alone, ratings to a units to ratings; then the inner pair learns
 //! to give back the a hidden units of every case from b units. All four layers together are the start of the whole network.
 //!
-//! Pairs learn by RProp on all cases, whatever the whole learns by, without dropout, and with the penalties of the whole. Between hidden
-//! units, activations stay as they start, and units are not cut to 0 or 1.
+//! The outer pair learns as the whole will: by the same optimiser, with its dropout and penalties. Inner pairs learn by RProp on all cases, without
+//! dropout: there is nothing unknown in what they give back. Between hidden units, activations stay as they start, and units are not cut to 0 or 1.
 
-use foldin_core::random::child_seed;
 use foldin_core::{Csr, FitContext, FitError};
 use foldin_nn::activation::{Activation, Sharing};
 use foldin_nn::dense_layer::column_sums;
@@ -15,33 +14,22 @@ use foldin_nn::optimiser::Optimiser;
 use foldin_nn::rprop::Rprop;
 use rayon::prelude::*;
 
-use super::backward::Batch;
 use super::config::AutoRecConfig;
-use super::forward::Drops;
 use super::network::{Dense, Network, Penalty};
-use super::train::mean_of;
 
 /// Rows that one task activates.
 const ROWS_AT_ONCE: usize = 64;
 
-/// Starts `network` from layers trained in pairs.
+/// Starts `network` from layers trained in pairs, of which `shallow` is the outer one.
 pub(super) fn pretrain(
     network: &mut Network,
+    shallow: &Network,
     config: &AutoRecConfig,
     by_case: &Csr,
     penalty: Penalty,
     ctx: &FitContext<'_>,
 ) -> Result<(), FitError> {
-    let outer = AutoRecConfig { hidden: vec![config.hidden[0]], ..config.clone() };
     let optimiser = Optimiser::Rprop(Rprop::default());
-    let seed = child_seed(ctx.seed, "pretrain");
-    let mut shallow = Network::new(by_case.n_cols(), &outer, &optimiser, mean_of(by_case), seed);
-    let batch = Batch::new(by_case.clone());
-    for at in 0..config.pretrain_epochs {
-        report(ctx, "ratings", at, config.pretrain_epochs)?;
-        let (_, gradients) = shallow.gradients(&batch, Drops::default());
-        shallow.update(&optimiser, at, penalty, &gradients);
-    }
     network.encoder.w.copy_from_slice(&shallow.encoder.w);
     network.encoder_bias.w.copy_from_slice(&shallow.encoder_bias.w);
     network.decoder.w.copy_from_slice(&shallow.decoder.w);
@@ -76,7 +64,7 @@ pub(super) fn pretrain(
 
 /// Tells of an epoch of pre-training; a request to stop ends it. Nothing of it is kept for resuming: it is soon done again. It is a
 /// stage and not an epoch of the fit, whose curve it is not part of.
-fn report(ctx: &FitContext<'_>, what: &str, at: usize, of: usize) -> Result<(), FitError> {
+pub(super) fn report(ctx: &FitContext<'_>, what: &str, at: usize, of: usize) -> Result<(), FitError> {
     ctx.progress.stage(&format!("pre-training, {what}, epoch {} of {of}", at + 1));
     if ctx.cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }) } else { Ok(()) }
 }

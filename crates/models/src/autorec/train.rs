@@ -13,7 +13,7 @@ use super::backward::Batch;
 use super::config::{AutoRecConfig, Chosen, Learning};
 use super::forward::Drops;
 use super::network::{Network, Penalty};
-use super::pretrain::pretrain;
+use super::pretrain::{pretrain, report};
 use crate::holdout::{EarlyStopping, Holdout};
 use crate::linear::explicit_ratings;
 use crate::resume;
@@ -133,10 +133,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn train(&self, ctx: &FitContext<'_>) -> Result<Network, FitError> {
         let (config, epochs) = (self.config, self.chosen.epochs);
-        let n_cases = self.by_case.n_rows();
-        let full = (config.optimiser == Learning::Rprop).then(|| Batch::new(self.by_case.clone()));
-        let per_epoch = if full.is_some() { 1 } else { n_cases.div_ceil(self.chosen.batch_size).max(1) };
-        let optimiser = optimiser(config, epochs, per_epoch);
+        let full = self.all_cases();
+        let optimiser = optimiser(config, epochs, self.per_epoch());
         let mut network =
             Network::new(self.by_case.n_cols(), config, &optimiser, mean_of(&self.by_case), ctx.seed);
         let mut stopping = EarlyStopping::new(config.patience);
@@ -146,13 +144,11 @@ impl Run<'_> {
             resume::check(&state, self.ratings, &mut stopping)?;
             done = restore(&mut network, &mut best, &stopping, &mut state)?;
         } else if config.pretrain_epochs > 0 {
-            pretrain(&mut network, config, &self.by_case, self.penalty(1.0), ctx)?;
+            let outer = self.outer_pair(ctx)?;
+            pretrain(&mut network, &outer, config, &self.by_case, self.penalty(1.0), ctx)?;
         }
         while done < epochs && (self.validation.cells.n_entries() == 0 || !stopping.is_over(done)) {
-            let squares = match &full {
-                Some(batch) => self.step(&mut network, batch, &optimiser, done, ctx.seed, 1.0),
-                None => self.epoch_of_batches(&mut network, &optimiser, done, per_epoch, ctx.seed)?,
-            };
+            let squares = self.epoch(&mut network, &full, &optimiser, done, ctx.seed);
             done += 1;
             let train_rmse =
                 (squares / self.by_case.n_entries() as f64).sqrt() * f64::from(self.scaling.unit);
@@ -190,6 +186,52 @@ impl Run<'_> {
         }
     }
 
+    /// The outer layers alone, trained as the whole will be.
+    fn outer_pair(&self, ctx: &FitContext<'_>) -> Result<Network, FitError> {
+        let config = AutoRecConfig { hidden: vec![self.config.hidden[0]], ..self.config.clone() };
+        let validation = Validation { cells: self.validation.cells.select_rows(&[]) };
+        let by_case = self.by_case.clone();
+        let run = Run { config: &config, validation, by_case, ..*self };
+        let epochs = config.pretrain_epochs;
+        let (full, optimiser) = (run.all_cases(), optimiser(&config, epochs, run.per_epoch()));
+        let seed = child_seed(ctx.seed, "pretrain");
+        let mut network =
+            Network::new(run.by_case.n_cols(), &config, &optimiser, mean_of(&run.by_case), seed);
+        for at in 0..epochs {
+            report(ctx, "ratings", at, epochs)?;
+            run.epoch(&mut network, &full, &optimiser, at, seed);
+        }
+        Ok(network)
+    }
+
+    /// All cases as one batch, for an optimiser that wants them at once.
+    fn all_cases(&self) -> Option<Batch> {
+        (self.config.optimiser == Learning::Rprop).then(|| Batch::new(self.by_case.clone()))
+    }
+
+    /// Steps of an epoch.
+    fn per_epoch(&self) -> usize {
+        match self.config.optimiser {
+            Learning::Rprop => 1,
+            Learning::Adam => self.by_case.n_rows().div_ceil(self.chosen.batch_size).max(1),
+        }
+    }
+
+    /// One epoch; the sum of squared errors before each of its steps.
+    fn epoch(
+        &self,
+        network: &mut Network,
+        full: &Option<Batch>,
+        optimiser: &Optimiser,
+        at: usize,
+        seed: u64,
+    ) -> f64 {
+        match full {
+            Some(batch) => self.step(network, batch, optimiser, at, seed, 1.0),
+            None => self.epoch_of_batches(network, optimiser, at, seed),
+        }
+    }
+
     /// One step; the sum of squared errors before it. `share` is that of the cases in the batch.
     fn step(
         &self,
@@ -219,15 +261,8 @@ impl Run<'_> {
         }
     }
 
-    fn epoch_of_batches(
-        &self,
-        network: &mut Network,
-        optimiser: &Optimiser,
-        epoch: usize,
-        per_epoch: usize,
-        seed: u64,
-    ) -> Result<f64, FitError> {
-        let n_cases = self.by_case.n_rows();
+    fn epoch_of_batches(&self, network: &mut Network, optimiser: &Optimiser, epoch: usize, seed: u64) -> f64 {
+        let (n_cases, per_epoch) = (self.by_case.n_rows(), self.per_epoch());
         let mut order: Vec<u32> = (0..n_cases as u32).collect();
         Random::new(numbered_seed(child_seed(seed, "batches"), "epoch", epoch as u64)).shuffle(&mut order);
         let mut squares = 0.0;
@@ -236,7 +271,7 @@ impl Run<'_> {
             let share = cases.len() as f32 / n_cases as f32;
             squares += self.step(network, &batch, optimiser, epoch * per_epoch + at, seed, share);
         }
-        Ok(squares)
+        squares
     }
 
     fn validate(&self, network: &Network) -> Option<f64> {
