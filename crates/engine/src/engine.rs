@@ -32,7 +32,7 @@ pub struct EngineOptions {
     /// A user's latest events that are looked at, at most.
     pub history_limit: usize,
     /// Items of a model from which on its lists are found among the most promising clusters of items alone; 0 looks at all items always. Lists with
-    /// filters, boosts or more than a hundred candidates look at all items in any case.
+    /// filters or boosts look at all items in any case, and so do the places after the first hundred.
     pub approximate_from: usize,
     /// Share of the items that is looked at then, above 0 and at most 1: the more, the more of the best are found.
     pub approximate_share: f32,

@@ -23,7 +23,7 @@ pub const MOST_BOOSTS: usize = 100;
 /// Candidates looked at for each place when something comes after the scan, and at least.
 const POOL: (usize, usize) = (10, 100);
 
-/// Most candidates that are found by a part of the catalogue: of a long list the end would be missed.
+/// Most candidates that are found by a part of the catalogue; those that follow are found among all: of a long list the end would be missed.
 const NEARLY: usize = 100;
 
 /// What is wished for.
@@ -368,9 +368,17 @@ impl<'a> Scores<'a> {
     /// The best items, and whether only a part of the catalogue was looked at.
     fn best(&self, serving: &Serving, n: usize, excluded: &[u32], share: f32) -> (Vec<Scored>, bool) {
         match (self, serving.generator(), serving.clustered()) {
-            (Self::Factors(made), Some((generator, _)), Some(clustered)) if share < 1.0 && n <= NEARLY => {
+            (Self::Factors(made), Some((generator, packed)), Some(clustered)) if share < 1.0 => {
                 let of_user = (&made.u[..], made.bias[0]);
-                (clustered.top_k(generator.items(), of_user, n, excluded, share), true)
+                let mut best = clustered.top_k(generator.items(), of_user, n.min(NEARLY), excluded, share);
+                if n > NEARLY {
+                    // What follows is found among the others, so that no page repeats what an earlier one showed.
+                    let mut others = excluded.to_vec();
+                    others.extend(best.iter().map(|scored| scored.item.0));
+                    others.sort_unstable();
+                    best.extend(packed.top_k(&made.u, made.bias[0], n - best.len(), &others));
+                }
+                (best, true)
             }
             (Self::Factors(made), Some((_, packed)), _) => {
                 (packed.top_k(&made.u, made.bias[0], n, excluded), false)

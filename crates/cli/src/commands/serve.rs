@@ -22,6 +22,9 @@ use crate::service::{StoreFolder, begin_import, end_import, import, interrupted}
 /// How often a running server looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Variables with a setting of the file.
+const OF_TABLE: &str = "FOLDIN_SERVE__";
+
 const EXAMPLES: &str = "\
 Examples:
   foldin serve --model model                                  in memory, for a try
@@ -30,7 +33,8 @@ Examples:
   foldin serve --model model --store store --import ml-1m     with the histories of a data set
   foldin serve --store store --config foldin.toml --check     say what is wrong with the settings, and stop
 
-Settings come from --config, then from the environment (FOLDIN_LISTEN, FOLDIN_STORE, …), then from flags; the last one holds.
+Settings come from --config, then from the environment (FOLDIN_LISTEN, FOLDIN_STORE, …; FOLDIN_SERVE__LIMITS__CONCURRENCY=64 for
+`concurrency` of [limits], and so any other), then from flags; the last one holds.
 The API describes itself at /openapi.json.";
 
 #[derive(Debug, clap::Args)]
@@ -208,13 +212,18 @@ fn kind_of(dataset: &Dataset) -> &'static str {
 
 /// Settings of the file, with those of the environment and of flags laid over them.
 fn settings(args: &Args) -> anyhow::Result<ServerConfig> {
-    let mut config = match &args.config {
+    let mut config: ServerConfig = match &args.config {
         None => ServerConfig::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
             toml::from_str(&text).with_context(|| path.display().to_string())?
         }
     };
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(OF_TABLE)) else { continue };
+        let value = value.to_str().with_context(|| format!("the variable {name} is no text"))?;
+        config = with_variable(&config, name, value).with_context(|| format!("the variable {name}"))?;
+    }
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
@@ -234,6 +243,26 @@ fn settings(args: &Args) -> anyhow::Result<ServerConfig> {
         config.backups = args.store.as_ref().map(|store| store.join("backups"));
     }
     Ok(config)
+}
+
+/// Settings with one more from the environment: `FOLDIN_SERVE__LIMITS__CONCURRENCY=64` is `concurrency = 64` of `[limits]`.
+fn with_variable(config: &ServerConfig, name: &str, value: &str) -> anyhow::Result<ServerConfig> {
+    let path = name[OF_TABLE.len()..].to_lowercase();
+    // As TOML writes it; what is none is a text, so that texts need no quotes.
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut all = toml::Value::try_from(config)?;
+    let (tables, last) = path.rsplit_once("__").unwrap_or(("", &path));
+    let mut table = &mut all;
+    for part in tables.split("__").filter(|part| !part.is_empty()) {
+        let within = table.as_table_mut().with_context(|| format!("nothing lies within `{part}`"))?;
+        table = within.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    }
+    let within = table.as_table_mut().with_context(|| format!("`{last}` does not lie within a table"))?;
+    within.insert(last.to_owned(), value);
+    Ok(all.try_into()?)
 }
 
 /// Which version is to serve: that of `--model` if it is new here, or the one that served last.
@@ -345,5 +374,38 @@ impl Place {
             Self::Folder(folder) => folder.keys(),
             Self::Memory(place) => Ok(Keys::open(&place.0.join("keys.json"))?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_setting_can_come_from_the_environment() -> anyhow::Result<()> {
+        let mut config = ServerConfig::default();
+        for (name, value) in [
+            ("FOLDIN_SERVE__LIMITS__CONCURRENCY", "64"),
+            ("FOLDIN_SERVE__LISTEN", "127.0.0.1:9000"),
+            ("FOLDIN_SERVE__CORS_ORIGINS", "[\"https://shop.example\"]"),
+            ("FOLDIN_SERVE__TRAIN__OPTIONS__THREADS", "2"),
+            ("FOLDIN_SERVE__TRAIN__EVERY_SECONDS", "60"),
+            ("FOLDIN_SERVE__BACKUPS", "/var/backups"),
+        ] {
+            config = with_variable(&config, name, value)?;
+        }
+        assert_eq!((config.limits.concurrency, config.listen.port()), (64, 9000));
+        assert_eq!(config.cors_origins, ["https://shop.example"]);
+        assert_eq!((config.train.options.threads, config.train.every_seconds), (2, Some(60)));
+        assert_eq!(config.backups.as_deref(), Some(Path::new("/var/backups")));
+        for (name, value) in [
+            ("FOLDIN_SERVE__LIMITS__COLOUR", "red"),
+            ("FOLDIN_SERVE__LIMITS__CONCURRENCY", "many"),
+            ("FOLDIN_SERVE__LISTEN__PORT", "1"),
+            ("FOLDIN_SERVE__", "1"),
+        ] {
+            assert!(with_variable(&config, name, value).is_err(), "{name}");
+        }
+        Ok(())
     }
 }

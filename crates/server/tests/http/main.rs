@@ -12,10 +12,11 @@ mod tls;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldin_engine::store::MemoryStore;
 use foldin_engine::{Engine, EngineOptions, Versions};
+use foldin_server::config::Limits;
 use foldin_server::keys::{Keys, Role};
 use foldin_server::{ServeError, Server, ServerConfig};
 use serde_json::{Value, json};
@@ -266,7 +267,8 @@ fn limits_refuse_and_the_rest_goes_on() {
 /// A head that never ends, a body that never comes, and a head that is too large harm nobody.
 #[test]
 fn slow_and_odd_clients_harm_nobody() {
-    let server = start();
+    let limits = Limits { request_seconds: 2, ..Limits::default() };
+    let (server, _) = start_with(ServerConfig { limits, ..ServerConfig::default() }, None);
     let mut slow = TcpStream::connect(server.address).unwrap();
     slow.write_all(b"GET /v1/stats HTTP/1.1\r\nhost: localhost").unwrap();
     let mut waiting = TcpStream::connect(server.address).unwrap();
@@ -279,6 +281,19 @@ fn slow_and_odd_clients_harm_nobody() {
     let mut noise = TcpStream::connect(server.address).unwrap();
     noise.write_all(&[0, 159, 146, 150, 13, 10, 13, 10]).unwrap();
     assert_eq!(get(&server, "/v1/stats").0, 200);
+    // And nobody is waited for: a body that does not come is given up after the limit, a head after ten seconds.
+    for (stream, most, what) in [(&mut waiting, 8, "a body"), (&mut slow, 20, "a head")] {
+        let begin = Instant::now();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(begin.elapsed() < Duration::from_secs(most), "{what} was waited for");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || answer.contains(" 503 ") || answer.contains(" 408 "),
+            "{what}: {answer}"
+        );
+    }
 }
 
 #[test]
@@ -434,8 +449,20 @@ fn it_drains_and_stops() {
             })
         })
         .collect();
+    // Half of a request is here when the server is asked to stop.
+    let body = json!({"user": "ada", "item": "item 1", "value": 5}).to_string();
+    let mut begun = TcpStream::connect(address).unwrap();
+    let head =
+        format!("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+    begun.write_all(head.as_bytes()).unwrap();
+    begun.write_all(&body.as_bytes()[..9]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     server.stopper.stop();
+    std::thread::sleep(Duration::from_millis(100));
+    begun.write_all(&body.as_bytes()[9..]).unwrap();
+    let mut text = String::new();
+    begun.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 201"), "what had begun is done: {text}");
     server.thread.take().unwrap().join().unwrap().unwrap();
     let answered: usize = asking.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert!(answered > 0);
