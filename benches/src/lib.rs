@@ -21,3 +21,7 @@ pub use foldin_eval::machine::{MemoryWatch, Peak};
 pub use generated::{Shape, histories, ratings};
 pub use report::{Bench, Line};
 pub use rival::{Rival, run_rival, run_script};
+
+/// The allocator of the binary `foldin`, so that benches measure what people run.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -81,6 +81,11 @@ enum Command {
     Vision(commands::vision::Args),
 }
 
+/// What training frees goes back to the system: with the allocator of glibc a server that trains again and again keeps all that the greedy
+/// moments of its threads took, several times what it needs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
