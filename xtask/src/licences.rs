@@ -21,9 +21,9 @@ const PERMISSIVE: &[&str] = &[
     "Zlib",
 ];
 
-/// Packages that say `links` but bring everything themselves: Rayon uses it to stay single in a build, ring compiles its
-/// own assembly.
-const SELF_CONTAINED: &[&str] = &["rayon-core", "ring", "prettyplease"];
+/// Packages that say `links` but bring everything themselves: Rayon uses it to stay single in a build, ring and mimalloc compile
+/// sources of their own.
+const SELF_CONTAINED: &[&str] = &["rayon-core", "ring", "libmimalloc-sys", "prettyplease"];
 
 /// Reads the whole build and checks it.
 pub(crate) fn run() -> Result<String, String> {
