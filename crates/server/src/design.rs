@@ -244,7 +244,7 @@ pub trait Designer: Debug + Send + Sync {
         brief: &Brief,
         bought: &[String],
         cancel: &CancelFlag,
-        tell: &mut dyn FnMut(usize, Vec<Draft>),
+        tell: &mut (dyn FnMut(usize, Vec<Draft>) + Send),
     ) -> Result<Design, DesignError>;
 }
 

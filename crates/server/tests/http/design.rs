@@ -41,7 +41,7 @@ impl Designer for Counter {
         brief: &Brief,
         bought: &[String],
         cancel: &CancelFlag,
-        tell: &mut dyn FnMut(usize, Vec<Draft>),
+        tell: &mut (dyn FnMut(usize, Vec<Draft>) + Send),
     ) -> Result<Design, DesignError> {
         assert_ne!(brief.category, "panic", "on purpose");
         for step in 0..=brief.steps {

@@ -1,6 +1,7 @@
 //! What lets a server design new items: a [`Studio`] behind the server's [`Designer`].
 
 use std::collections::HashSet;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use foldin_server::design::{
 use foldin_vision::design::{DesignConfig, DesignResult, Step, Studio, Wish};
 use foldin_vision::error::VisionError;
 use foldin_vision::sheet::png;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::generative::open_studio;
 use crate::common::{Global, usage};
@@ -39,7 +41,7 @@ impl DesignerArgs {
             }
         }
         let studio = open_studio(lsgan, model, &self.design_catalogue, "cpu", global)?;
-        Ok(Some(Arc::new(StudioDesigner::new(studio))))
+        Ok(Some(Arc::new(StudioDesigner::new(studio)?)))
     }
 }
 
@@ -47,12 +49,16 @@ impl DesignerArgs {
 struct StudioDesigner {
     studio: Studio,
     known: HashSet<String>,
+    /// Half of the cores, so that the others go on answering.
+    pool: ThreadPool,
 }
 
 impl StudioDesigner {
-    fn new(studio: Studio) -> Self {
+    fn new(studio: Studio) -> anyhow::Result<Self> {
         let known = studio.recommender().items.keys().map(str::to_owned).collect();
-        Self { studio, known }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let pool = ThreadPoolBuilder::new().num_threads((cores / 2).max(1)).build()?;
+        Ok(Self { studio, known, pool })
     }
 }
 
@@ -137,7 +143,7 @@ impl Designer for StudioDesigner {
         brief: &Brief,
         bought: &[String],
         cancel: &CancelFlag,
-        tell: &mut dyn FnMut(usize, Vec<Draft>),
+        tell: &mut (dyn FnMut(usize, Vec<Draft>) + Send),
     ) -> Result<Design, DesignError> {
         let wish = Wish {
             user: brief.user.clone().unwrap_or_default(),
@@ -155,10 +161,11 @@ impl Designer for StudioDesigner {
         };
         let px = self.studio.px();
         let mut trouble = None;
-        let result = self.studio.design(&wish, cancel, |step| match best(step, brief, px) {
+        let progress = |step: &Step| match best(step, brief, px) {
             Ok(drafts) => tell(step.number, drafts),
             Err(error) => trouble = Some(error),
-        });
+        };
+        let result = self.pool.install(|| self.studio.design(&wish, cancel, progress));
         let result = result.map_err(failed)?;
         trouble.map_or_else(|| told(&result, bought.len()), Err)
     }
