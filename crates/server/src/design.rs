@@ -326,9 +326,8 @@ impl Designs {
             design: None,
             error: None,
         };
-        let first = |id| run(id);
         let wish = brief.clone();
-        self.start(first, move |run, cancel| {
+        self.start(run, move |run, cancel| {
             let result = designer.design(&wish, &bought, cancel, &mut |step, shown| {
                 run.send_modify(|run| {
                     run.step = step;
