@@ -44,6 +44,14 @@ impl Default for Rprop {
     }
 }
 
+impl Rprop {
+    /// The same without faster growth at the start, which takes every weight far from where it is before any gradient can turn.
+    #[must_use]
+    pub fn from_near(self) -> Self {
+        Self { early: 0, ..self }
+    }
+}
+
 /// Weights with what is remembered of each; of one length.
 #[derive(Debug)]
 pub struct Stepping<'a> {

@@ -89,8 +89,8 @@ pub struct AutoRecConfig {
     #[schemars(extend("search" = "integers:10:80"))]
     pub epochs: Auto<usize>,
     /// Passes of greedy layer-wise pre-training before, for each pair of layers from the outside in: the outermost learns as the whole
-    /// does, the others by RProp without dropout. 0 for none. There must then be an odd number of layers, and their widths the same read backwards, such as
-    /// 500, 250, 500.
+    /// does, the others by RProp without dropout or penalty, and with ten times as many. 0 for none. There must then be an odd number
+    /// of layers, and their widths the same read backwards, such as 500, 250, 500.
     #[schemars(range(min = 0, max = 100_000))]
     pub pretrain_epochs: usize,
     /// What is predicted for a user or item without training ratings or history.

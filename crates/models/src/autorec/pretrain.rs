@@ -4,7 +4,9 @@
 //! to give back the a hidden units of every case from b units. All four layers together are the start of the whole network.
 //!
 //! The outer pair learns as the whole will: by the same optimiser, with its dropout and penalties. Inner pairs learn by RProp on all cases, without
-//! dropout: there is nothing unknown in what they give back. Between hidden units, activations stay as they start, and units are not cut to 0 or 1.
+//! dropout or penalty: there is nothing unknown in what they give back, and what they lose the whole starts without. For that they take
+//! [`INNER`] times as many epochs, each far cheaper than one over the ratings. Between hidden units, activations stay as they start, and units are
+//! not cut to 0 or 1.
 
 use foldin_core::{Csr, FitContext, FitError};
 use foldin_nn::activation::{Activation, Sharing};
@@ -15,7 +17,10 @@ use foldin_nn::rprop::Rprop;
 use rayon::prelude::*;
 
 use super::config::AutoRecConfig;
-use super::network::{Dense, Network, Penalty};
+use super::network::{Dense, Network};
+
+/// Epochs of an inner pair for each of the outer one.
+const INNER: usize = 10;
 
 /// Rows that one task activates.
 const ROWS_AT_ONCE: usize = 64;
@@ -26,7 +31,6 @@ pub(super) fn pretrain(
     shallow: &Network,
     config: &AutoRecConfig,
     by_case: &Csr,
-    penalty: Penalty,
     ctx: &FitContext<'_>,
 ) -> Result<(), FitError> {
     let optimiser = Optimiser::Rprop(Rprop::default());
@@ -48,10 +52,14 @@ pub(super) fn pretrain(
         let (outside, inside) = (config.hidden[pair], config.hidden[pair + 1]);
         let (down, up) = network.dense.split_at_mut(layers - 1 - pair);
         let (down, up) = (&mut down[pair], &mut up[0]);
+        for weights in [&mut *down, &mut *up].into_iter().flat_map(|layer| [&mut layer.weights, &mut layer.bias]) {
+            *weights = weights.restarted(&optimiser);
+        }
         let mut inner = Pair { down, up, outside, inside, activation: config.hidden_activation };
-        for at in 0..config.pretrain_epochs {
-            report(ctx, "hidden units", at, config.pretrain_epochs)?;
-            inner.step(&inputs, n, &optimiser, at, penalty.dense);
+        let epochs = INNER * config.pretrain_epochs;
+        for at in 0..epochs {
+            report(ctx, "hidden units", at, epochs)?;
+            inner.step(&inputs, n, &optimiser, at);
         }
         inputs = inner.layer(&inputs, n, Half::Down).1;
     }
@@ -104,7 +112,7 @@ impl Pair<'_> {
     }
 
     /// One step on all rows.
-    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize, decay: f32) {
+    fn step(&mut self, x: &[f32], n: usize, optimiser: &Optimiser, at: usize) {
         let (outside, inside) = (self.outside, self.inside);
         let (z_down, hidden) = self.layer(x, n, Half::Down);
         let (z_up, mut error) = self.layer(&hidden, n, Half::Up);
@@ -121,7 +129,7 @@ impl Pair<'_> {
         for (layer, weights, of_sums) in [(&mut *self.up, up, error), (&mut *self.down, down, back)] {
             let mut bias = vec![0.0; layer.bias.w.len()];
             column_sums(&of_sums, &mut bias);
-            layer.weights.update(optimiser, at, decay, &weights);
+            layer.weights.update(optimiser, at, 0.0, &weights);
             layer.bias.update(optimiser, at, 0.0, &bias);
         }
     }

@@ -148,9 +148,16 @@ fn pre_training_starts_deep_networks_better() {
         fit_small(settings, &FitContext { progress: &seen, ..FitContext::new(1) }).unwrap();
         seen.0.into_inner().unwrap().unwrap()
     };
-    for hidden in [&[6, 4, 6][..], &[6, 5, 4, 5, 6]] {
-        let (without, with) = (first(deep(0, hidden)), first(deep(60, hidden)));
-        assert!(with < 0.8 * without, "{hidden:?}: {with} after pre-training, {without} without");
+    for optimiser in ["rprop", "adam"] {
+        for hidden in [&[6, 4, 6][..], &[6, 5, 4, 5, 6]] {
+            let [without, with] = [0, 60].map(|pretrain_epochs| {
+                let mut settings = deep(pretrain_epochs, hidden);
+                settings["optimiser"] = optimiser.into();
+                settings["learning_rate"] = 0.03.into();
+                first(settings)
+            });
+            assert!(with < 0.8 * without, "{optimiser} {hidden:?}: {with} after pre-training, {without} without");
+        }
     }
 }
 

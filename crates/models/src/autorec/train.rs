@@ -134,7 +134,11 @@ impl Run<'_> {
     fn train(&self, ctx: &FitContext<'_>) -> Result<Network, FitError> {
         let (config, epochs) = (self.config, self.chosen.epochs);
         let full = self.all_cases();
-        let optimiser = optimiser(config, epochs, self.per_epoch());
+        let optimiser = match optimiser(config, epochs, self.per_epoch()) {
+            // Pre-trained weights are near enough: the long first steps would lose them.
+            Optimiser::Rprop(rule) if config.pretrain_epochs > 0 => Optimiser::Rprop(rule.from_near()),
+            optimiser => optimiser,
+        };
         let mut network =
             Network::new(self.by_case.n_cols(), config, &optimiser, mean_of(&self.by_case), ctx.seed);
         let mut stopping = EarlyStopping::new(config.patience);
@@ -145,7 +149,7 @@ impl Run<'_> {
             done = restore(&mut network, &mut best, &stopping, &mut state)?;
         } else if config.pretrain_epochs > 0 {
             let outer = self.outer_pair(ctx)?;
-            pretrain(&mut network, &outer, config, &self.by_case, self.penalty(1.0), ctx)?;
+            pretrain(&mut network, &outer, config, &self.by_case, ctx)?;
         }
         while done < epochs && (self.validation.cells.n_entries() == 0 || !stopping.is_over(done)) {
             let squares = self.epoch(&mut network, &full, &optimiser, done, ctx.seed);
