@@ -65,6 +65,7 @@ impl Default for Adam {
 #[derive(Clone, Debug)]
 pub struct Steps {
     adam: Adam,
+    learning_rates: Vec<f64>,
     rate: Vec<f32>,
     root: Vec<f32>,
 }
@@ -74,15 +75,16 @@ impl Steps {
     #[must_use]
     pub fn new(adam: Adam, learning_rates: impl IntoIterator<Item = f64>) -> Self {
         let (mut power1, mut power2) = (1.0, 1.0);
+        let learning_rates: Vec<f64> = learning_rates.into_iter().collect();
         let (rate, root) = learning_rates
-            .into_iter()
+            .iter()
             .map(|learning_rate| {
                 power1 *= adam.beta1;
                 power2 *= adam.beta2;
                 ((learning_rate / (1.0 - power1)) as f32, (1.0 / (1.0 - power2).sqrt()) as f32)
             })
             .unzip();
-        Self { adam, rate, root }
+        Self { adam, learning_rates, rate, root }
     }
 
     /// Number of steps.
@@ -95,6 +97,11 @@ impl Steps {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rate.is_empty()
+    }
+
+    /// The learning rate of every step.
+    pub fn learning_rates(&self) -> impl Iterator<Item = f64> + '_ {
+        self.learning_rates.iter().copied()
     }
 
     /// Whether weights are averaged.

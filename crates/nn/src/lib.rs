@@ -51,6 +51,7 @@ pub mod flush;
 pub mod gaussian;
 pub mod gram;
 pub mod half_rows;
+pub mod half_table;
 pub mod inverse;
 pub mod kernels;
 pub mod linalg;

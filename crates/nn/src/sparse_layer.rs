@@ -247,10 +247,39 @@ kernel! {
     }
 }
 
+/// A weight as a table keeps it.
+pub(crate) trait Weight: Copy {
+    /// A register of weights.
+    ///
+    /// # Safety
+    /// `at` must point to `LANES` weights.
+    #[expect(unsafe_code, reason = "as the loads of `Simd`")]
+    unsafe fn load<S: Simd>(simd: S, at: *const Self) -> S::V;
+}
+
+#[expect(unsafe_code, reason = "as the loads of `Simd`")]
+impl Weight for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, at: *const Self) -> S::V {
+        // SAFETY: the caller vouches.
+        unsafe { simd.load(at) }
+    }
+}
+
+/// In half precision.
+#[expect(unsafe_code, reason = "as the loads of `Simd`")]
+impl Weight for u16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, at: *const Self) -> S::V {
+        // SAFETY: the caller vouches.
+        unsafe { simd.load_half(at) }
+    }
+}
+
 /// Adds a row's weights to all users who have it.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn sum_row<S: Simd>(simd: S, weights: &[f32], entries: &[Entry], z: &mut [f32]) {
+pub(crate) fn sum_row<S: Simd, W: Weight>(simd: S, weights: &[W], entries: &[Entry], z: &mut [f32]) {
     let zero = simd.splat(0.0);
     let mut part = 0;
     while part < BLOCK {
@@ -259,8 +288,8 @@ fn sum_row<S: Simd>(simd: S, weights: &[f32], entries: &[Entry], z: &mut [f32]) 
             let at = part + i * S::LANES;
             // SAFETY: `part + 4 LANES` is at most BLOCK, and `weights` holds twice that.
             unsafe {
-                a[i] = simd.load(weights[..TABLE_BLOCK].as_ptr().add(at));
-                b[i] = simd.load(weights[..TABLE_BLOCK].as_ptr().add(BLOCK + at));
+                a[i] = W::load(simd, weights[..TABLE_BLOCK].as_ptr().add(at));
+                b[i] = W::load(simd, weights[..TABLE_BLOCK].as_ptr().add(BLOCK + at));
             }
         }
         for entry in entries {
@@ -283,7 +312,12 @@ fn sum_row<S: Simd>(simd: S, weights: &[f32], entries: &[Entry], z: &mut [f32]) 
 /// Both gradients of a row.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
-fn row_gradient<S: Simd>(simd: S, entries: &[Entry], dz: &[f32], gradient: &mut [f32; TABLE_BLOCK]) {
+pub(crate) fn row_gradient<S: Simd>(
+    simd: S,
+    entries: &[Entry],
+    dz: &[f32],
+    gradient: &mut [f32; TABLE_BLOCK],
+) {
     let zero = simd.splat(0.0);
     let mut part = 0;
     while part < BLOCK {

@@ -144,9 +144,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let listen = config.listen;
     if args.check {
         Server::check(&config, &keys)?;
+        #[cfg(feature = "vision")]
+        let designs = args.designer.open(global)?.map_or_else(String::new, |designer| {
+            format!(", designs of {} categories", designer.workshop().categories.len())
+        });
+        #[cfg(not(feature = "vision"))]
+        let designs = "";
         return print(format!(
-            "all is well: {what}, {} events of {} users, {}",
-            counts.events, counts.users, listen
+            "all is well: {what}, {} events of {} users, {listen}{designs}",
+            counts.events, counts.users
         ));
     }
     let server = Server::bind(Arc::new(engine), versions.clone(), keys, config)?;

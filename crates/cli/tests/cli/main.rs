@@ -6,6 +6,8 @@ mod errors;
 mod evaluate;
 mod help;
 mod person;
+#[path = "../common/running.rs"]
+mod running;
 mod serve;
 mod tables;
 mod train;

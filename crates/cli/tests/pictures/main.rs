@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../common/running.rs"]
+mod running;
+
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use foldin_vision::sheet::Sheet;
+use serde_json::{Value, json};
+
+use crate::running::{ask, start};
 
 /// Runs the binary in a folder, far from the data and the home of whoever runs the tests.
 fn foldin(folder: &Path, args: &[&str]) -> Output {
@@ -176,4 +183,62 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         refused(at, &[&design[..], &few[..], &["--user", "nobody", "--data", "shop"]].concat())
             .contains("nobody")
     );
+
+    designs_are_asked_of_the_server(at);
+}
+
+/// The generator and the recommender of `folder` behind a server: somebody buys two red things, and a design comes of it.
+fn designs_are_asked_of_the_server(folder: &Path) {
+    ok(folder, &["train", "--data", "shop/interactions.csv", "--model", "implicit-als", "--out", "als"]);
+    let with = |lsgan: &'static str| {
+        let of = ["--lsgan", lsgan, "--design-model", "dvbpr", "--design-catalogue", "products"];
+        [&["--model", "als"][..], &of[..]].concat()
+    };
+    let check = |lsgan| [&["serve", "--check"][..], &with(lsgan)[..]].concat();
+    let said = ok(folder, &check("gan/lsgan"));
+    assert!(said.contains("designs of 2 categories"), "{said}");
+    assert!(refused(folder, &check("nowhere")).contains("there is no generator in nowhere"));
+    // A folder that holds something else.
+    let said = refused(folder, &check("shop"));
+    assert!(said.contains("shop"), "{said}");
+
+    let server = start(folder, &with("gan/lsgan"));
+    let ask = |method: &str, path: &str, body: Option<&Value>| {
+        ask(&server.address, method, path, body).expect("the server answers")
+    };
+    for item in ["i0", "i3"] {
+        let event = json!({"user": "ada", "item": item, "kind": "click"});
+        assert_eq!(ask("POST", "/v1/events", Some(&event)).0, 201);
+    }
+    let (_, stats) = ask("GET", "/v1/stats", None);
+    assert_eq!(stats["designs"]["categories"], json!(["men-tops", "women-shoes"]), "{stats}");
+    let wish = |user: &str, category: &str| json!({"user": user, "category": category, "steps": 3, "starts": 4, "keep": 2});
+    let (status, refusal) = ask("POST", "/v1/design", Some(&wish("nobody", "men-tops")));
+    assert_eq!((status, refusal["error"]["code"].as_str()), (404, Some("unknown_user")), "{refusal}");
+    let (status, refusal) = ask("POST", "/v1/design", Some(&wish("ada", "hats")));
+    assert_eq!((status / 100, refusal["error"]["field"].as_str()), (4, Some("category")), "{refusal}");
+    let (status, run) = ask("POST", "/v1/design", Some(&wish("ada", "women-shoes")));
+    assert_eq!(status, 202, "{run}");
+    let (path, begin) = (format!("/v1/design/{}", run["id"]), Instant::now());
+    let run = loop {
+        let (_, run) = ask("GET", &path, None);
+        if run["ended"].is_number() {
+            break run;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(120), "{run}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((run["state"].as_str(), run["design"]["used"].as_u64()), (Some("done"), Some(2)), "{run}");
+    let designs = run["design"]["designs"].as_array().unwrap();
+    assert_eq!(designs.len(), 2);
+    for design in designs {
+        assert!(
+            design["pictures"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|picture| picture.as_str().unwrap().len() > 100)
+        );
+        assert!(!design["nearest"].as_array().unwrap().is_empty());
+    }
 }

@@ -52,7 +52,9 @@ pub(super) fn pretrain(
         let (outside, inside) = (config.hidden[pair], config.hidden[pair + 1]);
         let (down, up) = network.dense.split_at_mut(layers - 1 - pair);
         let (down, up) = (&mut down[pair], &mut up[0]);
-        for weights in [&mut *down, &mut *up].into_iter().flat_map(|layer| [&mut layer.weights, &mut layer.bias]) {
+        for weights in
+            [&mut *down, &mut *up].into_iter().flat_map(|layer| [&mut layer.weights, &mut layer.bias])
+        {
             *weights = weights.restarted(&optimiser);
         }
         let mut inner = Pair { down, up, outside, inside, activation: config.hidden_activation };

@@ -156,7 +156,10 @@ fn pre_training_starts_deep_networks_better() {
                 settings["learning_rate"] = 0.03.into();
                 first(settings)
             });
-            assert!(with < 0.8 * without, "{optimiser} {hidden:?}: {with} after pre-training, {without} without");
+            assert!(
+                with < 0.8 * without,
+                "{optimiser} {hidden:?}: {with} after pre-training, {without} without"
+            );
         }
     }
 }

@@ -58,9 +58,11 @@ pub(super) struct Frozen {
 }
 
 impl Frozen {
-    /// Takes the weights of a network, averaged if they are averaged: `correction` makes up for the start of the averages.
+    /// Takes the weights of a network, averaged if they are averaged: `correction` makes up for the start of the averages. Those of its
+    /// first layer come as [`super::inputs::Inputs::halves`] gives them.
     pub(super) fn new(
         network: &Network,
+        (items, side): (Aligned<u16>, Aligned<u16>),
         shape: &Shape,
         config: &LfgConfig,
         mean: f32,
@@ -68,21 +70,6 @@ impl Frozen {
         correction: f32,
     ) -> Self {
         let width = shape.widths[0];
-        let padded = width.next_multiple_of(BLOCK);
-        let table = network.inputs.averaged(correction);
-        let (n_items, n_inputs) = (shape.n_items, shape.n_inputs());
-        let mut items = Aligned::zeros(n_items * 2 * padded);
-        let mut side = Aligned::zeros(shape.n_side * padded);
-        for (at, row) in table.chunks_exact(TABLE_BLOCK).enumerate() {
-            let (block, row_number) = (at / n_inputs, at % n_inputs);
-            let (row, out) = match row_number.checked_sub(n_items) {
-                None => (row, &mut items[(block * n_items + row_number) * TABLE_BLOCK..][..TABLE_BLOCK]),
-                Some(column) => {
-                    (&row[..BLOCK], &mut side[(block * shape.n_side + column) * BLOCK..][..BLOCK])
-                }
-            };
-            out.iter_mut().zip(row).for_each(|(out, &w)| *out = f32_to_half(w));
-        }
         let dense = network.dense.averaged(correction);
         let layout = shape.layout();
         let layers = layout.layers.iter().enumerate().map(|(number, layer)| {
@@ -104,7 +91,7 @@ impl Frozen {
             Dense::new(weights, bias)
         });
         Self {
-            n_items,
+            n_items: shape.n_items,
             n_side: shape.n_side,
             width,
             items,

@@ -11,11 +11,13 @@
 //! a second input per item says whether it is visible; dropout; Adam with coupled L2 decay, the items' biases with a learning rate
 //! of their own. `lfg-plus` adds `F·W` to factors and biases of items, `F` being side information, popularity and co-occurrence
 //! of items (the features that `lfg-bayes` uses too), hides a random share of each user's ratings, and averages the weights.
+//! On larger data the sparse layer learns by one step size a row, in half precision (`input_learning`), which is as accurate there
+//! (RMSE 0.8478 with it and 0.8479 with Adam, five folds of MovieLens 1M) and takes half the time and a sixth of the memory.
 //!
 //! Cost of an epoch: the sparse layer `8·|H|·w₁` FLOP, dense layers `6·n_users·Σ wᵢwᵢ₊₁`, output `6·|H|·k`; but what takes
-//! the time is Adam's traffic on the rows of the sparse layer that a batch touches, 24 bytes a weight each time. Memory: 12 bytes
-//! a weight (16 with averaging), the sparse layer having `2·n_items·w₁` of them. A fitted model keeps the sparse layer in half
-//! precision, rounded once: 2 bytes a weight.
+//! the time is the optimiser's traffic on the rows of the sparse layer that a batch touches, 24 bytes a weight each time with Adam and 4
+//! row by row. Memory: 12 bytes a weight with Adam (16 with averaging) and 2 row by row, the sparse layer having `2·n_items·w₁` of them.
+//! A fitted model keeps the sparse layer in half precision: 2 bytes a weight.
 //!
 //! All randomness follows from the seed and the number of the epoch, batch or user, tasks write disjoint parts, and sums have a
 //! fixed order: the same bits at any number of threads, and from a resumed checkpoint. Bits may differ between instruction sets.
@@ -23,6 +25,7 @@
 mod batch;
 mod config;
 mod frozen;
+mod inputs;
 mod model;
 mod network;
 mod step;

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{FitError, Interactions, TrainState};
+use foldin_nn::half_table::HalfTable;
 use foldin_nn::sparse_layer::{BLOCK, TABLE_BLOCK};
 use foldin_nn::svd::truncated_svd;
 use foldin_nn::table::Table;
 
-use super::config::{ItemInit, LfgConfig};
+use super::config::{InputLearning, ItemInit, LfgConfig};
+use super::inputs::{Inputs, restore_table, save_table};
 use crate::resume;
 
 /// Columns of the dense parameters' table: each tensor starts at a multiple.
@@ -96,7 +98,7 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Network {
     /// `[n_blocks][n_inputs][2·BLOCK]`: the sparse layer.
-    pub(super) inputs: Table,
+    pub(super) inputs: Inputs,
     /// One block of [`DENSE_BLOCK`] columns: everything of [`Layout`].
     pub(super) dense: Table,
     /// `[n_items × padded]`: factors, 1, bias, zeros.
@@ -114,6 +116,7 @@ impl Network {
     pub(super) fn new(
         shape: &Shape,
         config: &LfgConfig,
+        learning: InputLearning,
         ratings: &Interactions,
         mean: f32,
         unit: f32,
@@ -124,16 +127,17 @@ impl Network {
         let mut random = Random::new(child_seed(seed, "weights"));
         let mut uniform = |bound: f64| ((2.0 * random.uniform() - 1.0) * bound) as f32;
         let bound = 1.0 / ((2 * shape.n_items + shape.n_side).max(1) as f64).sqrt();
-        let per_block = n_inputs * TABLE_BLOCK;
-        let mut inputs = vec![0.0; shape.n_blocks() * per_block];
-        for (at, row) in inputs.chunks_exact_mut(TABLE_BLOCK).enumerate() {
+        let mut at = 0;
+        let first_row = |row: &mut [f32]| {
             let (block, row_number) = (at / n_inputs, at % n_inputs);
             let units = (shape.widths[0] - block * BLOCK).min(BLOCK);
             row[..units].iter_mut().for_each(|w| *w = uniform(bound));
             if config.indicator && row_number < shape.n_items {
                 row[BLOCK..BLOCK + units].iter_mut().for_each(|w| *w = uniform(bound));
             }
-        }
+            at += 1;
+        };
+        let inputs = first_inputs(learning, n_inputs, shape.n_blocks(), averages, first_row);
         let layout = shape.layout();
         let mut dense = vec![0.0; layout.len];
         dense[layout.bias.clone()][..shape.widths[0]].iter_mut().for_each(|w| *w = uniform(bound));
@@ -146,7 +150,7 @@ impl Network {
         let first = shape.n_blocks() * BLOCK;
         let padded = shape.padded();
         Self {
-            inputs: Table::new(n_inputs, TABLE_BLOCK, inputs, averages),
+            inputs,
             dense: Table::new(layout.len / DENSE_BLOCK, DENSE_BLOCK, dense, averages),
             items: Table::new(
                 shape.n_items,
@@ -174,19 +178,17 @@ impl Network {
 
     /// Frees what the optimiser remembers.
     pub(super) fn forget_moments(&mut self) {
-        for table in [&mut self.inputs, &mut self.dense, &mut self.items, &mut self.features] {
+        self.inputs.forget_moments();
+        for table in [&mut self.dense, &mut self.items, &mut self.features] {
             table.forget_moments();
         }
     }
 
     /// Everything under its name, for a checkpoint.
     pub(super) fn save(&self, state: &mut TrainState) {
-        for (name, table) in self.tables() {
-            for (part, data) in
-                [("w", &table.w), ("m", &table.m), ("v", &table.v), ("average", &table.average)]
-            {
-                resume::keep(state, format!("{name}.{part}"), [data.len()], data);
-            }
+        self.inputs.save(state);
+        for (name, table) in [("dense", &self.dense), ("items", &self.items), ("features", &self.features)] {
+            save_table(name, table, state);
         }
         for (name, data) in [("mean", &self.running_mean), ("variance", &self.running_variance)] {
             resume::keep(state, format!("norm.{name}"), [data.len()], data);
@@ -198,32 +200,34 @@ impl Network {
     /// # Errors
     /// [`FitError::Checkpoint`] if it is of another shape.
     pub(super) fn restore(&mut self, state: &mut TrainState) -> Result<(), FitError> {
-        let mut into = |name: String, out: &mut Vec<f32>| -> Result<(), FitError> {
-            *out = resume::take(state, &name, [out.len()])?;
-            Ok(())
-        };
-        for (name, table) in [
-            ("inputs", &mut self.inputs),
-            ("dense", &mut self.dense),
-            ("items", &mut self.items),
-            ("features", &mut self.features),
-        ] {
-            into(format!("{name}.w"), &mut table.w)?;
-            into(format!("{name}.m"), &mut table.m)?;
-            into(format!("{name}.v"), &mut table.v)?;
-            into(format!("{name}.average"), &mut table.average)?;
+        self.inputs.restore(state)?;
+        for (name, table) in
+            [("dense", &mut self.dense), ("items", &mut self.items), ("features", &mut self.features)]
+        {
+            restore_table(name, table, state)?;
         }
-        into("norm.mean".to_owned(), &mut self.running_mean)?;
-        into("norm.variance".to_owned(), &mut self.running_variance)
+        for (name, out) in [("mean", &mut self.running_mean), ("variance", &mut self.running_variance)] {
+            *out = resume::take(state, &format!("norm.{name}"), [out.len()])?;
+        }
+        Ok(())
     }
+}
 
-    fn tables(&self) -> [(&'static str, &Table); 4] {
-        [
-            ("inputs", &self.inputs),
-            ("dense", &self.dense),
-            ("items", &self.items),
-            ("features", &self.features),
-        ]
+/// The sparse layer's table, whose rows are filled by `first` in the order in which they lie.
+fn first_inputs(
+    learning: InputLearning,
+    n_inputs: usize,
+    n_blocks: usize,
+    averages: bool,
+    mut first: impl FnMut(&mut [f32]),
+) -> Inputs {
+    match learning {
+        InputLearning::Adam => {
+            let mut inputs = vec![0.0; n_blocks * n_inputs * TABLE_BLOCK];
+            inputs.chunks_exact_mut(TABLE_BLOCK).for_each(first);
+            Inputs::Adam(Table::new(n_inputs, TABLE_BLOCK, inputs, averages))
+        }
+        InputLearning::RowWise => Inputs::RowWise(HalfTable::new(n_inputs, n_blocks, |row| first(row))),
     }
 }
 

@@ -4,20 +4,24 @@ use foldin_core::random::numbered_seed;
 use foldin_nn::adam::{Columns, Steps};
 use foldin_nn::dense_layer;
 use foldin_nn::dropout::Dropout;
+use foldin_nn::half_table::RowSteps;
 use foldin_nn::matmul::{Matrix, matmul};
 use foldin_nn::observed::{item_gradients, user_residuals};
 use foldin_nn::sparse_layer::{
-    BLOCK, BatchStatistics, BlockParameters, TABLE_BLOCK, Units, activate, activate_backward, sum_rows,
-    update_rows,
+    BLOCK, BatchStatistics, BlockParameters, TABLE_BLOCK, Units, activate, activate_backward,
 };
 use rayon::prelude::*;
 
 use super::batch::{Batch, Segment};
 use super::config::{Chosen, LfgConfig, OutputActivation};
+use super::inputs::InputRules;
 use super::network::{DENSE_BLOCK, Layout, Network, Shape};
 
 /// How far running statistics move towards those of a batch, as is usual.
 const MOMENTUM: f32 = 0.1;
+
+/// Decay of the mean of squared gradients where the first layer learns row by row.
+const ROW_FORGET: f32 = 0.99;
 
 /// Items whose gradients one task computes.
 const ITEMS_AT_ONCE: usize = 64;
@@ -26,7 +30,7 @@ const ITEMS_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) steps: Steps,
-    inputs: Columns,
+    inputs: InputRules,
     dense: Columns,
     items: Columns,
     features: Columns,
@@ -51,8 +55,16 @@ impl Rules {
         };
         let factor = if config.train_items { 1.0 } else { 0.0 };
         Self {
+            inputs: InputRules {
+                columns: Columns::uniform(TABLE_BLOCK, chosen.weight_decay),
+                rows: RowSteps {
+                    forget: ROW_FORGET,
+                    decay: chosen.weight_decay,
+                    seed: numbered_seed(seed, "rounding", 0) as u32,
+                },
+                row_rates: steps.learning_rates().map(|rate| rate as f32).collect(),
+            },
             steps,
-            inputs: Columns::uniform(TABLE_BLOCK, chosen.weight_decay),
             dense: Columns::uniform(DENSE_BLOCK, chosen.weight_decay),
             items: columns(factor, chosen.bias_multiplier, chosen.item_weight_decay),
             features: columns(1.0, 1.0, chosen.item_weight_decay),
@@ -149,14 +161,13 @@ impl<'a> Trainer<'a> {
         let len = self.shape.n_blocks() * batch.n * BLOCK;
         let (h, x) = (resized(&mut room.h, len), resized(&mut room.x, len));
         let chunk = batch.n * BLOCK;
-        let per_block = self.shape.n_inputs() * TABLE_BLOCK;
+        let (inputs, n_inputs) = (&self.network.inputs, self.shape.n_inputs());
         let statistics = h
             .par_chunks_mut(chunk)
             .zip(x.par_chunks_mut(chunk))
-            .zip(self.network.inputs.w.par_chunks(per_block))
             .enumerate()
-            .map(|(block, ((h, x), table))| {
-                sum_rows(&batch.inputs, table, h);
+            .map(|(block, (h, x))| {
+                inputs.sum(&batch.inputs, n_inputs, block, h);
                 activate(&self.block_parameters(block, at), h, x)
             })
             .collect::<Vec<_>>();
@@ -359,11 +370,8 @@ impl<'a> Trainer<'a> {
         let rules = &self.rules;
         let skips = rules.steps.skips_after(at + 1);
         let n_inputs = self.shape.n_inputs();
-        self.network.inputs.pieces(n_inputs).into_par_iter().zip(dz.par_chunks(chunk)).for_each(
-            |((_, _, mut table), dz)| {
-                update_rows(&batch.inputs, dz, &rules.steps, &rules.inputs, at, &skips, &mut table);
-            },
-        );
+        let (steps, lists) = (&rules.steps, &batch.inputs);
+        self.network.inputs.update(lists, n_inputs, dz, chunk, steps, &rules.inputs, at, &skips);
         self.network.dense.update_all(&rules.steps, &rules.dense, at, &self.gradient);
         self.room = room;
     }

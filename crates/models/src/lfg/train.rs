@@ -6,6 +6,7 @@ use foldin_core::{
     Epoch, FitContext, FitError, Interactions, ItemFactors, ItemId, Recommender, TrainState, TrainingData,
 };
 use foldin_nn::adam::{Adam, Steps};
+use foldin_nn::aligned::Aligned;
 use foldin_nn::matmul::{Matrix, matmul};
 
 use super::batch::Batches;
@@ -47,7 +48,7 @@ pub(super) fn fit(
     } else {
         (Cow::Borrowed(all), Vec::new())
     };
-    let chosen = Chosen::new(config, train.len());
+    let chosen = Chosen::new(config, &train);
     let data = TrainingData { interactions: &train, ..*data };
     let run = Run::new(name, config, &chosen, data, validation, ctx);
     run.train(&chosen, ctx)
@@ -118,7 +119,9 @@ impl<'a> Run<'a> {
         let rules = Rules::new(&self.shape, self.config, chosen, Steps::new(adam, rates), ctx.seed);
         ctx.progress.stage("truncated SVD");
         let ratings = self.data.interactions;
-        let network = Network::new(&self.shape, self.config, ratings, self.mean, self.unit, ctx.seed);
+        let learning = chosen.input_learning;
+        let network =
+            Network::new(&self.shape, self.config, learning, ratings, self.mean, self.unit, ctx.seed);
         let mut trainer = Trainer::new(self.shape.clone(), rules, network, &self.features);
         let mut stopping = EarlyStopping::new(self.config.patience);
         let mut best: Option<Network> = None;
@@ -158,13 +161,15 @@ impl<'a> Run<'a> {
             None => trainer.network,
         };
         network.forget_moments();
-        Ok(self.model(&network, correction))
+        let halves = std::mem::take(&mut network.inputs).into_halves(&self.shape, correction);
+        Ok(self.model(&network, halves, correction))
     }
 
-    /// The fitted model of a network; `correction` is that of averaged weights.
-    fn model(&self, network: &Network, correction: f32) -> LfgModel {
+    /// The fitted model of a network, its first layer in `halves`; `correction` is that of averaged weights.
+    fn model(&self, network: &Network, halves: (Aligned<u16>, Aligned<u16>), correction: f32) -> LfgModel {
         let (k, padded, n_items) = (self.shape.k, self.shape.padded(), self.shape.n_items);
-        let generator = Frozen::new(network, &self.shape, self.config, self.mean, self.unit, correction);
+        let generator =
+            Frozen::new(network, halves, &self.shape, self.config, self.mean, self.unit, correction);
         let mut rows = network.items.averaged(correction);
         if self.shape.n_features > 0 {
             let weights = network.features.averaged(correction);
@@ -189,7 +194,9 @@ impl<'a> Run<'a> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        let model = self.model(&trainer.network, trainer.rules.steps.average_correction(steps));
+        let correction = trainer.rules.steps.average_correction(steps);
+        let halves = trainer.network.inputs.halves(&self.shape, correction);
+        let model = self.model(&trainer.network, halves, correction);
         let users = self.data.users();
         let pairs: Vec<(u32, ItemId)> =
             self.validation.iter().map(|&(user, item, _)| (user, ItemId(item))).collect();

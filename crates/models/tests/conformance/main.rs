@@ -161,6 +161,12 @@ models! {
     lfg: "lfg", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16 },
         learning { "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3 };
+    lfg_row_wise: "lfg", Personal,
+        quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16, "input_learning": "row_wise" },
+        learning {
+            "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3,
+            "input_learning": "row_wise",
+        };
     lfg_plus: "lfg-plus", Personal,
         quick { "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 16, "cooccurrence_features": 3 },
         learning {

@@ -3,6 +3,7 @@
 
 mod dense_layer;
 mod half_rows;
+mod half_table;
 mod observed;
 mod sparse_layer;
 mod table;

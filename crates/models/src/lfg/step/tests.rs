@@ -76,12 +76,12 @@ fn trainer<'a>(
         k: config.factors,
         widths: config.widths.clone(),
     };
-    let chosen = Chosen::new(config, ratings.len());
+    let chosen = Chosen::new(config, ratings);
     let items = Features::none(ratings.n_items());
     let data = TrainingData { interactions: ratings, user_features: users, item_features: &items };
     let batches = Batches::new(data, config, chosen.batch_size, MEAN, 1.0, 5);
     let segment = batches.prepare(&batches.epoch(0)[0], 0);
-    let mut network = Network::new(&shape, config, ratings, MEAN, 1.0, 5);
+    let mut network = Network::new(&shape, config, chosen.input_learning, ratings, MEAN, 1.0, 5);
     let mut random = Random::new(6);
     for table in [&mut network.items, &mut network.features] {
         for row in table.w.chunks_exact_mut(shape.padded()) {
@@ -103,7 +103,7 @@ fn trainer<'a>(
 type Weights = [Vec<f64>; 4];
 
 fn weights(network: &Network) -> Weights {
-    [&network.inputs, &network.dense, &network.items, &network.features]
+    [network.inputs.table(), &network.dense, &network.items, &network.features]
         .map(|table| table.w.iter().map(|&w| f64::from(w)).collect())
 }
 
@@ -279,13 +279,13 @@ fn check_gradients(
     let loss = twin.loss(batch, &before);
     assert!((squares / batch.targets.len() as f64 / loss - 1.0).abs() < 1e-5, "{name}: loss {loss}");
     let network = &trainer.network;
-    let tables = [&network.inputs, &network.dense, &network.items, &network.features];
+    let tables = [network.inputs.table(), &network.dense, &network.items, &network.features];
     let mut elsewhere: Vec<Vec<bool>> = tables.iter().map(|table| vec![true; table.w.len()]).collect();
     let mut random = Random::new(1);
     let mut with = before.clone();
     let mut largest_of = Vec::new();
     for Layer { name: layer, table, mut places, decay } in
-        layers(shape, config, &Chosen::new(config, ratings.len()))
+        layers(shape, config, &Chosen::new(config, ratings))
     {
         places.iter().for_each(|&at| elsewhere[table][at] = false);
         let got = |at: usize| f64::from(tables[table].m[at]) / 0.1;
@@ -412,7 +412,8 @@ fn the_frozen_generator_is_the_trained_one() {
         let (mut trainer, segment) = trainer(&config, &ratings, &users, &[]);
         trainer.step(&segment.batches[0], 0);
         let network = &trainer.network;
-        let frozen = Frozen::new(network, &trainer.shape, &config, MEAN, 1.0, 1.0);
+        let halves = network.inputs.halves(&trainer.shape, 1.0);
+        let frozen = Frozen::new(network, halves, &trainer.shape, &config, MEAN, 1.0, 1.0);
         let order: Vec<u32> = (0..8).collect();
         let running = Some((&network.running_mean[..], &network.running_variance[..]));
         let (shape, rules) = (&trainer.shape, &trainer.rules);
