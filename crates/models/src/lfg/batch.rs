@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::config::LfgConfig;
 
 /// Ratings of a segment: batches are prepared this many ratings ahead, at some thirty bytes each.
-const SEGMENT_RATINGS: usize = 2_000_000;
+const SEGMENT_RATINGS: usize = 500_000;
 
 /// A batch, ready for the network.
 #[derive(Debug, Default)]
