@@ -44,9 +44,9 @@ fn main() {
         ),
         (
             "i-autorec",
-            "500-250-500, RProp, pre-trained, 60 + 60 + 90 epochs",
+            "500-250-500, RProp, pre-trained, 60 + 600 + 100 epochs",
             pick(
-                json!({"epochs": 90, "optimiser": "rprop", "dropout": 0.0, "hidden": [500, 250, 500], "pretrain_epochs": 60}),
+                json!({"epochs": 100, "optimiser": "rprop", "dropout": 0.0, "dense_regularization": 20.0, "hidden": [500, 250, 500], "pretrain_epochs": 60}),
                 json!({"epochs": 1, "optimiser": "rprop", "hidden": [8, 4, 8], "pretrain_epochs": 1}),
             ),
             300.0,
