@@ -97,7 +97,7 @@ fn products(folder: &Path) {
 fn best(folder: &Path, model: &str) -> Vec<usize> {
     let text =
         ok(folder, &["vision", "recommend", "--model", model, "--bought", "i0,i3,i6", "-n", "6", "--json"]);
-    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rows: Value = serde_json::from_str(&text).unwrap();
     let rows = rows.as_array().unwrap();
     rows.iter().map(|row| row["item"].as_str().unwrap()[1..].parse().unwrap()).collect()
 }
@@ -176,7 +176,7 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     ok(at, &[&design[..], &few[..], &["--bought", "i0,i3"]].concat());
     ok(at, &[&design[..], &few[..], &["--user", "u4", "--data", "shop"]].concat());
     let json = std::fs::read_to_string(at.join("design/design.json")).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["user"], "u4");
     assert!(refused(at, &[&design[..], &few[..], &["--bought", "hat"]].concat()).contains("hat"));
     assert!(
