@@ -149,7 +149,9 @@ pub enum FitError {
         have: String,
     },
     /// Explicit ratings asked of implicit data, or the other way round.
-    #[error("{model} learns from {expected} feedback, but the data are {got}")]
+    #[error(
+        "{model} learns from {expected} feedback, but the data are {got}; `foldin models` lists what learns from which"
+    )]
     WrongFeedback {
         /// The model.
         model: &'static str,

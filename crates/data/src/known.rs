@@ -11,6 +11,8 @@ pub struct KnownDataset {
     pub about: &'static str,
     /// The archive's file name, at the address of [`ARCHIVES`] if it is published there.
     pub file: &'static str,
+    /// What the folder is called that unpacking gives, where that is not the data set's name.
+    pub unpacked: Option<&'static str>,
     /// MD5 of the archive as its publisher gives it; `None` for one that is replaced from time to time.
     pub md5: Option<&'static str>,
     /// Where people have it from, and in which form, if nobody publishes it any more.
@@ -76,6 +78,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-100k",
         about: "MovieLens 100K: 100,000 ratings of 1,682 films by 943 users, with side information of both",
         file: "ml-100k.zip",
+        unpacked: None,
         md5: Some("0e33842e24a9c977be4e0107933c0723"),
         by_hand: None,
     },
@@ -83,6 +86,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-1m",
         about: "MovieLens 1M: 1,000,209 ratings of 3,706 films by 6,040 users, with side information of both",
         file: "ml-1m.zip",
+        unpacked: None,
         md5: Some("c4d9eecfca2ab87c1945afe126590906"),
         by_hand: None,
     },
@@ -90,6 +94,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-10m",
         about: "MovieLens 10M: 10 million ratings of 10,000 films by 72,000 users",
         file: "ml-10m.zip",
+        unpacked: Some("ml-10M100K"),
         md5: Some("ce571fd55effeba0271552578f2648bd"),
         by_hand: None,
     },
@@ -97,6 +102,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-20m",
         about: "MovieLens 20M: 20 million ratings of 27,000 films by 138,000 users",
         file: "ml-20m.zip",
+        unpacked: None,
         md5: Some("cd245b17a1ae2cc31bb14903e1204af3"),
         by_hand: None,
     },
@@ -104,6 +110,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-25m",
         about: "MovieLens 25M: 25 million ratings of 62,000 films by 162,000 users",
         file: "ml-25m.zip",
+        unpacked: None,
         md5: Some("6b51fb2759a8657d3bfcbfc42b592ada"),
         by_hand: None,
     },
@@ -111,6 +118,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-32m",
         about: "MovieLens 32M: 32 million ratings of 88,000 films by 201,000 users",
         file: "ml-32m.zip",
+        unpacked: None,
         md5: Some("d472be332d4daa821edc399621853b57"),
         by_hand: None,
     },
@@ -118,6 +126,7 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "ml-latest-small",
         about: "MovieLens latest, small: about 100,000 ratings of 9,700 films by 610 users; replaced from time to time",
         file: "ml-latest-small.zip",
+        unpacked: None,
         md5: None,
         by_hand: None,
     },
@@ -125,13 +134,14 @@ pub const KNOWN: [KnownDataset; 8] = [
         name: "netflix",
         about: "Netflix Prize: 100 million ratings of 17,770 films by 480,189 users; no longer published, to be put there by hand",
         file: "nf_prize_dataset.tar.gz",
+        unpacked: Some("download"),
         md5: None,
         by_hand: Some(
             "Netflix withdrew these data, so there is no address to download them from. They are read as Kaggle has them \
              (netflix-inc/netflix-prize-data: combined_data_1.txt to combined_data_4.txt with movie_titles.csv, in an archive \
              called netflix.zip or unpacked in a folder netflix), or as Netflix gave them out (nf_prize_dataset.tar.gz as it \
              is, or a folder netflix with movie_titles.txt and with training_set.tar, or training_set/mv_0000001.txt to \
-             mv_0017770.txt unpacked from it); give the path, or put them into any folder that --data-dir or \
+             mv_0017770.txt unpacked from it, itself or in its folder download); give the path, or put them into any folder that --data-dir or \
              FOLDIN_DATA_DIR names",
         ),
     },

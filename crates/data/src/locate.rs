@@ -87,6 +87,9 @@ fn candidates(folder: &Path, name: &str) -> Vec<PathBuf> {
     // Most archives are published under the name of the data set.
     out.extend(find(name).filter(|known| known.file != zip).map(|known| folder.join(known.file)));
     out.extend([folder.join(name).join(name), folder.join(name).join(&zip)]);
+    // `download` says nothing of what is in it, other than within a folder that does.
+    let unpacked = find(name).filter(|known| known.by_hand.is_none()).and_then(|known| known.unpacked);
+    out.extend(unpacked.map(|unpacked| folder.join(unpacked)));
     // A name with a folder in it was looked up as it stands; nothing is to be found further down.
     if !name.contains(['/', '\\']) {
         let mut below: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -112,12 +115,14 @@ pub(crate) fn at_path(path: &Path, given: &str) -> Result<Option<Location>, Read
         if Layout::of_source(&source).is_err() {
             let zip = format!("{name}.zip");
             let by_hand = KNOWN.iter().filter(|known| known.by_hand.is_some()).map(|known| known.file);
-            let wrapped = [&*name, &*zip, RATINGS_ARCHIVE].into_iter().chain(by_hand);
+            let unpacked = KNOWN.iter().filter_map(|known| known.unpacked);
+            let wrapped = [&*name, &*zip, RATINGS_ARCHIVE].into_iter().chain(by_hand).chain(unpacked);
             let mut wrapped = wrapped.map(|inner| path.join(inner));
             let inner = wrapped.find(|inner| inner.is_dir() || is_archive(inner));
             drop(wrapped);
             if let Some(inner) = inner {
-                return Ok(Some(Location { source: Source::open(&inner)?, file: None, name }));
+                // It may wrap another one.
+                return Ok(at_path(&inner, given)?.map(|location| Location { name, ..location }));
             }
         }
         return Ok(Some(Location { source, file: None, name }));

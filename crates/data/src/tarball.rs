@@ -3,6 +3,7 @@
 //! One tar archive within another is looked into, as the Netflix Prize data have it. A gzipped archive is unpacked from the
 //! start to list it and once more to read it, so its members are best read in the order in which they lie there.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -36,7 +37,12 @@ pub(crate) fn list(path: &Path) -> Result<Vec<(String, Member)>, ReadError> {
         std::io::copy(input, &mut std::io::sink())
     });
     match listed {
-        Ok(_) => Ok(members),
+        Ok(_) => {
+            // Unpacked and packed once more, they would be the same file twice.
+            let mut met = HashSet::new();
+            members.retain(|(name, _)| met.insert(name.clone()));
+            Ok(members)
+        }
         Err(error) => Err(damage(&path.display().to_string(), error)),
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use foldin_core::{Dataset, FeatureValue, Feedback, RatingScale};
-use foldin_data::{OpenOptions, ReadError, ReadReport, open_files};
+use foldin_data::{OpenOptions, ReadError, ReadReport, open_files, open_with_report};
 
 fn read_with(files: &[(&str, &str)], options: &OpenOptions) -> Result<(Dataset, ReadReport), ReadError> {
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
@@ -99,7 +99,7 @@ fn movielens_10m_as_published() {
     }
     zip.finish().unwrap();
     let options = OpenOptions { data_dir: Some(folder.path().to_owned()), ..OpenOptions::default() };
-    let (data, report) = foldin_data::open_with_report("ml-10m", &options).unwrap();
+    let (data, report) = open_with_report("ml-10m", &options).unwrap();
     assert_eq!(report.format, "MovieLens 10M");
     assert_eq!(data.titles, ["Cité, La (1995)", "Moon: A Story (1992)"]);
     assert_eq!(triples(&data), [("1", "1", 3.5), ("1", "122", 0.5), ("3", "1", 5.0)]);
@@ -294,4 +294,18 @@ fn a_side_feature_is_encoded_as_people_write_it() {
     let encoded = data.user_features.schema().encode(&raw.into());
     assert!(encoded.unknown.is_empty(), "{:?}", encoded.unknown);
     assert_eq!(data.user_features.row(0), encoded.as_row());
+}
+
+#[test]
+fn an_archive_may_unpack_to_a_folder_of_another_name() {
+    for below in ["ml-10M100K", "ml-10m/ml-10M100K"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(below);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("ratings.dat"), "1::122::5::838985046\n2::122::3.5::838983525\n").unwrap();
+        let options = OpenOptions { data_dir: Some(place.path().to_owned()), ..OpenOptions::default() };
+        let (data, report) =
+            open_with_report("ml-10m", &options).unwrap_or_else(|error| panic!("{below}: {error}"));
+        assert_eq!((data.interactions.len(), &*data.name), (2, "ml-10m"), "{below}: {}", report.format);
+    }
 }

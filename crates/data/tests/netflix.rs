@@ -135,6 +135,13 @@ fn folders_with_and_without_their_own_folder() {
     let named = open_with_report("netflix", &options).unwrap();
     check(&named);
     assert_eq!(named.0.name, "netflix");
+
+    // As it was unpacked.
+    std::fs::remove_dir_all(at.join("netflix")).unwrap();
+    write(&at.join("netflix/download"), &[TITLES, ("training_set.tar", &training_set())]);
+    let named = open_with_report("netflix", &options).unwrap();
+    check(&named);
+    assert_eq!(named.0.name, "netflix");
 }
 
 #[test]
@@ -173,6 +180,13 @@ fn archives_are_read_in_place() {
     }
     write(at, &[("x.tar", b"<html>not found</html>")]);
     assert!(matches!(open(&at.join("x.tar")), Err(ReadError::Damaged { .. })));
+    // Unpacked, and packed once more with the archive that it came from.
+    let [one, two, ten] =
+        [MOVIE_1, MOVIE_2, MOVIE_10].map(|(name, bytes)| (format!("training_set/{name}"), bytes));
+    let both =
+        [("training_set.tar", &*training_set()), TITLES, (&one.0, one.1), (&two.0, two.1), (&ten.0, ten.1)];
+    write(at, &[("both.tar.gz", &gzip(&tar(&both)))]);
+    check(&open(&at.join("both.tar.gz")).unwrap());
     // Any other data may lie in a tar archive too.
     write(
         at,

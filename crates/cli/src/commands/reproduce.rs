@@ -70,7 +70,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
-    run_on(recipe, &recipe.data, name, args, global)?;
+    let mut report = run_on(recipe, &recipe.data, name, args, global)?;
+    let notes = report.notes.len();
     for data in &recipe.also {
         print("")?;
         let Err(error) = run_on(recipe, data, &format!("{name}-{data}"), args, global) else { continue };
@@ -81,12 +82,24 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         let fetch =
             if fetchable { format!("; `foldin data fetch {data}` downloads it") } else { String::new() };
         print(format!("{data}: not run: data not found{fetch}"))?;
+        report.notes.push(format!("{data}: not run: data not found"));
     }
-    Ok(())
+    // What is missing stands on the page as well.
+    if report.notes.len() > notes {
+        write(recipe, &recipe.data, name, &report, &args.out, global)
+    } else {
+        Ok(())
+    }
 }
 
 /// Runs a recipe on one of its data sets and writes `file.json`, `file.html` and `file.md`.
-fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global) -> anyhow::Result<()> {
+fn run_on(
+    recipe: &Recipe,
+    data: &str,
+    file: &str,
+    args: &Args,
+    global: &Global,
+) -> anyhow::Result<EvalReport> {
     let args_of_data = DataArgs::named(data);
     let splits = splits_of(&args_of_data, &[]);
     let dataset = open_with_splits(&args_of_data, &splits, global)?;
@@ -99,7 +112,8 @@ fn run_on(recipe: &Recipe, data: &str, file: &str, args: &Args, global: &Global)
         Ok(mut report) => {
             report.notes.extend(args.note.iter().cloned());
             print_table(recipe, data, &report)?;
-            write(recipe, data, file, &report, &args.out, global)
+            write(recipe, data, file, &report, &args.out, global)?;
+            Ok(report)
         }
         Err(error) => match error.downcast::<EvalError>()? {
             // A table that is complete stays beside it.

@@ -259,18 +259,8 @@ impl<'a> Run<'a> {
     /// Finds the model and its settings, and refuses one that could not take over.
     fn new(live: &'a Live, options: &'a TrainOptions, ctx: FitContext<'a>) -> Result<Self, TrainError> {
         let manifest = &live.serving().loaded().manifest;
-        let name = options.model.as_deref().unwrap_or(&manifest.model);
-        let entry = foldin_models::find(name)?;
-        if !entry.capabilities.new_users {
-            return Err(TrainError::CannotServe { model: name.to_owned() });
-        }
-        let (fits, what) = match live.serving().feedback() {
-            Feedback::Explicit(_) => (entry.capabilities.explicit, "ratings"),
-            Feedback::Implicit => (entry.capabilities.implicit, "clicks"),
-        };
-        if !fits {
-            return Err(TrainError::OtherFeedback { model: name.to_owned(), what });
-        }
+        let entry = model(live, options)?;
+        let name = entry.name;
         let serving_settings = match &manifest.config {
             Value::Object(config) => config.clone(),
             _ => Settings::new(),
@@ -417,6 +407,23 @@ impl<'a> Run<'a> {
         let as_json = serde_json::to_value(report).unwrap_or_default();
         Ok(versions.add(written, Some(&as_json))?)
     }
+}
+
+/// The model that is to be trained, if it could take over from the one that serves.
+///
+/// # Errors
+/// [`TrainError`] saying why it could not.
+pub fn model(live: &Live, options: &TrainOptions) -> Result<&'static ModelEntry, TrainError> {
+    let name = options.model.as_deref().unwrap_or(&live.serving().loaded().manifest.model);
+    let entry = foldin_models::find(name)?;
+    if !entry.capabilities.new_users {
+        return Err(TrainError::CannotServe { model: name.to_owned() });
+    }
+    let (fits, what) = match live.serving().feedback() {
+        Feedback::Explicit(_) => (entry.capabilities.explicit, "ratings"),
+        Feedback::Implicit => (entry.capabilities.implicit, "clicks"),
+    };
+    if fits { Ok(entry) } else { Err(TrainError::OtherFeedback { model: name.to_owned(), what }) }
 }
 
 /// Checks every number, without training.

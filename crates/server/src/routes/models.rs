@@ -87,6 +87,7 @@ pub(super) async fn train(
     Body(options): Body<TrainOptions>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     foldin_engine::train::check(&options)?;
+    foldin_engine::train::model(&app.engine.live(), &options)?;
     let noting = app.clone();
     let job = app.jobs.train(app.engine.clone(), app.versions.clone(), options, move || noting.trained())?;
     Ok((StatusCode::ACCEPTED, Json(job)))

@@ -351,8 +351,11 @@ fn training_is_watched_promoted_and_rolled_back() {
     assert!((0.0..=1.0).contains(&map["explained"].as_f64().unwrap()), "{map}");
     assert_eq!(post(&server, "/v1/models/000002/promote", &json!({})).0, 200);
     assert_eq!(get(&server, "/v1/jobs").1[0]["state"], "done");
-    let (status, refused) = post(&server, "/v1/train", &json!({"model": "i-autorec"}));
-    assert_eq!(status, 202, "{refused}");
+    for (model, status) in [("i-autorec", 422), ("ease", 422), ("no-such", 400)] {
+        let refused = post(&server, "/v1/train", &json!({"model": model}));
+        assert_eq!((refused.0, refused.1["error"]["field"].as_str()), (status, Some("model")), "{refused:?}");
+    }
+    assert_eq!(get(&server, "/v1/jobs").1.as_array().unwrap().len(), 1, "none of them began");
 
     // A damaged version is refused, and the one that serves goes on.
     let weights = server.place.path().join("models/000001/weights.safetensors");
