@@ -6,8 +6,8 @@
 //! start-up counts for nobody. Widths 1024-512, batches of 128 users, coupled weight decay in ours and in the dense form
 //! (`SparseAdam` has none).
 //!
-//! Ours learns its first layer as it does by default on data of these sizes: row by row, in half precision. Floor: the weights of every
-//! touched row are read twice and written once a batch.
+//! Ours learns its first layer as it does by default on data of these sizes: row by row, in half precision. Floor: a batch
+//! reads the weights of every touched row twice, 2 bytes each, and writes them once.
 #![expect(clippy::print_stderr, reason = "a bench says what it leaves out")]
 
 use foldin_benches::{Bench, MemoryWatch, Rival, Shape, cpu_time, on_threads, ratings, run_rival};

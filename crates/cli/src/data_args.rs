@@ -36,7 +36,7 @@ pub(crate) struct DataArgs {
     )]
     columns: Columns,
     /// What stands between columns: a character, tab, space or :: [default: found out]
-    #[arg(long, help_heading = "Data", value_name = "TEXT")]
+    #[arg(long, help_heading = "Data", value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     separator: Option<String>,
     /// Whether the first line names the columns [default: found out]
     #[arg(long, help_heading = "Data", value_name = "true|false")]

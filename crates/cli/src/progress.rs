@@ -13,7 +13,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[derive(Debug)]
 pub(crate) struct FitBar {
     bar: ProgressBar,
-    last: Mutex<Option<Epoch>>,
+    /// The epoch whose weights a fit ends with.
+    kept: Mutex<Option<Epoch>>,
 }
 
 impl FitBar {
@@ -29,13 +30,13 @@ impl FitBar {
         );
         bar.set_prefix(label.into());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, last: Mutex::new(None) }
+        Self { bar, kept: Mutex::new(None) }
     }
 
-    /// Takes the bar away and returns the last epoch, if there was one.
+    /// Takes the bar away and returns the epoch that the model is of, if there was one: the best by what was held out, or else the last.
     pub(crate) fn finish(&self) -> Option<Epoch> {
         self.bar.finish_and_clear();
-        self.last.lock().ok().and_then(|last| *last)
+        self.kept.lock().ok().and_then(|kept| *kept)
     }
 }
 
@@ -48,9 +49,20 @@ impl Progress for FitBar {
         self.bar.set_length(epoch.of as u64);
         self.bar.set_position(epoch.number as u64);
         self.bar.set_message(errors_in_words(epoch));
-        if let Ok(mut last) = self.last.lock() {
-            *last = Some(epoch);
+        if let Ok(mut kept) = self.kept.lock()
+            && kept.is_none_or(|kept| !is_better(kept, epoch))
+        {
+            *kept = Some(epoch);
         }
+    }
+}
+
+/// Whether an epoch stays the best, by what was held out, beside a later one.
+fn is_better(kept: Epoch, later: Epoch) -> bool {
+    match (kept.validation_rmse, later.validation_rmse, kept.validation_ndcg, later.validation_ndcg) {
+        (Some(kept), Some(later), ..) => kept <= later,
+        (.., Some(kept), Some(later)) => kept >= later,
+        _ => false,
     }
 }
 

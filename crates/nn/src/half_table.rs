@@ -13,7 +13,7 @@
 //! use foldin_nn::half_table::{HalfTable, RowSteps, sum_half_rows, update_half_rows};
 //! use foldin_nn::plan::RowLists;
 //! use foldin_nn::sparse_layer::{BLOCK, Entry, TABLE_BLOCK};
-//! let (mut table, steps) = (HalfTable::new(3, 1, |_| {}), RowSteps { forget: 0.9, decay: 0.0, seed: 1 });
+//! let (mut table, steps) = (HalfTable::new(3, 1, |_| {}), RowSteps { forget: 0.9, decay: 0.0, units: BLOCK, seed: 1 });
 //! let lists = RowLists::group(&mut [0; 3], |add| add(1, Entry { user: 0, a: 1.0, b: 0.0 }));
 //! let mut z = [0.0; BLOCK];
 //! for at in 0..200 {
@@ -41,6 +41,8 @@ pub struct RowSteps {
     pub forget: f32,
     /// λ, coupled L2 decay; felt when a row is touched.
     pub decay: f32,
+    /// Units of all blocks together; what pads the last block does not count in a mean.
+    pub units: usize,
     /// Of the chances of rounding.
     pub seed: u32,
 }
@@ -136,6 +138,7 @@ kernel! {
         table: &mut [u16], moments: &mut [f32],
     ) {
         let turn = steps.seed ^ mixed((at as u32).wrapping_mul(0x85eb_ca6b) ^ (block as u32).rotate_left(20));
+        let each = 1.0 / steps.units.saturating_sub(block * BLOCK).clamp(1, BLOCK) as f32;
         let mut gradient = [0.0f32; TABLE_BLOCK];
         for (position, &row) in lists.rows.iter().enumerate() {
             if let Some(&next) = lists.rows.get(position + 1) {
@@ -148,7 +151,7 @@ kernel! {
             let inputs = weights.as_chunks_mut::<BLOCK>().0.iter_mut().zip(gradient.as_chunks::<BLOCK>().0).zip(moments);
             for (input, ((weights, gradient), moment)) in inputs.enumerate() {
                 let first = mixed(turn ^ (2 * row + input as u32));
-                step_input(simd, steps, rate, first, gradient, weights, moment);
+                step_input(simd, steps, (rate, each), first, gradient, weights, moment);
             }
         }
     }
@@ -164,13 +167,13 @@ fn prefetch_row<S: Simd>(simd: S, table: &[u16], row: u32) {
     }
 }
 
-/// A step for the weights of one input of a row; `chance` starts their random bits.
+/// A step for the weights of one input of a row, at `rate`; `each` is one over their number, and `chance` starts their random bits.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the inner loop of training")]
 fn step_input<S: Simd>(
     simd: S,
     steps: &RowSteps,
-    rate: f32,
+    (rate, each): (f32, f32),
     chance: u32,
     gradient: &[f32; BLOCK],
     weights: &mut [u16; BLOCK],
@@ -186,7 +189,7 @@ fn step_input<S: Simd>(
         g[at] = gradient[at] + steps.decay * w[at];
         sums[at % 16] += g[at] * g[at];
     }
-    let square = sums.iter().sum::<f32>() * (1.0 / BLOCK as f32);
+    let square = sums.iter().sum::<f32>() * each;
     if square == 0.0 {
         return;
     }

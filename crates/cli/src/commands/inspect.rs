@@ -7,6 +7,9 @@ use serde_json::json;
 use crate::common::{print, print_json, table};
 use crate::models::load;
 
+/// Entries of a list that are shown.
+const SHOWN: usize = 16;
+
 const EXAMPLES: &str = "\
 Examples:
   foldin inspect model
@@ -80,5 +83,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn in_words(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        // Such as a learning curve.
+        serde_json::Value::Array(long) if long.len() > SHOWN => {
+            format!("{} entries; --json shows them", long.len())
+        }
+        other => other.to_string(),
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
     /// How many items
-    #[arg(short, default_value_t = 10, value_name = "N")]
+    #[arg(short, default_value_t = 10, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     n: usize,
     /// Say which ratings of the history moved each item's score, and by how much
     #[arg(long)]

@@ -87,6 +87,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let fitted = entry.fit(&settings, &dataset.training_data(), &ctx);
     let last = bar.finish();
     let model = match fitted {
+        Err(FitError::Cancelled { .. }) if !FolderCheckpoint::folder_for(&args.out).exists() => {
+            bail!("stopped before the end of an epoch, so there is nothing to go on from")
+        }
         Err(FitError::Cancelled { epochs }) => bail!(
             "stopped after {epochs} epochs; the run is kept in {}: the same command with --resume goes on",
             FolderCheckpoint::folder_for(&args.out).display()

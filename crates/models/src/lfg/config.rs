@@ -105,7 +105,7 @@ pub struct LfgConfig {
     /// row and weights in half precision, in a sixth of the memory. Automatic: `row_wise` from 300,000 training ratings or
     /// 50,000 items on, unless weights are averaged, and `adam` otherwise.
     pub input_learning: Auto<InputLearning>,
-    /// Step of Adam. The paper names no optimiser. Automatic: 3e-4 (5e-4 with `item_features`), or 5e-4 from 300,000
+    /// Step of Adam, and of rows where the first layer learns row by row. The paper names no optimiser. Automatic: 3e-4 (5e-4 with `item_features`), or 5e-4 from 300,000
     /// training ratings on.
     #[schemars(range(min = 0.0, max = 1.0))]
     #[schemars(extend("search" = "log:0.0003:0.01"))]

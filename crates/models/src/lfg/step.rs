@@ -60,6 +60,7 @@ impl Rules {
                 rows: RowSteps {
                     forget: ROW_FORGET,
                     decay: chosen.weight_decay,
+                    units: shape.widths[0],
                     seed: numbered_seed(seed, "rounding", 0) as u32,
                 },
                 row_rates: steps.learning_rates().map(|rate| rate as f32).collect(),

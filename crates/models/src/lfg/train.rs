@@ -156,11 +156,9 @@ impl<'a> Run<'a> {
         let epochs = if best.is_some() { stopping.best_epoch } else { done };
         let correction = trainer.rules.steps.average_correction(epochs * per_epoch);
         // The moments go before the model comes: together they would be the most memory that a fit takes.
-        let mut network = match best {
-            Some(best) => best,
-            None => trainer.network,
-        };
+        let mut network = trainer.network;
         network.forget_moments();
+        let mut network = best.unwrap_or(network);
         let halves = std::mem::take(&mut network.inputs).into_halves(&self.shape, correction);
         Ok(self.model(&network, halves, correction))
     }

@@ -17,11 +17,14 @@ proptest! {
 
     #[test]
     fn steps_of_rows(
-        n_users in 1usize..9, n_rows in 1usize..9, share in 0.0f64..1.0, decays: bool, n_steps in 1usize..5, seed: u64,
+        n_users in 1usize..9, n_rows in 1usize..9, share in 0.0f64..1.0, decays: bool, n_steps in 1usize..5, units in 1usize..=BLOCK, seed: u64,
     ) {
         let mut random = Random::new(seed);
-        let mut table = HalfTable::new(n_rows, 1, |row| row.copy_from_slice(&numbers(TABLE_BLOCK, &mut random)));
-        let steps = RowSteps { forget: 0.75, decay: if decays { 0.1 } else { 0.0 }, seed: random.bits() as u32 };
+        let mut table = HalfTable::new(n_rows, 1, |row| {
+            // What pads the block is zero, as its gradients are.
+            [0, BLOCK].into_iter().for_each(|from| row[from..from + units].copy_from_slice(&numbers(units, &mut random)));
+        });
+        let steps = RowSteps { forget: 0.75, decay: if decays { 0.1 } else { 0.0 }, units, seed: random.bits() as u32 };
         let rate = 1e-2f32;
         // By row and input: the second moment.
         let mut moments = vec![0.0f64; 2 * n_rows];
@@ -49,7 +52,8 @@ proptest! {
                 }
             }
 
-            let dz = numbers(n_users * BLOCK, &mut random);
+            let mut dz = numbers(n_users * BLOCK, &mut random);
+            dz.chunks_exact_mut(BLOCK).for_each(|dz| dz[units..].fill(0.0));
             let (_, weights, scales) = table.blocks().remove(0);
             update_half_rows(&lists, &dz, &steps, at, rate, 0, weights, scales);
             for row in 0..n_rows as u32 {
@@ -67,7 +71,7 @@ proptest! {
                             of_loss + wide(steps.decay) * weight(row, input, unit)
                         })
                         .collect();
-                    let square = gradient.iter().map(|g| g * g).sum::<f64>() / BLOCK as f64;
+                    let square = gradient.iter().map(|g| g * g).sum::<f64>() / units as f64;
                     let moment = &mut moments[2 * row as usize + input];
                     let touched = !own.is_empty() && square > 0.0;
                     if touched {
@@ -93,7 +97,7 @@ proptest! {
 fn rounding_is_right_in_the_mean() {
     let (n_rows, start) = (64, 0.3f32);
     let mut table = HalfTable::new(n_rows, 1, |row| row.fill(start));
-    let steps = RowSteps { forget: 0.9, decay: 0.0, seed: 7 };
+    let steps = RowSteps { forget: 0.9, decay: 0.0, units: BLOCK, seed: 7 };
     let lists = RowLists::group(&mut vec![0; n_rows], |add| {
         (0..n_rows as u32).for_each(|row| add(row, Entry { user: 0, a: 1.0, b: 1.0 }));
     });
