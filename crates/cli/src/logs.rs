@@ -1,5 +1,7 @@
 //! Where a server says what it does: a log on standard error, and traces for a collector, with the feature `otlp`.
 
+use std::io::IsTerminal;
+
 use foldin_server::traces::TARGET;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -29,7 +31,11 @@ impl Logs {
     /// # Errors
     /// An address that is none.
     pub(crate) fn begin(format: LogFormat, level: Level, collector: Option<&str>) -> anyhow::Result<Self> {
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let colours = std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colours)
+            .with_target(false);
         let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
             LogFormat::Text => lines.boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -36,7 +36,7 @@ pub struct KindRule {
 /// Kinds of events by name.
 ///
 /// The default knows `rating`, with a value, and of weight without one `purchase` (1), `like` (1), `cart` (0.7), `click` (0.5) and
-/// `view` (0.2; a view alone does not make an item seen).
+/// `view` (0.2; a view alone does not make an item seen). Kinds that are read from settings are laid over these.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, KindRule>", into = "BTreeMap<String, KindRule>")]
@@ -45,8 +45,11 @@ pub struct Kinds(BTreeMap<String, KindRule>);
 impl TryFrom<BTreeMap<String, KindRule>> for Kinds {
     type Error = EngineError;
 
+    /// The defaults, with these over them: who adds a kind of their own goes on understanding the others.
     fn try_from(kinds: BTreeMap<String, KindRule>) -> Result<Self, EngineError> {
-        Self::new(kinds)
+        let mut all = Self::default().0;
+        all.extend(kinds);
+        Self::new(all)
     }
 }
 

@@ -31,7 +31,7 @@ const NEARLY: usize = 100;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wish {
-    /// Length of the list, 1 to [`MOST`].
+    /// Length of the list, 1 to 10,000.
     pub n: usize,
     /// Places to leave out at the top, for the next page.
     pub offset: usize,
@@ -43,9 +43,9 @@ pub struct Wish {
     pub deny: Vec<String>,
     /// Conditions on items.
     pub filter: Filter,
-    /// Items by conditions whose score is raised or lowered, at most [`MOST_BOOSTS`].
+    /// Items by conditions whose score is raised or lowered, at most 100.
     pub boosts: Vec<Boost>,
-    /// Only items with at least this probability, 0 to 1, that the person would rate them [`Wish::liked_from`] or more. Of models that
+    /// Only items with at least this probability, 0 to 1, that the person would rate them `liked_from` or more. Of models that
     /// state an uncertainty.
     pub min_confidence: Option<f32>,
     /// The rating that counts as liking an item; three quarters up the scale unless given (4 of 1 to 5).
@@ -53,7 +53,7 @@ pub struct Wish {
     /// 0: by score alone; 1: as different as can be. Between: maximal marginal relevance (Carbonell and Goldstein 1998) with
     /// λ = 1 − diversity over cosines of the items' factors, or of their categories where the model has no factors.
     pub diversity: f32,
-    /// Number of influences shown with each item, at most [`MOST_INFLUENCES`]: which part of the history moved its score.
+    /// Number of influences shown with each item, at most 100: which part of the history moved its score.
     pub explain: usize,
 }
 
@@ -97,6 +97,15 @@ pub enum Source {
     Popular,
 }
 
+/// The `most` reasons for which an item is in a list: what raised its score comes first, each part in the order it had.
+fn reasons(influences: Vec<Influence>, most: usize) -> Vec<Influence> {
+    let (mut raised, lowered): (Vec<_>, Vec<_>) =
+        influences.into_iter().partition(|influence| influence.effect > 0.0);
+    raised.extend(lowered);
+    raised.truncate(most);
+    raised
+}
+
 /// A recommended item.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,10 +122,10 @@ pub struct Recommended {
     /// Standard deviation of that rating, from models that state one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deviation: Option<f32>,
-    /// Probability that the rating would be [`Wish::liked_from`] or more.
+    /// Probability that the rating would be `liked_from` or more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub confidence: Option<f32>,
-    /// What moved the score most, strongest first.
+    /// What moved the score: what raised it first, strongest first, and then what lowered it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub because: Vec<Influence>,
 }
@@ -224,7 +233,8 @@ pub(crate) fn recommend_prepared(
     let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
     let mut because = if wish.explain > 0 && source == Source::Generated {
         let items: Vec<ItemId> = shown.iter().map(|candidate| candidate.scored.item).collect();
-        influences(serving, catalogue, history, &items, wish.explain)?
+        let all = influences(serving, catalogue, history, &items, usize::MAX)?;
+        all.into_iter().map(|list| reasons(list, wish.explain)).collect()
     } else {
         Vec::new()
     };

@@ -27,6 +27,8 @@ pub struct Serving {
     /// Items by number of training interactions, most first.
     popular: Vec<u32>,
     pub(crate) neighbourhood: OnceLock<Neighbourhood>,
+    /// Scores to compare with where there are no factors.
+    pub(crate) usual: OnceLock<Vec<f32>>,
     pub(crate) worth: OnceLock<Worth>,
 }
 
@@ -49,6 +51,7 @@ impl Serving {
             clustered: OnceLock::new(),
             popular,
             neighbourhood: OnceLock::new(),
+            usual: OnceLock::new(),
             worth: OnceLock::new(),
         })
     }

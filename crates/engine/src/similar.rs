@@ -7,6 +7,9 @@ use crate::catalogue::Catalogue;
 use crate::error::EngineError;
 use crate::serving::Serving;
 
+/// Popular items whose takers say what taking an item does to all scores, whichever it is.
+const TAKEN: usize = 64;
+
 /// Lengths of the items' factors, made once for a model.
 #[derive(Debug)]
 pub struct Neighbourhood {
@@ -45,8 +48,9 @@ impl Neighbourhood {
 
 /// The `n` items most like an item, most alike first, without those of `excluded` (ascending).
 ///
-/// Where the model generates factors: by the cosine of the items' factors. Elsewhere: by how far somebody's scores rise when this item
-/// is all that they took (or rated highest).
+/// Where the model generates factors: by the cosine of the items' factors. Elsewhere: by how much higher somebody's scores are to whom this item
+/// is all that they took (or rated highest) than they are in the mean to somebody with one popular item instead. To compare with nothing taken would
+/// show what any history does to a network's scores, the same for every item.
 ///
 /// # Errors
 /// [`EngineError::Score`] where the model refuses.
@@ -65,15 +69,34 @@ pub fn similar(
             *score = dot(own, items.row(other)) * own_length * near.inverse_lengths[other];
         }
     } else {
-        let value = [serving.feedback().scale().map_or(1.0, |scale| scale.max)];
-        let only = [item.0];
-        let mut both = vec![0.0; 2 * n_items];
-        serving.model().score(&[UserView::new(&only, &value), UserView::default()], &mut both)?;
-        let (with, without) = both.split_at(n_items);
-        for ((score, with), without) in scores.iter_mut().zip(with).zip(without) {
-            *score = with - without;
+        scores_with(serving, item.0, &mut scores)?;
+        if serving.usual.get().is_none() {
+            // Whoever is first writes it; all would write the same.
+            let _ = serving.usual.set(usual(serving)?);
         }
+        let usual = serving.usual.get().map_or(&[][..], Vec::as_slice);
+        scores.iter_mut().zip(usual).for_each(|(score, usual)| *score -= usual);
     }
     scores[item.index()] = f32::NAN;
     Ok(top_k(&scores, n.min(n_items), excluded))
+}
+
+/// Scores for somebody with one item.
+fn scores_with(serving: &Serving, item: u32, out: &mut [f32]) -> Result<(), EngineError> {
+    let value = [serving.feedback().scale().map_or(1.0, |scale| scale.max)];
+    Ok(serving.model().score(&[UserView::new(&[item], &value)], out)?)
+}
+
+/// The mean of the scores of those who have one popular item each.
+fn usual(serving: &Serving) -> Result<Vec<f32>, EngineError> {
+    let (mut sums, mut scores) = (vec![0.0; serving.n_items()], vec![0.0; serving.n_items()]);
+    let popular = serving.popular();
+    let taken = &popular[..TAKEN.min(popular.len())];
+    for &item in taken {
+        scores_with(serving, item, &mut scores)?;
+        sums.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
+    }
+    let each = 1.0 / taken.len().max(1) as f32;
+    sums.iter_mut().for_each(|sum| *sum *= each);
+    Ok(sums)
 }

@@ -142,7 +142,7 @@ pub struct Draft {
 /// A real item.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RealItem {
-    /// Its name, which [`Brief::tailor`] takes.
+    /// Its name, which `tailor` takes.
     pub item: String,
     /// What it looks like.
     pub picture: Picture,
@@ -151,7 +151,7 @@ pub struct RealItem {
 /// A real item near a design.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct NearItem {
-    /// Its name, which [`Brief::tailor`] takes.
+    /// Its name, which `tailor` takes.
     pub item: String,
     /// Mean absolute difference of the pixels, of 255.
     pub difference: f64,
@@ -162,7 +162,7 @@ pub struct NearItem {
 /// A real item that the person likes.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct LikedItem {
-    /// Its name, which [`Brief::tailor`] takes.
+    /// Its name, which `tailor` takes.
     pub item: String,
     /// How much the person likes it.
     pub preference: f64,

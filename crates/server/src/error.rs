@@ -147,6 +147,7 @@ impl From<EngineError> for ApiError {
                 Self::new("unsupported", message)
             }
             EngineError::Score(_) => Self::new("bad_request", message),
+            EngineError::Load(_) => Self::unusable(&message),
             _ => Self::internal(&message),
         }
     }
@@ -180,6 +181,8 @@ impl From<VersionError> for ApiError {
             VersionError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
                 Self::new("storage_full", "the disk is full: this was not written, and reading goes on")
             }
+            VersionError::Load(_) => Self::unusable(&message),
+            VersionError::Engine(error) => (*error).into(),
             _ => Self::internal(&message),
         }
     }
@@ -204,6 +207,13 @@ impl From<TrainError> for ApiError {
 
 impl ApiError {
     /// A fault of ours: the log has the reason, the client a number to ask about.
+    /// A model folder that is torn or of another format. Paths are nobody's business outside.
+    fn unusable(message: &str) -> Self {
+        tracing::warn!(request_id = %request_id(), %message, "a version cannot be used");
+        let told = "this version is damaged or of another format, so it cannot serve; the log says what is wrong with it";
+        Self::new("conflict", told)
+    }
+
     pub(crate) fn internal(message: &str) -> Self {
         tracing::error!(request_id = %request_id(), %message, "internal error");
         Self::new("internal", "something went wrong in the server; the log says what")

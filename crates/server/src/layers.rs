@@ -274,7 +274,9 @@ fn identify(gate: &Gate, headers: &HeaderMap, role: Role) -> Result<Option<KeyIn
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key);
     let sent = bearer.or_else(|| headers.get(API_KEY).and_then(|value| value.to_str().ok()));
     let Some(sent) = sent else {
         let message =

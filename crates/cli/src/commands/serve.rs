@@ -143,6 +143,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let listen = config.listen;
     if args.check {
+        if let Some(name) = &args.import {
+            DataArgs::named(name).open(global)?;
+        }
         Server::check(&config, &keys)?;
         #[cfg(feature = "vision")]
         let designs = args.designer.open(global)?.map_or_else(String::new, |designer| {

@@ -145,7 +145,8 @@ pub(super) async fn put(
 
 /// Forget a user
 ///
-/// Erases their events, features and key. No served model holds anything of a user, so that nothing else is left.
+/// Erases their events, features and key. No served model holds anything of a user. In the file, freed pages keep
+/// their old bytes until they are used again; a backup holds none of them, and ends that when it is put in the place of the file.
 #[utoipa::path(delete, path = "/v1/users/{id}", tag = "users",
     params(("id" = String, Path, description = "Key of the user")),
     responses((status = 200, body = Forgotten)))]

@@ -361,7 +361,8 @@ fn training_is_watched_promoted_and_rolled_back() {
     let weights = server.place.path().join("models/000001/weights.safetensors");
     std::fs::write(&weights, b"torn").unwrap();
     let (status, refused) = post(&server, "/v1/models/000001/promote", &json!({}));
-    assert_eq!((status, code(&refused)), (500, "internal"), "{refused}");
+    assert_eq!((status, code(&refused)), (409, "conflict"), "{refused}");
+    assert!(refused.to_string().contains("damaged"), "{refused}");
     assert_eq!(get(&server, "/v1/users/ada/recommendations").1["version"], "000002");
 }
 
