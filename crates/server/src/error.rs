@@ -206,7 +206,6 @@ impl From<TrainError> for ApiError {
 }
 
 impl ApiError {
-    /// A fault of ours: the log has the reason, the client a number to ask about.
     /// A model folder that is torn or of another format. Paths are nobody's business outside.
     fn unusable(message: &str) -> Self {
         tracing::warn!(request_id = %request_id(), %message, "a version cannot be used");
@@ -214,6 +213,7 @@ impl ApiError {
         Self::new("conflict", told)
     }
 
+    /// A fault of ours: the log has the reason, the client a number to ask about.
     pub(crate) fn internal(message: &str) -> Self {
         tracing::error!(request_id = %request_id(), %message, "internal error");
         Self::new("internal", "something went wrong in the server; the log says what")
