@@ -10,6 +10,9 @@ use crate::serving::Serving;
 /// Popular items whose takers say what taking an item does to all scores, whichever it is.
 const TAKEN: usize = 64;
 
+/// Takers of an item by which what is said of it counts half.
+const FEW: f32 = 50.0;
+
 /// Lengths of the items' factors, made once for a model.
 #[derive(Debug)]
 pub struct Neighbourhood {
@@ -50,7 +53,7 @@ impl Neighbourhood {
 ///
 /// Where the model generates factors: by the cosine of the items' factors. Elsewhere: by how much higher somebody's scores are to whom this item
 /// is all that they took (or rated highest) than they are in the mean to somebody with one popular item instead. To compare with nothing taken would
-/// show what any history does to a network's scores, the same for every item.
+/// show what any history does to a network's scores, the same for every item. Items that few took count less.
 ///
 /// # Errors
 /// [`EngineError::Score`] where the model refuses.
@@ -75,7 +78,11 @@ pub fn similar(
             let _ = serving.usual.set(usual(serving)?);
         }
         let usual = serving.usual.get().map_or(&[][..], Vec::as_slice);
-        scores.iter_mut().zip(usual).for_each(|(score, usual)| *score -= usual);
+        let counts = &serving.loaded().counts;
+        for ((score, usual), &count) in scores.iter_mut().zip(usual).zip(counts) {
+            // What a network says of an item that few took is mostly chance.
+            *score = (*score - usual) * count as f32 / (count as f32 + FEW);
+        }
     }
     scores[item.index()] = f32::NAN;
     Ok(top_k(&scores, n.min(n_items), excluded))

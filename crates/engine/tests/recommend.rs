@@ -14,6 +14,7 @@ use foldin_engine::similar::similar;
 use foldin_engine::store::ItemRecord;
 use foldin_engine::{Action, Boost, Catalogue, EngineError, Filter, History, Kinds, Serving, Source, Wish};
 use foldin_models::folder::{SaveOptions, SavedContext, save};
+use foldin_testkit::planted;
 
 mod common;
 use common::{data, serving};
@@ -246,6 +247,26 @@ fn similar_items_share_what_was_planted() {
         assert!(near.windows(2).all(|pair| pair[0].score >= pair[1].score), "{model}");
         let without = similar(&serving, ItemId(3), 5, &[near[0].item.0]).unwrap();
         assert_eq!(without[0], near[1], "{model}");
+    }
+}
+
+/// A network says much the same of all items to whoever has taken anything at all: what is like an item must not be that.
+#[test]
+fn similar_items_differ_from_item_to_item() {
+    let planted = planted::blocks(120, 40, 4, 1);
+    for (model, data) in [
+        ("u-autorec", planted.dataset()),
+        ("mult-vae", planted.clicks().dataset()),
+        ("ease", planted.clicks().dataset()),
+    ] {
+        let serving = serving(model, &data);
+        let mut alike = 0;
+        for item in 0..40 {
+            let near = similar(&serving, ItemId(item), 5, &[]).unwrap();
+            alike += near.iter().filter(|scored| scored.item.0 / 10 == item / 10).count();
+        }
+        // A quarter of 200 by chance.
+        assert!(alike > 120, "{model}: {alike} of 200 neighbours are of the item's own group");
     }
 }
 
