@@ -33,8 +33,9 @@ pub struct Filter {
     pub categories: Vec<String>,
     /// No items of any of these categories.
     pub without_categories: Vec<String>,
-    /// Conditions on attributes, by name.
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Object>))]
+    /// Conditions on attributes, by name: a word or number that it is, a list of which it is one, or bounds such as
+    /// `{"min": 1990, "max": 1999}`, either of which may be left out.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, serde_json::Value>))]
     pub attributes: BTreeMap<String, Condition>,
 }
 

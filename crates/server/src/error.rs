@@ -194,6 +194,7 @@ impl From<TrainError> for ApiError {
         match error {
             TrainError::Option { field, .. } => Self::new("bad_request", message).with_field(field),
             TrainError::Model(_) => Self::new("bad_request", message).with_field("model"),
+            TrainError::Settings(_) => Self::new("bad_request", message).with_field("settings"),
             TrainError::CannotServe { .. } | TrainError::OtherFeedback { .. } => {
                 Self::new("unsupported", message).with_field("model")
             }

@@ -118,7 +118,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let serving = match &args.model {
         // Looked at where it is: a check changes nothing.
         Some(folder) if args.check => Serving::open(folder, "new")?,
-        _ => versions.load(&version(args, &versions, global)?)?,
+        _ => {
+            let version = version(args, &versions, global)?;
+            versions.load(&version).with_context(|| {
+                format!("version {version} cannot serve; `--model DIR` with another model folder, such as one of those beside it, does")
+            })?
+        }
     };
     let version = serving.version().to_owned();
     if !args.check

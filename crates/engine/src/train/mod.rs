@@ -18,8 +18,8 @@ use std::path::Path;
 
 use foldin_core::registry::Settings;
 use foldin_core::{
-    CancelFlag, DataError, Dataset, Feedback, FitContext, FitError, ModelEntry, Progress, Recommender,
-    ScoreError,
+    CancelFlag, ConfigError, DataError, Dataset, Feedback, FitContext, FitError, ModelEntry, Progress,
+    Recommender, ScoreError,
 };
 use foldin_models::folder::{SaveOptions, SavedContext, save};
 use foldin_models::registry::UnknownModel;
@@ -96,6 +96,9 @@ pub enum TrainError {
     /// No such model.
     #[error(transparent)]
     Model(#[from] UnknownModel),
+    /// A setting that the model does not have, or not so.
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
     /// A model that could not serve.
     #[error("{model} learns each user by heart and could not serve: choose a model that takes new users")]
     CannotServe {
@@ -409,7 +412,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The model that is to be trained, if it could take over from the one that serves.
+/// The model that is to be trained, if it could take over from the one that serves and has such settings.
 ///
 /// # Errors
 /// [`TrainError`] saying why it could not.
@@ -423,7 +426,11 @@ pub fn model(live: &Live, options: &TrainOptions) -> Result<&'static ModelEntry,
         Feedback::Explicit(_) => (entry.capabilities.explicit, "ratings"),
         Feedback::Implicit => (entry.capabilities.implicit, "clicks"),
     };
-    if fits { Ok(entry) } else { Err(TrainError::OtherFeedback { model: name.to_owned(), what }) }
+    if !fits {
+        return Err(TrainError::OtherFeedback { model: name.to_owned(), what });
+    }
+    entry.resolve(&options.settings)?;
+    Ok(entry)
 }
 
 /// Checks every number, without training.

@@ -355,6 +355,8 @@ fn training_is_watched_promoted_and_rolled_back() {
         let refused = post(&server, "/v1/train", &json!({"model": model}));
         assert_eq!((refused.0, refused.1["error"]["field"].as_str()), (status, Some("model")), "{refused:?}");
     }
+    let (status, refused) = post(&server, "/v1/train", &json!({"settings": {"factors": -3}}));
+    assert_eq!((status, refused["error"]["field"].as_str()), (400, Some("settings")), "{refused}");
     assert_eq!(get(&server, "/v1/jobs").1.as_array().unwrap().len(), 1, "none of them began");
 
     // A damaged version is refused, and the one that serves goes on.
