@@ -92,6 +92,8 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
     type V: Copy + Debug;
     /// Numbers in a register.
     const LANES: usize;
+    /// Side of the squares that [`Simd::transpose`] takes.
+    const SQUARE: usize;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;
@@ -139,6 +141,12 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
     fn sum(self, a: Self::V) -> f32;
     /// The sum of all lanes of each of four vectors, in fewer operations than four times [`Simd::sum`].
     fn sum_of_each(self, vectors: [Self::V; 4]) -> [f32; 4];
+    /// Writes the transpose of a square of [`Simd::SQUARE`] numbers a side: line `i` of what is read begins at `from + i · stride`,
+    /// line `i` of what is written at `to + i · to_stride`.
+    ///
+    /// # Safety
+    /// Each line must be valid for reading or writing [`Simd::SQUARE`] numbers, and nothing that is read may be written.
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
     /// Asks for the line of the cache that holds `at`, wherever it points.
     fn prefetch<T>(self, at: *const T);
     /// `a · b + c` of single numbers, fused where [`Simd::mul_add`] is.
@@ -156,6 +164,7 @@ impl Simd for Scalar {
     // Four numbers: one SSE2 or NEON register, which the compiler makes of it.
     type V = [f32; 4];
     const LANES: usize = 4;
+    const SQUARE: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -229,6 +238,16 @@ impl Simd for Scalar {
     #[inline(always)]
     fn sum_of_each(self, vectors: [Self::V; 4]) -> [f32; 4] {
         vectors.map(|vector| self.sum(vector))
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for four lines of four numbers on both sides.
+        unsafe {
+            let lines: [Self::V; 4] = std::array::from_fn(|line| self.load(from.add(line * stride)));
+            for lane in 0..4 {
+                self.store(to.add(lane * to_stride), lines.map(|line| line[lane]));
+            }
+        }
     }
     #[inline(always)]
     fn prefetch<T>(self, _: *const T) {}
@@ -399,6 +418,16 @@ mod tests {
         let each = simd.sum_of_each([v, simd.splat(1.0), simd.add(v, v), simd.splat(-0.5)]);
         for (got, want) in each.into_iter().zip([expected, lanes, 2.0 * expected, -0.5 * lanes]) {
             assert!((got / want - 1.0).abs() < 1e-5, "{got} {want}");
+        }
+        let (side, stride, to_stride) = (S::SQUARE, S::SQUARE + 3, S::SQUARE + 1);
+        let square: Vec<f32> = (0..side * stride).map(|at| at as f32).collect();
+        let mut transposed = vec![-1.0; side * to_stride];
+        // SAFETY: both hold as many lines as they are long, at their strides.
+        unsafe { simd.transpose(square.as_ptr(), stride, transposed.as_mut_ptr(), to_stride) };
+        for (line, transposed) in transposed.chunks_exact(to_stride).enumerate() {
+            for (lane, &x) in transposed.iter().enumerate() {
+                assert_eq!(x, if lane < side { square[lane * stride + line] } else { -1.0 }, "{line} {lane}");
+            }
         }
         let half: Vec<u16> = x.iter().map(|&x| f32_to_half(x)).collect();
         let mut stored = vec![0u16; S::LANES];

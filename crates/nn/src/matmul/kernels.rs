@@ -99,25 +99,15 @@ fn tiles<S: Simd, const R: usize>(
     add: bool,
     c: &mut [f32],
 ) {
-    let panel = 2 * S::LANES;
     let depth = a.columns;
-    let n_rows = c.len() / stride;
-    let n_tiles = n_rows.div_ceil(R);
-    assert_eq!(packed.len(), n.div_ceil(panel) * panel * depth);
     // Taken out and put back: within a closure the loops would be compiled for the baseline CPU.
     let mut room = LEFT.take();
-    // What padding rows hold is multiplied, and then left out.
-    room.resize(room.len().max(n_tiles * R * depth), 0.0);
-    let left = &mut room[..n_tiles * R * depth];
-    for (tile, out) in left.chunks_exact_mut(R * depth).enumerate() {
-        pack(a, first + tile * R, R.min(n_rows - tile * R), R, out);
-    }
     if !add || depth <= DEPTH_AT_ONCE {
-        stretches::<S, R>(simd, left, packed, depth, n, stride, add, c);
+        stretches::<S, R>(simd, a, first, packed, n, stride, add, c, &mut room);
     } else {
         // Whole sums first: they are added once, however many stretches they have.
         let mut sums = vec![0.0; c.len()];
-        stretches::<S, R>(simd, left, packed, depth, n, stride, false, &mut sums);
+        stretches::<S, R>(simd, a, first, packed, n, stride, false, &mut sums, &mut room);
         for (c, sum) in c.iter_mut().zip(&sums) {
             *c += sum;
         }
@@ -130,28 +120,39 @@ thread_local! {
     static LEFT: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// The product of packed matrices, a stretch of the inner dimension after the other; each goes on with the sums of the one before.
+/// The product, a stretch of the inner dimension after the other; each goes on with the sums of the one before.
+///
+/// Rows are packed as their stretch comes: what all panels are multiplied by then stays in the cache next to the core.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the shape of a product")]
 fn stretches<S: Simd, const R: usize>(
     simd: S,
-    left: &[f32],
+    a: Matrix<'_>,
+    first: usize,
     packed: &[f32],
-    depth: usize,
     n: usize,
     stride: usize,
     add: bool,
     c: &mut [f32],
+    room: &mut Vec<f32>,
 ) {
-    let panel = 2 * S::LANES;
+    let (panel, depth) = (2 * S::LANES, a.columns);
     let n_rows = c.len() / stride;
+    assert_eq!(packed.len(), n.div_ceil(panel) * panel * depth);
+    // All about as long: a short one at the end would move its sums for little.
+    let longest = depth.div_ceil(depth.div_ceil(DEPTH_AT_ONCE).max(1)).next_multiple_of(8);
     let mut from = 0;
     while from < depth {
-        let to = depth.min(from + DEPTH_AT_ONCE);
+        let to = depth.min(from + longest);
+        let tile_size = R * (to - from);
+        // What padding rows hold is multiplied, and then left out.
+        let size = n_rows.div_ceil(R) * tile_size;
+        room.resize(room.len().max(size), 0.0);
+        pack::<S, R>(simd, a, first..first + n_rows, from..to, &mut room[..size]);
         for (at, right) in packed.chunks_exact(panel * depth).enumerate() {
             let right = &right[from * panel..to * panel];
             let width = panel.min(n - at * panel);
-            for (tile, left) in left.chunks_exact(R * depth).enumerate() {
-                let left = &left[from * R..to * R];
+            for (tile, left) in room[..size].chunks_exact(tile_size).enumerate() {
                 let place = Place {
                     first: tile * R * stride + at * panel,
                     stride,

@@ -1,10 +1,13 @@
 //! Matrices seen through strides, and their panels as the inner kernel reads them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernels::row_times_panels;
 use crate::aligned::Aligned;
-use crate::simd::level;
+use crate::kernel;
+use crate::simd::{Simd, level};
 
 /// A matrix seen through strides.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +116,7 @@ impl Packed {
         if size > 0 {
             self.data.par_chunks_mut(panel * b.rows).enumerate().for_each(|(at, out)| {
                 let first = at * panel;
-                pack(b.transposed(), first, panel.min(b.columns - first), panel, out);
+                pack_panel(b.transposed(), first, panel.min(b.columns - first), out, panel);
             });
         }
     }
@@ -137,7 +140,7 @@ impl Packed {
     }
 
     /// Some panels, each `[rows × panel]`.
-    pub(crate) fn panels(&self, panels: std::ops::Range<usize>) -> &[f32] {
+    pub(crate) fn panels(&self, panels: Range<usize>) -> &[f32] {
         let size = self.panel * self.rows;
         &self.data[panels.start * size..panels.end * size]
     }
@@ -160,55 +163,103 @@ impl Packed {
     }
 }
 
-/// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel` with whatever stood there.
-///
-/// `first` must be a multiple of `panel`, so that a panel lies within one block of a blocked axis.
-pub(super) fn pack(from: Matrix<'_>, first: usize, width: usize, panel: usize, out: &mut [f32]) {
-    // Of known size, a copy is a few instructions and no call.
-    match panel {
-        4 => pack_as::<4>(from, first, width, out),
-        8 => pack_as::<8>(from, first, width, out),
-        16 => pack_as::<16>(from, first, width, out),
-        _ => pack_as::<32>(from, first, width, out),
+kernel! {
+    /// Lays `width` rows of `from`, from `first` on, column after column into `out`, padded to `panel`.
+    fn pack_panel(simd, from: Matrix<'_>, first: usize, width: usize, out: &mut [f32], panel: usize) {
+        match panel {
+            8 => pack::<S, 8>(simd, from, first..first + width, 0..from.columns, out),
+            16 => pack::<S, 16>(simd, from, first..first + width, 0..from.columns, out),
+            _ => pack::<S, 32>(simd, from, first..first + width, 0..from.columns, out),
+        }
     }
 }
 
-fn pack_as<const P: usize>(from: Matrix<'_>, first: usize, width: usize, out: &mut [f32]) {
-    /// Columns whose part of the panel stays in the cache while rows are laid into it one after the other.
-    const COLUMNS: usize = 16;
-    let out = &mut out.as_chunks_mut::<P>().0[..from.columns];
+/// Columns that are asked for before their turn.
+const AHEAD: usize = 12;
+
+/// Lays some rows of `from` into panels of `P` of them: each holds the rows' numbers at the first of `columns`, then at the next.
+/// The last panel is padded with whatever stood there.
+///
+/// The first row must be a multiple of `P`, so that a panel lies within one block of a blocked axis.
+#[inline(always)]
+pub(super) fn pack<S: Simd, const P: usize>(
+    simd: S,
+    from: Matrix<'_>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    out: &mut [f32],
+) {
+    let panels = out.as_chunks_mut::<P>().0;
+    let depth = columns.len();
     if from.rows_at.stride == 1 {
-        let first = from.rows_at.at(first);
-        for (column, out) in out.iter_mut().enumerate() {
-            let line = &from.data[first + from.columns_at.at(column)..];
-            match line.first_chunk::<P>() {
-                Some(line) if width == P => *out = *line,
-                _ => out[..width].copy_from_slice(&line[..width]),
+        // Rows lie beside each other: all panels' part of a column before the next, which may be a page away and is asked for
+        // ahead of its turn.
+        for (at, number) in columns.enumerate() {
+            let column = from.columns_at.at(number);
+            let ahead = from.columns_at.at(number + AHEAD);
+            for (panel, first) in rows.clone().step_by(P).enumerate() {
+                let row = from.rows_at.at(first);
+                simd.prefetch(from.data.as_ptr().wrapping_add(row + ahead));
+                let out = &mut panels[panel * depth + at];
+                let line = &from.data[row + column..];
+                let width = P.min(rows.end - first);
+                match line.first_chunk::<P>() {
+                    Some(line) if width == P => *out = *line,
+                    _ => out[..width].copy_from_slice(&line[..width]),
+                }
             }
         }
         return;
     }
-    let fold = from.columns_at.fold.min(from.columns);
-    let mut starts = [0; P];
-    for (row, start) in starts[..width].iter_mut().enumerate() {
-        *start = from.rows_at.at(first + row);
+    for (panel, first) in panels.chunks_exact_mut(depth.max(1)).zip(rows.clone().step_by(P)) {
+        let width = P.min(rows.end - first);
+        let mut column = columns.start;
+        // As far as columns lie at one stride.
+        while column < columns.end {
+            let end = columns
+                .end
+                .min((column / from.columns_at.fold).saturating_add(1).saturating_mul(from.columns_at.fold));
+            let lines = &from.data[from.rows_at.at(first) + from.columns_at.at(column)..];
+            let out = &mut panel[column - columns.start..end - columns.start];
+            pack_lines(simd, lines, [from.rows_at.stride, from.columns_at.stride], width, out);
+            column = end;
+        }
     }
-    for (group, out) in out.chunks_mut(fold).enumerate() {
-        let stride = from.columns_at.stride;
-        for (at, out) in out.chunks_mut(COLUMNS).enumerate() {
-            let at = group * from.columns_at.fold_stride + at * COLUMNS * stride;
-            for (row, start) in starts[..width].iter().enumerate() {
-                let line = &from.data[start + at..];
-                if stride == 1 {
-                    for (out, &x) in out.iter_mut().zip(line) {
-                        out[row] = x;
-                    }
-                } else {
-                    for (out, &x) in out.iter_mut().zip(line.iter().step_by(stride)) {
-                        out[row] = x;
-                    }
-                }
+}
+
+/// `out[column][row]` for `width` rows: numbers `stride` apart, along rows and along columns.
+#[inline(always)]
+#[expect(unsafe_code, reason = "squares are transposed in registers")]
+fn pack_lines<S: Simd, const P: usize>(
+    simd: S,
+    from: &[f32],
+    [row_stride, column_stride]: [usize; 2],
+    width: usize,
+    out: &mut [[f32; P]],
+) {
+    let side = S::SQUARE;
+    // Whole squares first, then what is left of columns and of rows.
+    let (rows, columns) = match column_stride {
+        1 => (width / side * side, out.len() / side * side),
+        _ => (0, 0),
+    };
+    for column in (0..columns).step_by(side) {
+        let out = &mut out[column..column + side];
+        for row in (0..rows).step_by(side) {
+            let last = (row + side - 1) * row_stride + column + side;
+            assert!(last <= from.len() && row + side <= P);
+            // SAFETY: the last line of the square lies within `from`, and `out` holds as many lines, of P numbers each.
+            unsafe {
+                let to = out.as_flattened_mut().as_mut_ptr().add(row);
+                simd.transpose(from.as_ptr().add(row * row_stride + column), row_stride, to, P);
             }
+        }
+    }
+    for row in 0..width {
+        let done = if row < rows { columns } else { 0 };
+        let line = from[row * row_stride + done * column_stride..].iter().step_by(column_stride);
+        for (out, &x) in out[done..].iter_mut().zip(line) {
+            out[row] = x;
         }
     }
 }

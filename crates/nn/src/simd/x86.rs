@@ -5,9 +5,9 @@ use std::arch::x86_64::{
     _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128, _mm256_add_ps, _mm256_and_ps, _mm256_andnot_ps,
     _mm256_blendv_ps, _mm256_castps256_ps128, _mm256_cmp_ps, _mm256_cvtph_ps, _mm256_cvtps_ph,
     _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_rcp_ps, _mm256_rsqrt_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_storeu_si256,
-    _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_abs_ps, _mm512_add_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_rcp_ps,
+    _mm256_rsqrt_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+    _mm256_storeu_si256, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_abs_ps, _mm512_add_ps,
     _mm512_castps512_ps256, _mm512_cmp_ps_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_extractf32x8_ps,
     _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_maskz_mov_ps,
     _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_rcp14_ps, _mm512_reduce_add_ps, _mm512_rsqrt14_ps,
@@ -48,6 +48,7 @@ impl Avx512 {
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
+    const SQUARE: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -126,6 +127,30 @@ impl Simd for Avx2 {
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) != 0 }
     }
     #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        unsafe {
+            let line = |at: usize| _mm256_loadu_ps(from.add(at * stride));
+            // Pairs of lines, then fours, then all eight: within halves of a register, and across them at the end.
+            let pair = |at: usize| {
+                let (a, b) = (line(at), line(at + 1));
+                [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)]
+            };
+            let four = |at: usize| {
+                let ([a, b], [c, d]) = (pair(at), pair(at + 2));
+                [
+                    _mm256_shuffle_ps::<0x44>(a, c),
+                    _mm256_shuffle_ps::<0xee>(a, c),
+                    _mm256_shuffle_ps::<0x44>(b, d),
+                    _mm256_shuffle_ps::<0xee>(b, d),
+                ]
+            };
+            for (at, (low, high)) in four(0).into_iter().zip(four(4)).enumerate() {
+                _mm256_storeu_ps(to.add(at * to_stride), _mm256_permute2f128_ps::<0x20>(low, high));
+                _mm256_storeu_ps(to.add((at + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(low, high));
+            }
+        }
+    }
+    #[inline(always)]
     fn prefetch<T>(self, at: *const T) {
         // SAFETY: a hint, which never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
@@ -164,6 +189,7 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
+    const SQUARE: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -239,6 +265,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn any_greater(self, a: __m512, b: __m512) -> bool {
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) != 0 }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: this CPU has AVX2 too, and the caller's word is the same.
+        unsafe { Avx2::new().transpose(from, stride, to, to_stride) }
     }
     #[inline(always)]
     fn prefetch<T>(self, at: *const T) {
