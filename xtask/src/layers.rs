@@ -19,7 +19,7 @@ const LAYERS: &[(&str, Allowed)] = &[
     ("foldin-nn", Allowed::Only(&["foldin-core"])),
     ("foldin-eval", Allowed::Only(&["foldin-core"])),
     ("foldin-models", Allowed::Only(&["foldin-core", "foldin-nn"])),
-    ("foldin-vision", Allowed::Only(&["foldin-core", "foldin-data", "foldin-nn"])),
+    ("foldin-vision", Allowed::Only(&["foldin-core", "foldin-data", "foldin-nn", "foldin-models"])),
     ("foldin-engine", Allowed::Only(&["foldin-core", "foldin-nn", "foldin-models"])),
     ("foldin-server", Allowed::Only(&["foldin-core", "foldin-engine"])),
     ("foldin-testkit", Allowed::Only(&["foldin-core"])),

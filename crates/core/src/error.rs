@@ -173,6 +173,14 @@ pub enum FitError {
         /// What is wrong with the scale, or with a rating.
         problem: ScaleProblem,
     },
+    /// A model that is not fitted but brought along.
+    #[error("{model} is not trained from histories; {by} makes it")]
+    MadeElsewhere {
+        /// The model.
+        model: &'static str,
+        /// What makes it.
+        by: &'static str,
+    },
     /// The loss left the finite numbers.
     #[error("{model} diverged in epoch {epoch}: {what}; try a lower learning rate")]
     Diverged {

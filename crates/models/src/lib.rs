@@ -24,6 +24,7 @@
 //! | [`per_user`], [`checks`] | scoring of models that are not linear, one user at a time; what every call is asked |
 //! | [`sgd`], [`holdout`] | gradient descent in parallel blocks, and stopping it early |
 //! | [`folder`] | a model on disk |
+//! | [`mod@item_vectors`] | vectors of items made elsewhere, such as of pictures, to be served |
 //! | [`item_design`] | features of items, for models that use them |
 //! | [`autorec`] | `i-autorec`, `u-autorec` |
 //! | [`mod@cfgan`] | `u-cfgan`, `i-cfgan`, `cfgan-aaf`: purchases from a generator that deceives a discriminator |
@@ -81,6 +82,7 @@ pub mod holdout;
 pub mod implicit_als;
 pub mod item_design;
 pub mod item_mean;
+pub mod item_vectors;
 pub mod item_weights;
 pub mod knn;
 mod learner;

@@ -44,6 +44,17 @@ pub fn mean_users_of_an_item(clicks: &Interactions) -> f32 {
     clicks.len() as f32 / taken.max(1) as f32
 }
 
+/// Brings scores to mean 0 and variance 1; to 0 where all are the same.
+pub fn standardise(scores: &mut [f32]) {
+    let n = scores.len().max(1) as f64;
+    let mean = scores.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let variance = scores.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+    // Below this, differences are what rounding left.
+    let factor = if variance > 1e-12 * mean * mean { 1.0 / variance.sqrt() } else { 0.0 };
+    let factor = if factor.is_finite() { factor } else { 0.0 };
+    scores.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) * factor) as f32);
+}
+
 /// Mean nDCG@[`PLACES`] over the users who have validation interactions: all items are ranked but those that the user has in
 /// the training part. `score` writes the scores of all items for a batch of training users, `[users × n_items]`. `None`
 /// without validation interactions. O(users · items) time on the current Rayon pool, memory for 64 users a thread; the same
@@ -87,6 +98,16 @@ mod tests {
         let triples: Vec<(u32, u32, f32)> = pairs.iter().map(|&(user, item)| (user, item, 1.0)).collect();
         let csr = Csr::from_triples(n_users, n_items, &triples).unwrap();
         Interactions::new(csr, None, Feedback::Implicit).unwrap()
+    }
+
+    #[test]
+    fn scores_are_standardised() {
+        let mut scores = [1.0, 3.0];
+        standardise(&mut scores);
+        assert_eq!(scores, [-1.0, 1.0]);
+        let mut equal = [7.5; 3];
+        standardise(&mut equal);
+        assert_eq!(equal, [0.0; 3]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::funk_svd::FunkSvd;
 use crate::global_mean::GlobalMean;
 use crate::implicit_als::ImplicitAls;
 use crate::item_mean::ItemMean;
+use crate::item_vectors::{ItemVectors, MAKER};
 use crate::knn::item::ItemKnn;
 use crate::knn::user::UserKnn;
 use crate::lfg::{Lfg, LfgPlus};
@@ -77,21 +78,37 @@ pub fn registry() -> &'static [ModelEntry] {
     &ENTRIES
 }
 
-/// A name that no model has.
+/// Models whose folders load and serve, and that nothing here can train.
+fn made_elsewhere() -> &'static [ModelEntry] {
+    static ENTRIES: LazyLock<Vec<ModelEntry>> = LazyLock::new(|| vec![ModelEntry::of::<ItemVectors>()]);
+    &ENTRIES
+}
+
+/// A name that no model has that can be trained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no model `{name}`{}; `foldin models` lists them all", suggestion(nearest.as_deref()))]
+#[error("{}", self.message())]
 pub struct UnknownModel {
     /// The name asked for.
     pub name: String,
     /// A model with much the same name.
     pub nearest: Option<String>,
+    /// What makes models of this name, if they come from elsewhere.
+    pub made_by: Option<&'static str>,
 }
 
-fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+impl UnknownModel {
+    fn message(&self) -> String {
+        let Self { name, nearest, made_by } = self;
+        if let Some(by) = made_by {
+            return format!("`{name}` is not trained from histories; {by} makes it");
+        }
+        let suggestion =
+            nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+        format!("there is no model `{name}`{suggestion}; `foldin models` lists them all")
+    }
 }
 
-/// The model of a name.
+/// The model of a name, to be trained.
 ///
 /// # Errors
 /// [`UnknownModel`], with the nearest name there is.
@@ -105,8 +122,24 @@ fn suggestion(nearest: Option<&str>) -> String {
 pub fn find(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
     registry().iter().find(|entry| entry.name == name).ok_or_else(|| {
         let names: Vec<String> = registry().iter().map(|entry| entry.name.to_owned()).collect();
-        UnknownModel { name: name.to_owned(), nearest: nearest(name, &names) }
+        let elsewhere = made_elsewhere().iter().any(|entry| entry.name == name);
+        UnknownModel {
+            name: name.to_owned(),
+            nearest: nearest(name, &names).filter(|_| !elsewhere),
+            made_by: elsewhere.then_some(MAKER),
+        }
     })
+}
+
+/// The model of a name, to be loaded: any that can be trained, and those that come from elsewhere.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_saved(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
+    match made_elsewhere().iter().find(|entry| entry.name == name) {
+        Some(entry) => Ok(entry),
+        None => find(name),
+    }
 }
 
 #[cfg(test)]
@@ -132,5 +165,14 @@ mod tests {
         assert_eq!(error.nearest.as_deref(), Some("global-mean"));
         assert!(error.to_string().contains("did you mean `global-mean`?"), "{error}");
         assert_eq!(find("something else altogether").unwrap_err().nearest, None);
+    }
+
+    #[test]
+    fn what_is_made_elsewhere_is_loaded_and_not_trained() {
+        assert_eq!(find_saved("item-vectors").unwrap().name, "item-vectors");
+        assert_eq!(find_saved("bias").unwrap().name, "bias");
+        let error = find("item-vectors").unwrap_err();
+        assert!(error.to_string().contains("`foldin vision train`"), "{error}");
+        assert!(find_saved("item-vektors").is_err());
     }
 }

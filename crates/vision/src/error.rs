@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use foldin_core::{ConfigError, DataError, FitError, LoadError};
+use foldin_models::folder::SaveError;
 
 /// A command about pictures that could not be carried out.
 ///
@@ -92,6 +93,9 @@ pub enum VisionError {
     /// A saved model that cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A model that was not saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }
 
 impl VisionError {

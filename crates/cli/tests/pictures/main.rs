@@ -135,6 +135,21 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     assert!(found.len() == 6 && !found.iter().any(|item| [0, 3, 6].contains(item)), "{found:?}");
     assert!(!at.join("model.checkpoint").exists());
 
+    // What was written is a model folder as any other, with what is known of its items.
+    let person = ["--rate", "i0", "--rate", "i3", "--rate", "i6"];
+    let text = ok(at, &[&["recommend", "--model", "model", "-n", "6", "--json"], &person[..]].concat());
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<String> = found.iter().map(|item| format!("i{item}")).collect();
+    let of_rows = |rows: &Value| -> Vec<String> {
+        let rows = rows["items"].as_array().unwrap().iter();
+        rows.map(|row| row["key"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(of_rows(&listed), keys, "{listed}");
+    assert!(ok(at, &["inspect", "model"]).contains("visual-sum"));
+    let said =
+        refused(at, &["train", "--data", "shop/interactions.csv", "--model", "item-vectors", "--out", "x"]);
+    assert!(said.contains("foldin vision train"), "{said}");
+
     // A generator, and a design with the network of a dvbpr.
     let dvbpr = ["vision", "train", "--data", "shop", "--out", "dvbpr", "--quiet", "--model", "dvbpr"];
     ok(at, &[&dvbpr[..], &small[..]].concat());
@@ -187,12 +202,12 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     designs_are_asked_of_the_server(at);
 }
 
-/// The generator and the recommender of `folder` behind a server: somebody buys two red things, and a design comes of it.
+/// The generator and the recommenders of `folder` behind a server: somebody buys two red things, is told of what looks like them, and a design
+/// comes of it.
 fn designs_are_asked_of_the_server(folder: &Path) {
-    ok(folder, &["train", "--data", "shop/interactions.csv", "--model", "implicit-als", "--out", "als"]);
     let with = |lsgan: &'static str| {
         let of = ["--lsgan", lsgan, "--design-model", "dvbpr", "--design-catalogue", "products"];
-        [&["--model", "als"][..], &of[..]].concat()
+        [&["--model", "model"][..], &of[..]].concat()
     };
     let check = |lsgan| [&["serve", "--check"][..], &with(lsgan)[..]].concat();
     let said = ok(folder, &check("gan/lsgan"));
@@ -210,6 +225,17 @@ fn designs_are_asked_of_the_server(folder: &Path) {
         let event = json!({"user": "ada", "item": item, "kind": "click"});
         assert_eq!(ask("POST", "/v1/events", Some(&event)).0, 201);
     }
+    let (status, list) =
+        ask("POST", "/v1/recommend", Some(&json!({"user": "ada", "wish": {"n": 6, "explain": 2}})));
+    assert_eq!(status, 200, "{list}");
+    let text =
+        ok(folder, &["vision", "recommend", "--model", "model", "--bought", "i0,i3", "-n", "6", "--json"]);
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let keys = |rows: &Value| -> Vec<Value> {
+        rows.as_array().unwrap().iter().map(|row| row["item"].clone()).collect()
+    };
+    assert_eq!(keys(&list["items"]), keys(&expected), "{list}");
+    assert_eq!(ask("GET", "/v1/items/i0/similar?n=3", None).0, 200);
     let (_, stats) = ask("GET", "/v1/stats", None);
     assert!(stats["designs"]["categories"].as_array().unwrap().contains(&json!("women-shoes")), "{stats}");
     let wish = |user: &str, category: &str| json!({"user": user, "category": category, "steps": 3, "starts": 4, "keep": 2});

@@ -254,7 +254,8 @@ struct Run<'a> {
     ctx: FitContext<'a>,
     entry: &'static ModelEntry,
     settings: Settings,
-    serving_entry: &'static ModelEntry,
+    /// Of the model that serves, if it can be trained.
+    serving_entry: Option<&'static ModelEntry>,
     serving_settings: Settings,
 }
 
@@ -270,7 +271,7 @@ impl<'a> Run<'a> {
         };
         let mut settings = if name == manifest.model { serving_settings.clone() } else { Settings::new() };
         settings.extend(options.settings.clone());
-        let serving_entry = foldin_models::find(&manifest.model)?;
+        let serving_entry = foldin_models::find(&manifest.model).ok();
         Ok(Self { live, options, ctx, entry, settings, serving_entry, serving_settings })
     }
 
@@ -323,14 +324,18 @@ impl<'a> Run<'a> {
         if held_out < least {
             return Err(TrainError::TooFew { training, held_out, least });
         }
-        let theirs = if collected.unseen {
-            judge(serving.model(), known)?
-        } else if self.entry.name == self.serving_entry.name && self.settings == self.serving_settings {
-            ours.clone()
-        } else {
-            progress.stage("fitting the settings of the version that serves");
-            let stand_in = self.fit(self.serving_entry, &self.serving_settings, &before)?;
-            judge(&*stand_in, before.items.len())?
+        // Nothing could stand in for what was made elsewhere: it is judged as it is, though it may have learned from these events.
+        let stood_in = self.serving_entry.filter(|_| !collected.unseen);
+        let theirs = match stood_in {
+            None => judge(serving.model(), known)?,
+            Some(entry) if self.entry.name == entry.name && self.settings == self.serving_settings => {
+                ours.clone()
+            }
+            Some(entry) => {
+                progress.stage("fitting the settings of the version that serves");
+                let stand_in = self.fit(entry, &self.serving_settings, &before)?;
+                judge(&*stand_in, before.items.len())?
+            }
         };
         let rates = whole.interactions.feedback().scale().is_some();
         Ok(TrainReport {
@@ -343,7 +348,7 @@ impl<'a> Run<'a> {
             serving: theirs.overall.value,
             candidate_judged: ours,
             serving_judged: theirs,
-            stood_in: !collected.unseen,
+            stood_in: stood_in.is_some(),
             training,
             held_out,
             unknown_to_serving: test

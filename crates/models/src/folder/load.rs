@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{
     FEATURES, FORMAT, FeaturesFile, ITEMS, ItemLine, LoadedModel, MANIFEST, Manifest, WEIGHTS, sha256,
 };
-use crate::registry::find;
+use crate::registry::find_saved;
 
 /// Loads a model folder.
 ///
@@ -42,7 +42,7 @@ pub fn load(dir: &Path) -> Result<LoadedModel, LoadError> {
     }
     let features: FeaturesFile = parse(&dir.join(FEATURES), &files[FEATURES])?;
     let tensors = tensors(&dir.join(WEIGHTS), &files[WEIGHTS])?;
-    let entry = find(&manifest.model).map_err(|error| format(MANIFEST, error.to_string()))?;
+    let entry = find_saved(&manifest.model).map_err(|error| format(MANIFEST, error.to_string()))?;
     let model = entry.load(ModelParts { tensors, meta: manifest.description.clone() })?;
     if model.n_items() != items.len() {
         let reason = format!("{} items are listed, but the model has {}", items.len(), model.n_items());

@@ -7,6 +7,7 @@ use crate::click_fold_in::ClickFoldIn;
 use crate::item_weights::ascending;
 use crate::linear::score_items;
 use crate::per_user::{PerUser, recommender};
+use crate::ranking::standardise;
 
 use super::LfgRank;
 use super::side::{KNOTS, UserPrior};
@@ -61,17 +62,6 @@ impl PartScores {
             }
         }
     }
-}
-
-/// Mean 0 and variance 1; all 0 where all were the same.
-pub(super) fn standardise(scores: &mut [f32]) {
-    let n = scores.len().max(1) as f64;
-    let mean = scores.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-    let variance = scores.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
-    // Below this, differences are what rounding left.
-    let factor = if variance > 1e-12 * mean * mean { 1.0 / variance.sqrt() } else { 0.0 };
-    let factor = if factor.is_finite() { factor } else { 0.0 };
-    scores.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) * factor) as f32);
 }
 
 impl LfgRankModel {
@@ -277,16 +267,6 @@ recommender!(LfgRankModel);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scores_are_standardised() {
-        let mut scores = [1.0, 3.0];
-        standardise(&mut scores);
-        assert_eq!(scores, [-1.0, 1.0]);
-        let mut equal = [7.5; 3];
-        standardise(&mut equal);
-        assert_eq!(equal, [0.0; 3]);
-    }
 
     #[test]
     fn shares_add_up() {

@@ -11,10 +11,10 @@ use foldin_core::{
 use crate::ease::item_weights;
 use crate::holdout::Holdout;
 use crate::implicit_als::{ImplicitAlsConfig, Problem, Sides, views_of};
-use crate::ranking::{PLACES, implicit_interactions};
+use crate::ranking::{PLACES, implicit_interactions, standardise};
 use crate::resume;
 
-use super::model::{LfgRankModel, Member, PartScores, Shares, standardise};
+use super::model::{LfgRankModel, Member, PartScores, Shares};
 use super::pairs::similarity;
 use super::side::{Designs, KNOTS, UserPrior, WEIGHTS};
 use super::{LfgRank, LfgRankConfig};

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use foldin_core::CancelFlag;
+use foldin_models::item_vectors::{Member, Way, fold_in};
 
 use super::{Catalogue, DesignConfig, DesignResult, Order, Step, Taste, design};
 use crate::data::products;
@@ -15,7 +16,7 @@ use crate::error::VisionError;
 use crate::images::BuildOptions;
 use crate::lsgan::Lsgan;
 use crate::recommend::dvbpr::{self, Dvbpr};
-use crate::recommend::folder::{Member, Recommender, Way};
+use crate::recommend::folder::Recommender;
 
 /// What designs are made of.
 #[derive(Clone, Debug)]
@@ -147,7 +148,7 @@ impl Studio {
         };
         let bought = bought.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
         let (_, member, lambda) = parts(&self.recommender)?;
-        Ok(Taste { theta: member.model.fold_in(&bought, lambda)? })
+        Ok(Taste { theta: fold_in(member.items(), member.k(), &bought, lambda) })
     }
 
     /// Designs for one person; `progress` hears of each step, with the pictures so far, and `cancel` is asked before each.
@@ -173,15 +174,13 @@ impl Studio {
 fn parts(recommender: &Recommender) -> Result<(&Dvbpr, &Member, f64), VisionError> {
     let member = recommender.member(dvbpr::NAME);
     match (&recommender.network, member, member.map(|member| member.way)) {
-        (Some(network), Some(member), Some(Way::FoldIn { lambda }))
-            if network.network.k() == member.model.k() =>
-        {
+        (Some(network), Some(member), Some(Way::FoldIn { lambda })) if network.network.k() == member.k() => {
             Ok((network, member, lambda))
         }
         _ => Err(VisionError::Unknown {
             what: "model",
             name: dvbpr::NAME.to_owned(),
-            known: format!("{}, which see no new pictures", recommender.name),
+            known: format!("{}, which see no new pictures", recommender.name()),
         }),
     }
 }

@@ -1,150 +1,80 @@
-//! A recommender on disk, for people it never saw: one model or the sum of several, and the network that made them if there is one.
+//! A recommender that is used, for people it never saw: one model or the sum of several, and the network that made them if there is one.
 //!
-//! ```text
-//! model/manifest.json, weights.safetensors   keys of items, and the members with their vectors of items ([`crate::saved`])
-//! model/network/                             the network of `dvbpr`
-//! ```
-//!
-//! Nothing of a user is in it: each member makes its scores of what somebody bought ([`Way`]). Of several members, the scores of each over all
-//! items are brought to mean 0 and deviation 1 and added with their weights, as in [`crate::recommend::ensemble`].
+//! On disk it is a model folder as any other ([`foldin_models::folder`], of the model [`item-vectors`](foldin_models::item_vectors)), with the
+//! network of `dvbpr` beside in `network/`: whatever serves models serves it, without this crate and without pictures. Nothing of a user is in it.
 
 use std::path::Path;
 
 use burn::tensor::Device;
-use foldin_core::{Csr, Dictionary, ItemId, Tensor, top_k};
-use serde::{Deserialize, Serialize};
+use foldin_core::{
+    Csr, Dictionary, FeatureSchema, Features, Field, FieldKind, ItemId, LoadError, Recommender as _, top_k,
+};
+use foldin_models::folder::{DataDescription, SaveOptions, SavedContext, load, save};
+use foldin_models::item_vectors::{ItemVectors, ItemVectorsModel, Member, Way};
+use serde_json::Value;
 
+use crate::data::VisualDataset;
 use crate::error::VisionError;
 use crate::recommend::dvbpr::Dvbpr;
-use crate::recommend::ensemble::standardise;
-use crate::recommend::linear::{LinearModel, check_lambda};
-use crate::recommend::vis_rank::Largest;
+use crate::recommend::linear::LinearModel;
 use crate::recommend::{Scorer, check};
-use crate::saved;
 
-const KIND: &str = "visual-recommender";
 const NETWORK: &str = "network";
 
-/// How a member scores items for somebody who bought some.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Way {
-    /// `θ·φ_i` with θ folded in from the purchases ([`LinearModel::fold_in`]).
-    FoldIn {
-        /// λ of the fold-in.
-        lambda: f64,
-    },
-    /// The mean of `φ_j·φ_i` over the purchases j: `vis-rank` by the mean, where vectors have length 1.
-    Mean,
-    /// The largest of them: `vis-rank` by the largest.
-    Largest,
-}
-
-/// A model of a recommender.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// What it is called, such as `dvbpr`.
-    pub name: String,
-    /// How it scores.
-    pub way: Way,
-    /// How much it counts beside others.
-    pub weight: f32,
-    /// Vectors of items; of no users.
-    pub model: LinearModel,
-    /// The same laid out for [`Way::Largest`].
-    largest: Option<Largest>,
-}
-
-impl Member {
-    /// Of a fitted model; its users are left behind.
-    ///
-    /// # Errors
-    /// [`VisionError::Config`] for a λ that cannot be used.
-    pub fn new(name: &str, way: Way, model: &LinearModel) -> Result<Self, VisionError> {
-        if let Way::FoldIn { lambda } = way {
-            check_lambda(lambda)?;
-        }
-        let model = LinearModel::new(name, model.k(), Vec::new(), model.items().to_vec())?;
-        let largest = (way == Way::Largest).then(|| Largest::new(model.items().to_vec(), model.k()));
-        Ok(Self { name: name.to_owned(), way, weight: 1.0, model, largest })
-    }
-
-    fn scores_of(&self, bought: &[u32], out: &mut [f32]) -> Result<(), VisionError> {
-        let model = &self.model;
-        match self.way {
-            Way::FoldIn { lambda } => model.scores_of(&model.fold_in(bought, lambda)?, out),
-            Way::Mean => {
-                let mut mean = vec![0.0; model.k()];
-                for &item in bought {
-                    let share = 1.0 / bought.len() as f32;
-                    mean.iter_mut().zip(model.item(item)).for_each(|(sum, x)| *sum += share * x);
-                }
-                model.scores_of(&mean, out)
-            }
-            Way::Largest => {
-                if let Some(largest) = &self.largest {
-                    largest.scores_of(bought, out);
-                }
-                Ok(())
-            }
-        }
-    }
+/// A member of a fitted model; its users are left behind.
+///
+/// # Errors
+/// [`VisionError::Config`] for a λ that cannot be used.
+pub fn member(name: &str, way: Way, model: &LinearModel) -> Result<Member, VisionError> {
+    Ok(Member::new(name, way, model.k(), model.items().to_vec())?)
 }
 
 /// A recommender that is used.
 #[derive(Clone, Debug)]
 pub struct Recommender {
-    /// What it is called, such as `dvbpr` or `visual-sum`.
-    pub name: String,
+    /// Vectors of items, and how they score.
+    pub model: ItemVectorsModel,
     /// Keys of items.
     pub items: Dictionary,
-    /// One model, or several whose scores are added.
-    pub members: Vec<Member>,
     /// The network, which scores pictures that are not in the catalogue.
     pub network: Option<Dvbpr>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct MemberDescription {
-    name: String,
-    way: Way,
-    weight: f32,
-    k: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Description {
-    name: String,
-    members: Vec<MemberDescription>,
-    keys: Vec<String>,
-    dictionary: String,
-    network: bool,
-}
-
 impl Recommender {
-    /// Of fitted models.
+    /// Of members.
     ///
     /// # Errors
-    /// [`VisionError::Shape`] without members, or if one has not a vector for each key.
+    /// [`VisionError::Config`] without members or if they do not go together, [`VisionError::Shape`] if there is not a vector for each key.
     pub fn new(
         name: &str,
         items: Dictionary,
         members: Vec<Member>,
         network: Option<Dvbpr>,
     ) -> Result<Self, VisionError> {
-        if members.is_empty() {
-            return Err(VisionError::shape("models of a recommender", "one at least", 0));
+        let model = ItemVectorsModel::new(name, members)?;
+        if model.n_items() != items.len() {
+            return Err(VisionError::shape("keys of items", model.n_items(), items.len()));
         }
-        if let Some(other) = members.iter().find(|member| member.model.n_items() != items.len()) {
-            return Err(VisionError::shape("keys of items", other.model.n_items(), items.len()));
-        }
-        Ok(Self { name: name.to_owned(), items, members, network })
+        Ok(Self { model, items, network })
+    }
+
+    /// What it is called, such as `dvbpr` or `visual-sum`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.model.label()
     }
 
     /// The member of a name.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.name == name)
+        self.model.members().iter().find(|member| member.name == name)
+    }
+
+    /// Names of its members, with a plus between them.
+    #[must_use]
+    pub fn member_names(&self) -> String {
+        let names: Vec<&str> = self.model.members().iter().map(|member| member.name.as_str()).collect();
+        names.join(" + ")
     }
 
     /// The score of every item for somebody who bought these.
@@ -156,16 +86,7 @@ impl Recommender {
             return Err(VisionError::shape("item number", format!("below {}", self.items.len()), bad));
         }
         check(0, 1, out, self.items.len())?;
-        if let [only] = &self.members[..] {
-            return only.scores_of(bought, out);
-        }
-        let mut own = vec![0.0; out.len()];
-        out.fill(0.0);
-        for member in &self.members {
-            member.scores_of(bought, &mut own)?;
-            standardise(&mut own);
-            out.iter_mut().zip(&own).for_each(|(sum, x)| *sum += member.weight * x);
-        }
+        self.model.scores_of(bought, out);
         Ok(())
     }
 
@@ -189,31 +110,42 @@ impl Recommender {
         Serving { recommender: self, purchases }
     }
 
-    /// Writes the folder.
+    /// Writes the folder, in the place of a model that is there already. `config` is what it was made with, `metrics` what it reached; labels of
+    /// items go with it as side information.
     ///
     /// # Errors
-    /// As [`saved::write`].
-    pub fn save(&self, folder: &Path) -> Result<(), VisionError> {
-        let members = self.members.iter().map(|member| MemberDescription {
-            name: member.name.clone(),
-            way: member.way,
-            weight: member.weight,
-            k: member.model.k(),
-        });
-        let description = Description {
-            name: self.name.clone(),
-            members: members.collect(),
-            keys: self.items.keys().map(str::to_owned).collect(),
-            dictionary: self.items.checksum(),
-            network: self.network.is_some(),
+    /// [`VisionError::Save`]; those of saving the network; [`VisionError::Shape`] if the data have other items.
+    pub fn save(
+        &self,
+        folder: &Path,
+        data: &VisualDataset,
+        config: Value,
+        metrics: Value,
+    ) -> Result<(), VisionError> {
+        if !data.items.keys().eq(self.items.keys()) {
+            return Err(VisionError::shape("items of the data", self.items.len(), data.items.len()));
+        }
+        let purchases = &data.purchases;
+        let by_item = purchases.by_item();
+        let titles: Vec<String> = self.items.keys().map(str::to_owned).collect();
+        let context = SavedContext {
+            config,
+            metrics,
+            data: DataDescription {
+                name: data.name.clone(),
+                fingerprint: purchases.fingerprint(),
+                users: purchases.n_users(),
+                items: purchases.n_items(),
+                interactions: purchases.len(),
+                feedback: purchases.feedback(),
+            },
+            items: &self.items,
+            titles: &titles,
+            counts: (0..self.items.len()).map(|item| by_item.row_len(item) as u32).collect(),
+            item_features: &labels(data)?,
+            user_schema: &FeatureSchema::default(),
         };
-        let description = serde_json::to_value(description)
-            .map_err(|error| VisionError::Format { path: folder.to_owned(), problem: error.to_string() })?;
-        let tensors = self.members.iter().enumerate().map(|(at, member)| {
-            let shape = [self.items.len(), member.model.k()];
-            (tensor_name(at), Tensor::new(shape, member.model.items().to_vec()))
-        });
-        saved::write(folder, KIND, &description, &tensors.collect())?;
+        save(folder, &self.model, &context, SaveOptions { overwrite: true })?;
         self.network.as_ref().map_or(Ok(()), |network| network.save(&folder.join(NETWORK)))
     }
 
@@ -222,36 +154,34 @@ impl Recommender {
     /// # Errors
     /// [`VisionError::Load`] or [`VisionError::Format`], which name the file and what is wrong with it.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, mut tensors) = saved::read(folder, KIND)?;
-        let bad = |problem: String| VisionError::Format { path: folder.to_owned(), problem };
-        let Description { name, members, keys, dictionary, network } =
-            serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
-        let items =
-            Dictionary::from_keys(keys).map_err(|key| bad(format!("the item {key} is there twice")))?;
-        if items.checksum() != dictionary {
-            return Err(bad("the keys of items are not those it was saved with".to_owned()));
+        let loaded = load(folder)?;
+        let name = <ItemVectors as foldin_core::ModelFamily>::NAME;
+        if loaded.model.name() != name {
+            let reason = format!("is a folder of `{}`, not of a model of pictures", loaded.model.name());
+            return Err(LoadError::Format { path: folder.to_owned(), reason }.into());
         }
-        let members =
-            members.into_iter().enumerate().map(|(at, MemberDescription { name, way, weight, k })| {
-                let vectors =
-                    tensors.remove(&tensor_name(at)).filter(|tensor| tensor.shape == [items.len(), k]);
-                let vectors = vectors.ok_or_else(|| {
-                    bad(format!("{name} has not a vector of {k} numbers for each of {} items", items.len()))
-                })?;
-                if vectors.data.iter().any(|x| !x.is_finite()) || !weight.is_finite() {
-                    return Err(bad(format!("{name} has a number that is not finite")));
-                }
-                let member = Member::new(&name, way, &LinearModel::new(&name, k, Vec::new(), vectors.data)?)?;
-                Ok(Member { weight, ..member })
-            });
-        let members = members.collect::<Result<Vec<_>, VisionError>>()?;
-        let network = if network { Some(Dvbpr::load(&folder.join(NETWORK), device)?) } else { None };
-        Self::new(&name, items, members, network)
+        let model = ItemVectorsModel::from_parts(loaded.model.to_parts())?;
+        let network = folder.join(NETWORK);
+        let network = if network.exists() { Some(Dvbpr::load(&network, device)?) } else { None };
+        Ok(Self { model, items: loaded.items, network })
     }
 }
 
-fn tensor_name(member: usize) -> String {
-    format!("items/{member}")
+/// Labels of items as side information.
+fn labels(data: &VisualDataset) -> Result<Features, VisionError> {
+    let field = |labels: &crate::images::Labels| Field {
+        name: labels.name().to_owned(),
+        kind: FieldKind::Category { values: labels.classes().to_vec() },
+    };
+    let schema = FeatureSchema::new(data.labels.iter().map(field).collect());
+    let (mut cells, mut first) = (Vec::new(), 0);
+    for labels in &data.labels {
+        let known = labels.of().iter().enumerate();
+        cells.extend(known.filter_map(|(item, class)| class.map(|class| (item as u32, first + class, 1.0))));
+        first += labels.classes().len() as u32;
+    }
+    let rows = Csr::from_triples(data.items.len(), schema.width(), &cells)?;
+    Ok(Features::new(schema.into(), rows)?)
 }
 
 /// A recommender beside the purchases of some users.
@@ -263,7 +193,7 @@ pub struct Serving<'a> {
 
 impl Scorer for Serving<'_> {
     fn name(&self) -> &str {
-        &self.recommender.name
+        self.recommender.name()
     }
 
     fn scores(&self, user: u32, out: &mut [f32]) -> Result<(), VisionError> {
@@ -274,77 +204,48 @@ impl Scorer for Serving<'_> {
 
 #[cfg(test)]
 mod tests {
+    use foldin_core::UserView;
+
     use super::*;
-
-    fn member(name: &str, way: Way) -> Member {
-        let vectors = vec![1.0, 0.0, 0.9, 0.1, -1.0, 0.2, 0.0, 1.0];
-        Member::new(name, way, &LinearModel::new(name, 2, Vec::new(), vectors).unwrap()).unwrap()
-    }
-
-    fn items() -> Dictionary {
-        Dictionary::from_keys(["a", "b", "c", "d"]).unwrap()
-    }
+    use crate::planted::{PlantedOptions, planted};
 
     #[test]
-    fn what_is_saved_recommends_the_same() {
-        let members = [
-            vec![member("vbpr", Way::FoldIn { lambda: 0.1 })],
-            vec![
-                member("vbpr", Way::FoldIn { lambda: 0.1 }),
-                Member { weight: 0.5, ..member("mean", Way::Mean) },
-                member("max", Way::Largest),
-            ],
+    fn what_is_saved_recommends_the_same_to_whoever_loads_it() {
+        let set = planted(&PlantedOptions::default(), 1).unwrap();
+        let items = set.data.items.clone();
+        let vectors: Vec<f32> = (0..items.len() * 2).map(|at| ((at * 7) % 13) as f32 - 6.0).collect();
+        let model = LinearModel::new("test", 2, Vec::new(), vectors).unwrap();
+        let members = vec![
+            member("vbpr", Way::FoldIn { lambda: 0.1 }, &model).unwrap(),
+            Member { weight: 0.5, ..member("mean", Way::Mean, &model).unwrap() },
+            member("max", Way::Largest, &model).unwrap(),
         ];
-        for members in members {
-            let recommender = Recommender::new("test", items(), members, None).unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("model");
-            recommender.save(&path).unwrap();
-            let loaded = Recommender::load(&path, &Device::flex()).unwrap();
-            let best = loaded.recommend(&[0], 2).unwrap();
-            assert_eq!(best, recommender.recommend(&[0], 2).unwrap());
-            // What points the way of the purchase comes first, and the purchase does not come.
-            assert_eq!(best[0].0, ItemId(1));
-            assert_eq!(loaded.recommend(&[0], 9).unwrap().len(), 3);
-            assert!(loaded.recommend(&[7], 1).is_err());
-            assert!(loaded.recommend(&[], 2).unwrap().iter().all(|(_, score)| score.is_finite()));
-            let manifest = path.join("manifest.json");
-            let text = std::fs::read_to_string(&manifest).unwrap();
-            std::fs::write(&manifest, text.replace("\"b\"", "\"x\"")).unwrap();
-            assert!(Recommender::load(&path, &Device::flex()).is_err());
-            assert!(Recommender::load(folder.path(), &Device::flex()).is_err());
-        }
-        let bad = LinearModel::new("bad", 2, Vec::new(), vec![0.0; 8]).unwrap();
-        for lambda in [f64::NAN, -1.0] {
-            assert!(Member::new("bad", Way::FoldIn { lambda }, &bad).is_err());
-        }
-        assert!(Recommender::new("none", items(), Vec::new(), None).is_err());
-    }
+        let recommender = Recommender::new("test", items.clone(), members, None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        let save = |recommender: &Recommender| recommender.save(&path, &set.data, Value::Null, Value::Null);
+        save(&recommender).unwrap();
+        // Again in the place of the first.
+        save(&recommender).unwrap();
+        let loaded = Recommender::load(&path, &Device::flex()).unwrap();
+        assert_eq!((loaded.name(), loaded.member_names().as_str()), ("test", "vbpr + mean + max"));
+        let best = loaded.recommend(&[0], 2).unwrap();
+        assert_eq!(best, recommender.recommend(&[0], 2).unwrap());
+        assert_eq!(loaded.recommend(&[0], items.len()).unwrap().len(), items.len() - 1);
+        assert!(loaded.recommend(&[items.len() as u32], 1).is_err());
+        assert!(loaded.recommend(&[], 2).unwrap().iter().all(|(_, score)| score.is_finite()));
 
-    #[test]
-    fn ways_by_hand() {
-        let score = |way| {
-            let mut out = [0.0; 4];
-            let recommender = Recommender::new("one", items(), vec![member("one", way)], None).unwrap();
-            recommender.scores_of(&[0, 3], &mut out).unwrap();
-            out
-        };
-        for (got, expected) in
-            [(score(Way::Mean), [0.5, 0.5, -0.4, 0.5]), (score(Way::Largest), [1.0, 0.9, 0.2, 1.0])]
-        {
-            assert!(got.iter().zip(expected).all(|(x, y)| (x - y).abs() < 1e-6), "{got:?}");
-        }
-        // The sum is that of standardised scores.
-        let sum =
-            Recommender::new("sum", items(), vec![member("m", Way::Mean), member("l", Way::Largest)], None)
-                .unwrap();
-        let mut out = [0.0; 4];
-        sum.serving(&Csr::from_triples(1, 4, &[(0, 0, 1.0), (0, 3, 1.0)]).unwrap())
-            .scores(0, &mut out)
-            .unwrap();
-        let (mut mean, mut largest) = (score(Way::Mean), score(Way::Largest));
-        standardise(&mut mean);
-        standardise(&mut largest);
-        assert!(out.iter().zip(mean.iter().zip(largest)).all(|(x, (y, z))| (x - y - z).abs() < 1e-6));
+        // As any model folder, with what is known of items.
+        let plain = foldin_models::folder::load(&path).unwrap();
+        let mut scores = vec![0.0; items.len()];
+        plain.model.score(&[UserView::new(&[0], &[1.0])], &mut scores).unwrap();
+        assert_eq!(scores[best[0].0.index()], best[0].1);
+        assert_eq!(plain.features[0].len(), set.data.labels.len());
+
+        // Those of other items, and folders of something else.
+        let few = Dictionary::from_keys(["a"]).unwrap();
+        assert!(Recommender::new("few", few, recommender.model.members().to_vec(), None).is_err());
+        assert!(Recommender::new("none", items, Vec::new(), None).is_err());
+        assert!(Recommender::load(folder.path(), &Device::flex()).is_err());
     }
 }

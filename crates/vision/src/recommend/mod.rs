@@ -6,8 +6,7 @@
 //! | [`mod@pairwise`] | `bpr`, `vbpr`: factors by pairs of items, of items themselves or of their features |
 //! | [`vis_rank`] | `vis-rank`: what looks like the purchases |
 //! | [`dvbpr`] | `dvbpr`: a network trained end to end |
-//! | [`ensemble`] | `visual-sum`: several of them together |
-//! | [`folder`] | a recommender on disk |
+//! | [`folder`] | what is served: one of them, or `visual-sum`, several together; on disk |
 //! | [`training`] | from purchases to what is served |
 //! | [`linear`] | what all linear ones are once they are fitted, and how they take a new user |
 //!
@@ -16,7 +15,6 @@
 
 pub mod baselines;
 pub mod dvbpr;
-pub mod ensemble;
 pub mod folder;
 pub mod linear;
 pub mod pairwise;

@@ -7,6 +7,7 @@
 use burn::tensor::Device;
 use foldin_core::random::child_seed;
 use foldin_core::{Dictionary, FitContext};
+use foldin_models::item_vectors::Way;
 
 use crate::data::{LeaveOneOut, VisualDataset};
 use crate::error::VisionError;
@@ -14,7 +15,7 @@ use crate::evaluate::validation_auc;
 use crate::features::{beside, hand_made, whitened};
 use crate::images::Labels;
 use crate::recommend::dvbpr::{Pretrained, mean_over_pictures};
-use crate::recommend::folder::{Member, Recommender, Way};
+use crate::recommend::folder::{Recommender, member};
 use crate::recommend::linear::LinearModel;
 use crate::recommend::pairwise::Features;
 use crate::recommend::vis_rank::directions;
@@ -142,7 +143,7 @@ pub fn served(
     let given = lambda.map(|lambda| [lambda]);
     for &lambda in given.as_ref().map_or(&LAMBDAS[..], |given| given) {
         ctx.progress.stage(&format!("{name}: folded in with λ = {lambda}"));
-        let member = Member::new(name, Way::FoldIn { lambda }, model)?;
+        let member = member(name, Way::FoldIn { lambda }, model)?;
         let found = Chosen::of(Recommender::new(name, items.clone(), vec![member], None)?, split)?;
         if best.as_ref().is_none_or(|best| found.validation > best.validation) {
             best = Some(found);
@@ -163,12 +164,12 @@ pub fn sum(
 ) -> Result<Chosen, VisionError> {
     let items = &vbpr.recommender.items;
     let similar = LinearModel::new("vis-rank", features.width, Vec::new(), directions(features))?;
-    let mut members = vbpr.recommender.members.clone();
-    members.push(Member::new("vis-rank-mean", Way::Mean, &similar)?);
-    members.push(Member::new("vis-rank-max", Way::Largest, &similar)?);
+    let mut members = vbpr.recommender.model.members().to_vec();
+    members.push(member("vis-rank-mean", Way::Mean, &similar)?);
+    members.push(member("vis-rank-max", Way::Largest, &similar)?);
     let without = Chosen::of(Recommender::new(SUM, items.clone(), members.clone(), None)?, split)?;
     let Some(dvbpr) = dvbpr else { return Ok(without) };
-    members.extend(dvbpr.recommender.members.iter().cloned());
+    members.extend(dvbpr.recommender.model.members().iter().cloned());
     let with = Chosen::of(Recommender::new(SUM, items.clone(), members, None)?, split)?;
     Ok(if with.validation > without.validation { with } else { without })
 }

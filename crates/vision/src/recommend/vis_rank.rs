@@ -8,7 +8,7 @@
 //! The ranking by visual nearest neighbours that Kang et al. (2017) compare with; they do not say which features or which sum.
 
 use foldin_core::Csr;
-use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
+use foldin_models::item_vectors::{Member, Way};
 
 use crate::data::LeaveOneOut;
 use crate::error::VisionError;
@@ -56,47 +56,14 @@ pub fn vis_rank_mean(features: Features<'_>, split: &LeaveOneOut) -> Result<Line
     LinearModel::new("vis-rank-mean", k, users, items)
 }
 
-/// Vectors of items, laid out to find the largest product with some of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Largest {
-    width: usize,
-    items: Vec<f32>,
-    /// The same, laid out as the right side of a product.
-    packed: Packed,
-}
-
-/// Purchases compared with all items at once; more than this and the products leave the cache.
-const AT_ONCE: usize = 8;
-
-impl Largest {
-    /// Of `[n_items × width]`.
-    pub(crate) fn new(items: Vec<f32>, width: usize) -> Self {
-        let packed = Packed::new(Matrix::new(&items, items.len() / width, width).transposed());
-        Self { width, items, packed }
-    }
-
-    /// Of each item the largest product with what was bought; −1, below every cosine, where nothing was: somebody who bought nothing likes
-    /// nothing more than anything else.
-    pub(crate) fn scores_of(&self, bought: &[u32], out: &mut [f32]) {
-        out.fill(-1.0);
-        let mut products = Vec::new();
-        for items in bought.chunks(AT_ONCE) {
-            let of = |item: &u32| &self.items[*item as usize * self.width..][..self.width];
-            let bought: Vec<f32> = items.iter().flat_map(of).copied().collect();
-            products.resize(items.len() * out.len(), 0.0);
-            matmul_packed(Matrix::new(&bought, items.len(), self.width), &self.packed, false, &mut products);
-            for own in products.chunks_exact(out.len()) {
-                out.iter_mut().zip(own).for_each(|(most, x)| *most = most.max(*x));
-            }
-        }
-    }
-}
+/// What [`VisRankMax`] is called.
+const NAME: &str = "vis-rank-max";
 
 /// By the largest similarity.
 #[derive(Clone, Debug)]
 pub struct VisRankMax {
     train: Csr,
-    items: Largest,
+    items: Member,
 }
 
 impl VisRankMax {
@@ -107,13 +74,14 @@ impl VisRankMax {
     pub fn new(features: Features<'_>, split: &LeaveOneOut) -> Result<Self, VisionError> {
         let train = split.train.by_user().clone();
         check_features(features, train.n_cols())?;
-        Ok(Self { train, items: Largest::new(directions(features), features.width) })
+        let items = Member::new(NAME, Way::Largest, features.width, directions(features))?;
+        Ok(Self { train, items })
     }
 }
 
 impl Scorer for VisRankMax {
     fn name(&self) -> &'static str {
-        "vis-rank-max"
+        NAME
     }
 
     fn scores(&self, user: u32, out: &mut [f32]) -> Result<(), VisionError> {
@@ -149,7 +117,7 @@ mod tests {
             assert!((got - expected).abs() < 1e-6, "{most:?}");
         }
         max.scores(1, &mut most).unwrap();
-        assert_eq!(most, [-1.0; 4]);
+        assert_eq!(most, [0.0; 4]);
         assert!(vis_rank_mean(Features { width: 3, values: &values }, &split).is_err());
     }
 }

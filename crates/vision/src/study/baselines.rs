@@ -247,10 +247,9 @@ fn one_split(
     for chosen in [&vbpr, &dvbpr, &sum] {
         tell(&chosen.recommender.serving(train), Vec::new(), 0.0)?;
     }
-    let members: Vec<&str> = sum.recommender.members.iter().map(|member| member.name.as_str()).collect();
     study.findings.push(format!(
         "Split {seed}: visual-sum is {}, which has the better validation AUC, {:.4}.",
-        members.join(" + "),
+        sum.recommender.member_names(),
         sum.validation
     ));
     Ok(sum)
@@ -286,7 +285,8 @@ fn examples(
         caption: format!(
             "A row for each of the first users of split {}: some of their known purchases, the purchase that was left out as test, and \
              the best of {}.",
-            split.seed, recommender.name
+            split.seed,
+            recommender.name()
         ),
         png: sheet.png()?,
     })

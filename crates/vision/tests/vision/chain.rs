@@ -3,13 +3,14 @@
 
 use burn::tensor::Device;
 use foldin_core::{CancelFlag, FitContext, FitError};
+use foldin_models::item_vectors::Way;
 use foldin_vision::data::LeaveOneOut;
 use foldin_vision::design::{Catalogue, DesignConfig, Person, Studio, Taste, Wish, evaluate};
 use foldin_vision::error::VisionError;
 use foldin_vision::lsgan::{Lsgan, LsganConfig};
 use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, planted};
 use foldin_vision::recommend::dvbpr::{self, Dvbpr, DvbprConfig};
-use foldin_vision::recommend::folder::{Member, Recommender, Way};
+use foldin_vision::recommend::folder::{self, Recommender};
 use foldin_vision::recommend::linear::LinearModel;
 
 const PX: usize = 16;
@@ -81,7 +82,7 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
 
     // The same from keys and names, as a server would ask: a sheet and JSON, progress told, and it can be stopped.
     let (set, network, model) = &first;
-    let member = Member::new(dvbpr::NAME, Way::FoldIn { lambda: 0.1 }, model).unwrap();
+    let member = folder::member(dvbpr::NAME, Way::FoldIn { lambda: 0.1 }, model).unwrap();
     let recommender = |network| {
         Recommender::new(dvbpr::NAME, set.data.items.clone(), vec![member.clone()], network).unwrap()
     };

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use foldin_core::config::{ModelConfig, overlay};
+use foldin_core::config::{ModelConfig, overlay, to_map};
 use foldin_core::random::child_seed;
 use foldin_core::{FitContext, FitError};
+use foldin_models::item_vectors::check_lambda;
 use foldin_vision::backend::{self, Device};
 use foldin_vision::checkpoints::{Checkpoints, trained};
 use foldin_vision::data::{LeaveOneOut, VisualDataset, feature_file};
 use foldin_vision::error::VisionError;
 use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained, pretrain};
-use foldin_vision::recommend::linear::{LinearModel, check_lambda};
+use foldin_vision::recommend::linear::LinearModel;
 use foldin_vision::recommend::pairwise::{self, PairwiseConfig};
 use foldin_vision::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
 use serde_json::{Map, Value, json};
@@ -35,7 +36,8 @@ Examples:
   foldin vision train --data hm-sample --model dvbpr --preset pretrained --set px=64 --set epochs=12 --out model
   foldin vision train --data hm-sample --model visual-sum --out model       the sum of all that look at pictures
   foldin vision train --data amazon-fashion --treatment vendor-and-customer --model dvbpr --preset study --out model
-The same command goes on with a training of dvbpr that was interrupted.";
+The same command goes on with a training of dvbpr that was interrupted.
+`foldin serve`, `foldin recommend` and `foldin inspect` take the folder as that of any other model.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -72,6 +74,13 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
+/// What came of a training, and what it was made of.
+struct Made {
+    chosen: Chosen,
+    data: VisualDataset,
+    config: Value,
+}
+
 /// What a training needs throughout.
 struct Run<'a> {
     args: &'a Args,
@@ -94,13 +103,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let ctx = FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(args.seed) };
     let kept = FolderCheckpoint::folder_for(&args.out);
     let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept };
-    let chosen = match args.model.as_str() {
+    let made = match args.model.as_str() {
         "dvbpr" => run.dvbpr(),
         "vbpr" => run.vbpr(),
         _ => run.sum(),
     };
     bar.finish();
-    let chosen = match chosen {
+    let Made { chosen, data, config } = match made {
         Err(error) => match error.downcast_ref::<VisionError>() {
             Some(VisionError::Fit(FitError::Cancelled { epochs })) if run.kept.exists() => bail!(
                 "stopped after {epochs} epochs; the training is kept in {}: the same command goes on",
@@ -108,11 +117,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             ),
             _ => return Err(error),
         },
-        Ok(chosen) => chosen,
+        Ok(made) => made,
     };
-    let members: Vec<&str> = chosen.recommender.members.iter().map(|member| member.name.as_str()).collect();
-    print(format!("{}: validation AUC {:.4} of users folded in", members.join(" + "), chosen.validation))?;
-    chosen.recommender.save(&args.out)?;
+    let Chosen { recommender, validation } = chosen;
+    print(format!("{}: validation AUC {validation:.4} of users folded in", recommender.member_names()))?;
+    let metrics = json!({"seed": args.seed, "validation_auc": validation});
+    recommender.save(&args.out, &data, config, metrics)?;
     if run.kept.exists() {
         std::fs::remove_dir_all(&run.kept)?;
     }
@@ -195,7 +205,7 @@ impl Run<'_> {
         Ok(fitted)
     }
 
-    fn dvbpr(&self) -> anyhow::Result<Chosen> {
+    fn dvbpr(&self) -> anyhow::Result<Made> {
         let (config, pretraining) = self.settings(self.args.preset.as_deref().unwrap_or("small"))?;
         let data = self.args.data.open(config.px, self.global)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
@@ -204,7 +214,11 @@ impl Run<'_> {
         let fitted = self.fit_dvbpr(&config, &data, &split, start)?;
         let mut chosen = self.served(dvbpr::NAME, &data, &fitted.model, &split)?;
         chosen.recommender.network = Some(fitted.dvbpr);
-        Ok(chosen)
+        Ok(Made {
+            chosen,
+            data,
+            config: json!({"dvbpr": to_map(&config), "pretraining": pretraining.as_ref().map(to_map)}),
+        })
     }
 
     fn served(
@@ -217,7 +231,7 @@ impl Run<'_> {
         Ok(training::served(name, &data.items, model, self.args.fold_in, split, &self.ctx)?)
     }
 
-    fn vbpr(&self) -> anyhow::Result<Chosen> {
+    fn vbpr(&self) -> anyhow::Result<Made> {
         if self.args.preset.is_some() {
             return Err(usage("--preset is of dvbpr"));
         }
@@ -225,7 +239,8 @@ impl Run<'_> {
         let data = self.args.data.open(FEATURES_PX, self.global)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let features = self.features(&data, &data, None)?;
-        self.fit_vbpr(&config, &data, &features, &split)
+        let chosen = self.fit_vbpr(&config, &data, &features, &split)?;
+        Ok(Made { chosen, data, config: json!({"vbpr": to_map(&config)}) })
     }
 
     fn fit_vbpr(
@@ -257,7 +272,7 @@ impl Run<'_> {
         Ok(ItemFeatures::elsewhere(&table.values, table.width)?)
     }
 
-    fn sum(&self) -> anyhow::Result<Chosen> {
+    fn sum(&self) -> anyhow::Result<Made> {
         let large = self.args.data.open(FEATURES_PX, self.global)?;
         let preset = self.args.preset.as_deref();
         let preset = preset.unwrap_or(if large.labels.is_empty() { "small" } else { "pretrained" });
@@ -269,17 +284,22 @@ impl Run<'_> {
         let start = pretraining.as_ref().zip(network.as_ref());
         let fitted = self.fit_dvbpr(&config, &data, &split, start)?;
         let dvbpr = self.served(dvbpr::NAME, &data, &fitted.model, &split)?;
-        let vbpr = self.fit_vbpr(&PairwiseConfig::vbpr(), &data, &features, &split)?;
+        let vbpr_config = PairwiseConfig::vbpr();
+        let vbpr = self.fit_vbpr(&vbpr_config, &data, &features, &split)?;
         let mut sum = training::sum(&vbpr, Some(&dvbpr), features.hand(), &split)?;
         for part in [&vbpr, &dvbpr] {
             print(format!(
                 "{}: validation AUC {:.4} of users folded in",
-                part.recommender.name, part.validation
+                part.recommender.name(),
+                part.validation
             ))?;
         }
         let has_dvbpr = sum.recommender.member(dvbpr::NAME).is_some();
         sum.recommender.network = has_dvbpr.then_some(fitted.dvbpr);
-        Ok(sum)
+        let config = json!({
+            "dvbpr": to_map(&config), "pretraining": pretraining.as_ref().map(to_map), "vbpr": to_map(&vbpr_config),
+        });
+        Ok(Made { chosen: sum, data, config })
     }
 }
 
