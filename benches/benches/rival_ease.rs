@@ -19,7 +19,7 @@ const RIDGE: f64 = 500.0;
 
 /// Places of a list, and users whose scores are made at once.
 const PLACES: usize = 20;
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// FLOPs of a core in a second, as in the other benches.
 const PEAK: f64 = 192e9;

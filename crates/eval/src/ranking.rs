@@ -17,7 +17,7 @@ use foldin_core::{Interactions, Recommender, ScoreError, UserView, top_k};
 /// Scores held at once by a thread, unless a single user has more.
 const SCORES: usize = 1 << 20;
 /// Users scored at once, at most.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// The figures of one list, by name without the `@k`.
 type Figure = (&'static str, fn(&Ranked, usize) -> f64);

@@ -38,6 +38,18 @@ pub trait PerUser: Sync {
         }
     }
 
+    /// [`Recommender::score`](foldin_core::Recommender::score). A model that has more to gain from several users at once than threads says
+    /// so here, with the same bits.
+    ///
+    /// # Errors
+    /// [`ScoreError`].
+    fn scores(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError>
+    where
+        Self: Sized,
+    {
+        score(self, users, out)
+    }
+
     /// [`Recommender::notes`](foldin_core::Recommender::notes).
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -68,7 +80,7 @@ macro_rules! recommender {
                 users: &[foldin_core::UserView<'_>],
                 out: &mut [f32],
             ) -> Result<(), foldin_core::ScoreError> {
-                $crate::per_user::score(self, users, out)
+                $crate::per_user::PerUser::scores(self, users, out)
             }
 
             fn predict(
@@ -138,7 +150,11 @@ pub fn predict<M: PerUser>(
     })
 }
 
-fn finite(values: &[f32]) -> Result<(), ScoreError> {
+/// Wants nothing but finite numbers.
+///
+/// # Errors
+/// [`ScoreError::NotFinite`].
+pub fn finite(values: &[f32]) -> Result<(), ScoreError> {
     if values.iter().all(|value| value.is_finite()) {
         Ok(())
     } else {

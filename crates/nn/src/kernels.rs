@@ -87,19 +87,47 @@ kernel! {
     /// # Panics
     /// If a row is beyond the table.
     pub fn row_sums(simd, rows: &[u32], table: &[f32], out: &mut [f32]) {
-        let width = out.len();
-        assert!(rows.iter().all(|&row| (row as usize + 1) * width <= table.len()), "rows of the table");
-        let wide = width - width % (8 * S::LANES);
-        let whole = width - width % S::LANES;
-        for at in (0..wide).step_by(8 * S::LANES) {
-            columns_sum::<S, 8>(simd, rows, table, width, at, out);
+        sums_of_each(simd, &[rows], out.len(), table, out);
+    }
+
+    /// [`row_sums`] of several lists of rows, `width` numbers each, one after the other into `out`; the same bits.
+    ///
+    /// A stretch of columns is taken for all lists before the next, so that what lists have in common is read once.
+    ///
+    /// # Panics
+    /// If a row is beyond the table, or `out` has not `width` numbers for each list.
+    pub fn row_sums_of_each(simd, lists: &[&[u32]], width: usize, table: &[f32], out: &mut [f32]) {
+        sums_of_each(simd, lists, width, table, out);
+    }
+}
+
+#[inline(always)]
+fn sums_of_each<S: Simd>(simd: S, lists: &[&[u32]], width: usize, table: &[f32], out: &mut [f32]) {
+    assert!(out.len() == lists.len() * width, "a row for each list");
+    let rows_of_table = table.len() / width.max(1);
+    assert!(
+        lists.iter().all(|rows| rows.iter().all(|&row| (row as usize) < rows_of_table)),
+        "rows of the table"
+    );
+    if width == 0 {
+        return;
+    }
+    let wide = width - width % (8 * S::LANES);
+    let whole = width - width % S::LANES;
+    for at in (0..wide).step_by(8 * S::LANES) {
+        for (rows, out) in lists.iter().zip(out.chunks_exact_mut(width)) {
+            columns_sum::<S, 8>(simd, rows, table, at, out);
         }
-        for at in (wide..whole).step_by(S::LANES) {
-            columns_sum::<S, 1>(simd, rows, table, width, at, out);
+    }
+    for at in (wide..whole).step_by(S::LANES) {
+        for (rows, out) in lists.iter().zip(out.chunks_exact_mut(width)) {
+            columns_sum::<S, 1>(simd, rows, table, at, out);
         }
+    }
+    for (rows, out) in lists.iter().zip(out.chunks_exact_mut(width)) {
         for at in whole..width {
             out[at] = 0.0;
-            for &row in rows {
+            for &row in *rows {
                 out[at] += table[row as usize * width + at];
             }
         }
@@ -109,15 +137,9 @@ kernel! {
 /// `N` registers of [`row_sums`] from column `at` on, which the caller has seen to lie within the table and `out`.
 #[inline(always)]
 #[expect(unsafe_code, reason = "pointer loads after one check of all rows")]
-fn columns_sum<S: Simd, const N: usize>(
-    simd: S,
-    rows: &[u32],
-    table: &[f32],
-    width: usize,
-    at: usize,
-    out: &mut [f32],
-) {
-    assert!(at + N * S::LANES <= width && out.len() == width);
+fn columns_sum<S: Simd, const N: usize>(simd: S, rows: &[u32], table: &[f32], at: usize, out: &mut [f32]) {
+    let width = out.len();
+    assert!(at + N * S::LANES <= width);
     let mut sums = [simd.splat(0.0); N];
     for &row in rows {
         for (lane, sum) in sums.iter_mut().enumerate() {

@@ -1,16 +1,21 @@
 //! The fitted model: scores of the parts, standardised and summed.
 
 use foldin_core::{Feedback, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
-use foldin_nn::kernels::row_sums;
+use foldin_nn::kernels::row_sums_of_each;
+use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
+use rayon::prelude::*;
 
+use crate::checks::check_len;
 use crate::click_fold_in::ClickFoldIn;
 use crate::item_weights::ascending;
-use crate::linear::score_items;
-use crate::per_user::{PerUser, recommender};
+use crate::per_user::{PerUser, finite, recommender};
 use crate::ranking::standardise;
 
 use super::LfgRank;
 use super::side::{KNOTS, UserPrior};
+
+/// Users that one task scores: the more, the less often weights of pairs are read, and the more memory scores take.
+const USERS_AT_ONCE: usize = 128;
 
 /// Shares of the parts that weigh pairs of items; the factors have the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,6 +29,35 @@ pub(super) struct Shares {
 pub(super) struct Member {
     pub(super) items: ItemFactors,
     pub(super) fold_in: ClickFoldIn,
+    /// The items' factors as the right side of a product.
+    packed: Packed,
+}
+
+impl Member {
+    pub(super) fn new(items: ItemFactors, fold_in: ClickFoldIn) -> Self {
+        let packed = Packed::new(Matrix::new(&items.m, items.bias.len(), items.k).transposed());
+        Self { items, fold_in, packed }
+    }
+
+    /// Factors of a user; `prior` says what is expected of them (with this member's number), and how much that counts.
+    fn factors(
+        &self,
+        number: usize,
+        user: &UserView<'_>,
+        prior: Option<(&UserPrior, f32)>,
+    ) -> Result<Vec<f32>, ScoreError> {
+        let Self { items, fold_in, .. } = self;
+        match prior.and_then(|(prior, weight)| Some((prior.expected(number, user)?, weight))) {
+            Some((expected, weight)) if weight > 0.0 => {
+                // Without history there is no more to it than the mean of all users on the other side.
+                let rest = if user.items.is_empty() { 1.0 - weight } else { 0.0 };
+                let pairs = expected.iter().zip(fold_in.nobody());
+                let expected: Vec<f32> = pairs.map(|(e, nobody)| weight * e + rest * nobody).collect();
+                fold_in.generate_about(items, user, &expected)
+            }
+            _ => Ok(fold_in.generate(items, &[*user])?.u),
+        }
+    }
 }
 
 /// A fitted `lfg-rank`.
@@ -53,13 +87,16 @@ pub(super) struct PartScores {
 impl PartScores {
     /// Adds the parts by their shares; a part that was not scored has none.
     pub(super) fn blend(&self, shares: Shares, out: &mut [f32]) {
-        let rest = 1.0 - shares.ease - shares.similarity;
-        let parts = [(&self.factors, rest), (&self.ease, shares.ease), (&self.similarity, shares.similarity)];
-        out.fill(0.0);
-        for (scores, share) in parts {
-            if share != 0.0 {
-                out.iter_mut().zip(scores).for_each(|(out, x)| *out += share * x);
-            }
+        blend([&self.factors, &self.ease, &self.similarity], shares, out);
+    }
+}
+
+fn blend([factors, ease, similarity]: [&[f32]; 3], shares: Shares, out: &mut [f32]) {
+    let rest = 1.0 - shares.ease - shares.similarity;
+    out.fill(0.0);
+    for (scores, share) in [(factors, rest), (ease, shares.ease), (similarity, shares.similarity)] {
+        if share != 0.0 {
+            out.iter_mut().zip(scores).for_each(|(out, x)| *out += share * x);
         }
     }
 }
@@ -105,7 +142,7 @@ impl LfgRankModel {
             let nobody = parts.take(&format!("fold_in_nobody_{number}"), &[Some(items.k)])?;
             parts.tensors.insert("fold_in_nobody".to_owned(), nobody);
             let fold_in = ClickFoldIn::from_parts(&mut parts, &items)?;
-            members.push(Member { items, fold_in: fold_in.ok_or_else(|| unusable("click_fold_in"))? });
+            members.push(Member::new(items, fold_in.ok_or_else(|| unusable("click_fold_in"))?));
         }
         let (ease, similarity): (f32, f32) = (parts.get("ease_share")?, parts.get("similarity_share")?);
         if !((0.0..=1.0).contains(&ease) && (0.0..=1.0).contains(&similarity)) {
@@ -133,32 +170,25 @@ impl LfgRankModel {
     ) -> Result<Vec<f32>, ScoreError> {
         let mut of_member = vec![0.0; self.n_items];
         let mut sum = vec![0.0; self.n_items];
-        for (member, Member { items, fold_in }) in self.members.iter().enumerate() {
-            let expected = prior.and_then(|(prior, weight)| Some((prior.expected(member, user)?, weight)));
-            let factors = match expected {
-                Some((expected, weight)) if weight > 0.0 => {
-                    // Without history there is no more to it than the mean of all users on the other side.
-                    let rest = if user.items.is_empty() { 1.0 - weight } else { 0.0 };
-                    let pairs = expected.iter().zip(fold_in.nobody());
-                    let expected: Vec<f32> = pairs.map(|(e, nobody)| weight * e + rest * nobody).collect();
-                    fold_in.generate_about(items, user, &expected)?
-                }
-                _ => fold_in.generate(items, &[*user])?.u,
-            };
-            score_items(&factors, 0.0, items, &mut of_member);
+        for (number, member) in self.members.iter().enumerate() {
+            member.packed.row_times(&member.factors(number, user, prior)?, &mut of_member);
             sum.iter_mut().zip(&of_member).for_each(|(sum, x)| *sum += x);
         }
         Ok(sum)
     }
 
-    /// Standardised scores of all parts that the model has.
-    pub(super) fn part_scores(&self, user: &UserView<'_>) -> Result<PartScores, ScoreError> {
-        let mut out = PartScores::default();
+    /// What is expected of a user, and how much that counts.
+    fn prior_of(&self, user: &UserView<'_>) -> Result<Option<(&UserPrior, f32)>, ScoreError> {
         if let Some(prior) = &self.prior {
             prior.check(user)?;
         }
-        let prior = self.prior.as_ref().map(|prior| (prior, prior.weight(user.items.len())));
-        out.factors = self.factor_scores(user, prior)?;
+        Ok(self.prior.as_ref().map(|prior| (prior, prior.weight(user.items.len()))))
+    }
+
+    /// Standardised scores of all parts that the model has.
+    pub(super) fn part_scores(&self, user: &UserView<'_>) -> Result<PartScores, ScoreError> {
+        let mut out =
+            PartScores { factors: self.factor_scores(user, self.prior_of(user)?)?, ..PartScores::default() };
         standardise(&mut out.factors);
         self.add_pair_scores(user, &mut out);
         Ok(out)
@@ -168,12 +198,50 @@ impl LfgRankModel {
     pub(super) fn add_pair_scores(&self, user: &UserView<'_>, out: &mut PartScores) {
         let history = ascending(user);
         for (weights, scores) in [(&self.ease, &mut out.ease), (&self.similarity, &mut out.similarity)] {
-            if !weights.is_empty() {
-                *scores = vec![0.0; self.n_items];
-                row_sums(&history, weights, scores);
-                standardise(scores);
-            }
+            *scores = self.pair_scores(&[&history], weights);
         }
+    }
+
+    /// The same of one part for some histories, a row each; none where the model has not the part.
+    fn pair_scores(&self, histories: &[&[u32]], weights: &[f32]) -> Vec<f32> {
+        if weights.is_empty() {
+            return Vec::new();
+        }
+        let mut scores = vec![0.0; histories.len() * self.n_items];
+        row_sums_of_each(histories, self.n_items, weights, &mut scores);
+        scores.chunks_exact_mut(self.n_items).for_each(standardise);
+        scores
+    }
+
+    /// Scores of some users at once: their factors times those of all items as one product, and rows of weights read for all of them.
+    fn scores_of(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
+        let mut factors = vec![0.0; out.len()];
+        for (number, member) in self.members.iter().enumerate() {
+            let mut of_users = Vec::with_capacity(users.len() * member.items.k);
+            for user in users {
+                user.check(self.n_items)?;
+                of_users.extend(member.factors(number, user, self.prior_of(user)?)?);
+            }
+            let of_users = Matrix::new(&of_users, users.len(), member.items.k);
+            matmul_packed(of_users, &member.packed, number > 0, &mut factors);
+        }
+        factors.chunks_exact_mut(self.n_items).for_each(standardise);
+        let histories: Vec<Vec<u32>> = users.iter().map(ascending).collect();
+        let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
+        let pairs = [&self.ease, &self.similarity].map(|weights| self.pair_scores(&histories, weights));
+        for (at, out) in out.chunks_exact_mut(self.n_items).enumerate() {
+            // A part that the model has not has no scores.
+            let row = |scores: &[f32]| {
+                if scores.is_empty() { 0..0 } else { at * self.n_items..(at + 1) * self.n_items }
+            };
+            let [ease, similarity] = &pairs;
+            blend(
+                [&factors[row(&factors)], &ease[row(ease)], &similarity[row(similarity)]],
+                self.shares,
+                out,
+            );
+        }
+        finite(out)
     }
 }
 
@@ -223,6 +291,12 @@ impl PerUser for LfgRankModel {
         out.copy_from_slice(scores);
     }
 
+    fn scores(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
+        check_len("scores", users.len() * self.n_items, out.len())?;
+        let tasks = out.par_chunks_mut(USERS_AT_ONCE * self.n_items).zip(users.par_chunks(USERS_AT_ONCE));
+        tasks.try_for_each(|(out, users)| self.scores_of(users, out))
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
@@ -230,7 +304,7 @@ impl PerUser for LfgRankModel {
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
         let n = self.n_items;
-        for (number, Member { items, fold_in }) in self.members.iter().enumerate() {
+        for (number, Member { items, fold_in, .. }) in self.members.iter().enumerate() {
             fold_in.to_parts(&mut parts);
             if let Some(nobody) = parts.tensors.remove("fold_in_nobody") {
                 parts.tensors.insert(format!("fold_in_nobody_{number}"), nobody);

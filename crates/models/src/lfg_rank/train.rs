@@ -162,7 +162,7 @@ impl Run<'_> {
             of_users.push(self.designs.of_users(&sides.users, k, clicks.by_user())?);
             out.placed = out.placed.max(self.designs.place_items(&mut sides.items, k, clicks.by_item())?);
             let (items, fold_in) = problem.model_of(sides);
-            out.members.push(Member { items, fold_in });
+            out.members.push(Member::new(items, fold_in));
         }
         if self.designs.users.is_some() {
             let width = self.data.user_features.width();
