@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::error::EvalError;
 use crate::fold::{Cutter, Fold};
+use crate::kept::Kept;
 use crate::machine::Machine;
 use crate::options::{EvalObserver, EvalOptions, Job, ModelRequest, NewUserMode, Protocol};
 use crate::report::{
@@ -39,17 +40,27 @@ pub fn evaluate(
     let (mut test_ratings, mut test_users) = (Vec::new(), Vec::new());
     let mut partial = false;
     let mut notes = Vec::new();
+    let kept = Kept::new(options);
     for (turn, &at) in chosen.iter().enumerate() {
         let fold = cutter.fold(at)?;
-        let of_fold =
-            match run_fold(data, requests, &configs, options, observer, &fold, at, (turn, chosen.len())) {
-                // What is finished is worth keeping; a fold that not every model finished compares nothing.
-                Err(EvalError::Cancelled) if turn > 0 => {
-                    partial = true;
-                    break;
-                }
-                of_fold => of_fold?,
-            };
+        let of_fold = match run_fold(
+            data,
+            requests,
+            &configs,
+            options,
+            observer,
+            &kept,
+            &fold,
+            at,
+            (turn, chosen.len()),
+        ) {
+            // What is finished is worth keeping; a fold that not every model finished compares nothing.
+            Err(EvalError::Cancelled) if turn > 0 => {
+                partial = true;
+                break;
+            }
+            of_fold => of_fold?,
+        };
         notes.extend(fold.notes.iter().cloned());
         test_ratings.push(fold.test.values.len());
         test_users.push(fold.test.users.len());
@@ -57,6 +68,7 @@ pub fn evaluate(
             outcomes[which].push(outcome);
         }
     }
+    notes.extend(kept.note());
     let chosen = &chosen[..test_ratings.len()];
     let folds: Vec<String> = chosen.iter().map(|&fold| cutter.name(fold)).collect();
     let by_user: Vec<ByUser> = outcomes.iter().map(|outcomes| figures_of_users(outcomes)).collect();
@@ -97,6 +109,7 @@ fn run_fold(
     configs: &[Value],
     options: &EvalOptions,
     observer: &dyn EvalObserver,
+    kept: &Kept<'_>,
     fold: &Fold<'_>,
     at: usize,
     (turn, folds): (usize, usize),
@@ -117,27 +130,28 @@ fn run_fold(
         let seed = |fit: usize| fit_seed(options.seed, at, fit);
         let retrained = options.protocol.tests_new_users() && retrains(request);
         let outcome = if retrained || request.fits > 1 {
-            let mut fits = Vec::with_capacity(request.fits);
-            for fit in 0..request.fits {
-                fits.push(if retrained {
-                    runner.retrain(fold, seed(fit))?
-                } else {
-                    runner.test(fold, &runner.fit(&fold.training_data(), seed(fit))?)?
-                });
-            }
-            Outcome::mean_of(fits)
+            let fits = (0..request.fits).map(|fit| {
+                kept.or_find(&runner, fold, &configs[which], fit, || match retrained {
+                    true => runner.retrain(fold, seed(fit)),
+                    false => runner.test(fold, &runner.fit(&fold.training_data(), seed(fit))?),
+                })
+            });
+            Outcome::mean_of(fits.collect::<Result<_, _>>()?)
         } else {
             // One fit serves every later request of the same model and settings: it would have the same bits.
             let same = |other: &usize| same_fit(requests, configs, which, *other, options.protocol);
             let first = (0..which).find(same).unwrap_or(which);
-            if first == which {
-                shared[which] = Some(runner.fit(&fold.training_data(), seed(0))?);
-            }
-            let last = !(which + 1..requests.len()).any(|other| same(&other));
-            let Some(fitted) = shared[first].take() else { continue };
-            let outcome = runner.test(fold, &fitted)?;
-            if !last {
+            let outcome = kept.or_find(&runner, fold, &configs[which], 0, || {
+                let fitted = match shared[first].take() {
+                    Some(fitted) => fitted,
+                    None => runner.fit(&fold.training_data(), seed(0))?,
+                };
+                let outcome = runner.test(fold, &fitted)?;
                 shared[first] = Some(fitted);
+                Ok(outcome)
+            })?;
+            if !(which + 1..requests.len()).any(|other| same(&other)) {
+                shared[first] = None;
             }
             outcome
         };
@@ -236,7 +250,7 @@ fn model_report(
     notes.extend(new_users.and_then(note_on).map(str::to_owned));
     let peaks: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.peak).collect();
     let peaks = if peaks.len() == outcomes.len() { peaks } else { Vec::new() };
-    let timed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.seconds_per_user).collect();
+    let timed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.seconds_per_user.as_ref()).collect();
     ModelReport {
         model: request.entry.name.to_owned(),
         label: request.label.clone(),
@@ -247,7 +261,7 @@ fn model_report(
         paired: None,
         fit_seconds: outcomes.iter().map(|outcome| outcome.seconds).collect(),
         seconds_per_user: timed.iter().map(|(seconds, _)| *seconds).collect(),
-        seconds_per_user_of: timed.first().map(|(_, what)| (*what).to_owned()),
+        seconds_per_user_of: timed.first().map(|(_, what)| what.clone()),
         seconds_per_list: list_seconds(complete),
         peak_memory_bytes: peaks.iter().map(|peak| peak.absolute).collect(),
         peak_memory_increase_bytes: peaks.iter().map(|peak| peak.increase).collect(),

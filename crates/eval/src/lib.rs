@@ -8,6 +8,7 @@
 //! | [`options`] | [`Protocol`], [`ModelRequest`], [`EvalOptions`], [`EvalObserver`] |
 //! | [`mod@evaluate`] | [`evaluate()`]: every model in every fold |
 //! | [`report`] | [`EvalReport`] and its JSON form |
+//! | [`kept`] | what finished fits found, so that an interrupted evaluation goes on |
 //! | [`published`] | figures of others, to stand beside a report's |
 //! | [`leak`] | [`leak_check`]: nothing of the test part reaches a fitted model |
 //! | [`table`], [`html`] | the report on the terminal, and as a page with plots |
@@ -19,6 +20,7 @@ pub mod error;
 pub mod evaluate;
 mod fold;
 pub mod html;
+pub mod kept;
 pub mod leak;
 pub mod machine;
 pub mod markdown;
@@ -37,6 +39,7 @@ pub mod tune;
 pub use error::EvalError;
 pub use evaluate::evaluate;
 pub use html::render as html_page;
+pub use kept::Keep;
 pub use leak::{LeakError, leak_check};
 pub use options::{
     Clock, EvalObserver, EvalOptions, GivenRatings, GivenSplit, Job, ModelRequest, NewUserMode, Protocol,

@@ -9,6 +9,7 @@ use foldin_core::registry::Settings;
 use foldin_core::{CancelFlag, Epoch, Interactions, ItemId, ModelEntry, UserId};
 
 use crate::error::EvalError;
+use crate::kept::Keep;
 
 /// What is tested, on which part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,6 +284,8 @@ pub struct EvalOptions {
     pub clock: Clock,
     /// The version of the code that the report states.
     pub code_version: String,
+    /// Where what fits found is kept, and looked for before they are done again.
+    pub kept: Option<Arc<dyn Keep>>,
 }
 
 impl Default for EvalOptions {
@@ -299,6 +302,7 @@ impl Default for EvalOptions {
             cancel: CancelFlag::default(),
             clock: Clock::monotonic(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kept: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use foldin_core::{Dataset, Epoch, RatingScale};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::machine::Machine;
@@ -212,7 +212,7 @@ pub struct LearningCurve {
 }
 
 /// One epoch of a learning curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Which one, from 1.
     pub epoch: usize,

@@ -8,6 +8,7 @@ use foldin_core::{
     Dataset, Epoch, FitContext, FitError, ItemId, Progress, Recommender, ScoreError, TrainingData, UserId,
     UserView, top_k,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::fold::{Fold, TestSet};
@@ -27,7 +28,7 @@ const TIMED: usize = 200;
 const TIMED_SECONDS: f64 = 1.0;
 
 /// A figure, and where it is a mean over users what it is the mean of.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) value: f64,
@@ -53,7 +54,7 @@ pub(crate) struct Fitted {
 }
 
 /// What a job found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) metrics: Vec<Figure>,
     /// Ratings given, nominal probability, share of test ratings covered.
@@ -62,7 +63,7 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     pub(crate) peak: Option<Peak>,
     pub(crate) curve: Vec<CurvePoint>,
-    pub(crate) seconds_per_user: Option<(f64, &'static str)>,
+    pub(crate) seconds_per_user: Option<(f64, String)>,
     /// What new users give, and the seconds from that to the list of one of them.
     pub(crate) seconds_per_list: Vec<(String, f64)>,
     pub(crate) notes: Vec<String>,
@@ -291,7 +292,7 @@ impl Runner<'_> {
         &self,
         fold: &Fold<'_>,
         model: &dyn Recommender,
-    ) -> Result<Option<(f64, &'static str)>, EvalError> {
+    ) -> Result<Option<(f64, String)>, EvalError> {
         let views = fold.views(GivenRatings::All);
         let mut scores = vec![0f32; model.n_items()];
         let generator = model.as_generator();
@@ -300,7 +301,7 @@ impl Runner<'_> {
             Some(generator) => generator.generate(view).map(|factors| drop(std::hint::black_box(factors))),
             None => model.score(view, std::hint::black_box(&mut scores)),
         })?;
-        Ok(seconds.map(|seconds| (seconds, what)))
+        Ok(seconds.map(|seconds| (seconds, what.to_owned())))
     }
 
     /// Median seconds from what one user gives to the longest list that is measured; `None` for a model that serves no new users.

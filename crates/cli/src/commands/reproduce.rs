@@ -1,15 +1,19 @@
 //! `foldin reproduce`: a table of the papers, rebuilt, with the published figures beside ours.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use comfy_table::CellAlignment;
 use foldin_core::Dataset;
 use foldin_data::ReadError;
 use foldin_data::known::find_split;
 use foldin_eval::html::render_beside;
 use foldin_eval::table::p_value;
-use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, NewUserMode, Protocol};
+use foldin_eval::{
+    EvalError, EvalOptions, EvalReport, GivenSplit, Keep, ModelRequest, NewUserMode, Protocol,
+};
 
 use crate::commands::evaluate::{evaluate, given_split, open_with_splits, splits_of};
 use crate::common::{
@@ -23,7 +27,8 @@ const EXAMPLES: &str = "\
 Examples:
   foldin reproduce --list
   foldin reproduce lfg-table1
-  foldin reproduce lfg-table3 --quick --out results";
+  foldin reproduce lfg-table3 --quick --out results
+An interrupted recipe goes on with the same command: what finished fits found is kept in OUT/RECIPE.unfinished.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -108,11 +113,20 @@ fn run_on(
         .map(|(name, spec)| given_split(name, spec, &dataset, &args_of_data, global))
         .collect::<anyhow::Result<Vec<_>>>()?;
     check_writable(&args.out.join(format!("{file}.json")))?;
-    match reproduce(recipe, &dataset, given, args.quick, global) {
+    let kept = args.out.join(format!("{file}.unfinished"));
+    let place = Arc::new(KeptFits::new(kept.clone()));
+    let goes_on = || match kept.exists() {
+        true => format!("; finished fits are kept in {}: the same command goes on", kept.display()),
+        false => String::new(),
+    };
+    match reproduce(recipe, &dataset, given, args.quick, place, global) {
         Ok(mut report) => {
             report.notes.extend(args.note.iter().cloned());
             print_table(recipe, data, &report)?;
             write(recipe, data, file, &report, &args.out, global)?;
+            if kept.exists() {
+                std::fs::remove_dir_all(&kept).with_context(|| kept.display().to_string())?;
+            }
             Ok(report)
         }
         Err(error) => match error.downcast::<EvalError>()? {
@@ -120,8 +134,10 @@ fn run_on(
             EvalError::Partial { report } => {
                 print_table(recipe, data, &report)?;
                 write(recipe, data, &format!("{file}.partial"), &report, &args.out, global)?;
-                bail!("stopped; the table is partial: it holds {} of the folds", report.folds.len())
+                let folds = report.folds.len();
+                bail!("stopped; the table is partial: it holds {folds} of the folds{}", goes_on())
             }
+            EvalError::Cancelled => bail!("stopped{}", goes_on()),
             error => Err(error.into()),
         },
     }
@@ -133,6 +149,7 @@ fn reproduce(
     dataset: &Dataset,
     given: Vec<GivenSplit>,
     quick: bool,
+    kept: Arc<dyn Keep>,
     global: &Global,
 ) -> anyhow::Result<EvalReport> {
     let request = |column| request(recipe, column, quick);
@@ -145,9 +162,51 @@ fn reproduce(
         cutoffs: if recipe.cutoffs.is_empty() { defaults.cutoffs } else { recipe.cutoffs.clone() },
         only_folds: if quick { vec![1] } else { Vec::new() },
         seed: recipe.seed,
+        kept: Some(kept),
         ..EvalOptions::default()
     };
     evaluate(dataset, &models, options, global)
+}
+
+/// A folder of what finished fits found, a file each.
+#[derive(Debug)]
+struct KeptFits {
+    folder: PathBuf,
+    /// Tells this build from others, whose models may find something else.
+    build: String,
+}
+
+impl KeptFits {
+    fn new(folder: PathBuf) -> Self {
+        let program = std::env::current_exe().and_then(std::fs::metadata);
+        let build = program.map_or_else(
+            |_| "unknown".to_owned(),
+            |program| {
+                let changed = program.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                format!("{:x}-{:x}", program.len(), changed.unwrap_or_default().as_millis())
+            },
+        );
+        Self { folder, build }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}-{name}.json", self.build))
+    }
+}
+
+impl Keep for KeptFits {
+    fn get(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.file(name)).ok()
+    }
+
+    fn put(&self, name: &str, found: &str) {
+        // Half a file is none: it gets its name when it is whole. What cannot be kept is found again.
+        let file = self.file(name);
+        let half = file.with_extension("half");
+        let _ = std::fs::create_dir_all(&self.folder)
+            .and_then(|()| std::fs::write(&half, found))
+            .and_then(|()| std::fs::rename(&half, &file));
+    }
 }
 
 fn request(recipe: &Recipe, column: &Column, quick: bool) -> anyhow::Result<ModelRequest> {
@@ -260,4 +319,25 @@ fn write(
     write_file(&markdown, &foldin_eval::markdown::render(report, Some(&published), &command_line()))?;
     global.remark(format!("written: {}, and .html and .md beside it", json.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_by_the_same_build_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let kept = KeptFits::new(place.path().join("unfinished"));
+        assert_eq!(kept.get("one"), None);
+        kept.put("one", "found");
+        assert_eq!(kept.get("one").as_deref(), Some("found"));
+        assert_eq!(kept.get("two"), None);
+        let other = KeptFits { build: "other".to_owned(), ..KeptFits::new(kept.folder.clone()) };
+        assert_eq!(other.get("one"), None);
+        // A folder that cannot be written keeps nothing, and nothing breaks.
+        let nowhere = KeptFits::new(kept.file("one").join("below"));
+        nowhere.put("one", "found");
+        assert_eq!(nowhere.get("one"), None);
+    }
 }

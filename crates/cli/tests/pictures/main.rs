@@ -119,15 +119,18 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         (vec!["dvbpr", "--set", "patience=0"], "patience"),
         (vec!["dvbpr", "--set", "px=4"], "px"),
         (vec!["dvbpr", "--device", "cuda:0"], "cpu"),
+        (vec!["vis-rank", "--preset", "small"], "learns nothing"),
     ] {
         let said = refused(at, &with(&more));
         assert!(said.contains(named), "{more:?}: {said}");
     }
 
     // Somebody who bought red things is told of red things; and of nothing twice by the sum.
-    ok(at, &with(&["vbpr"]));
-    let found = best(at, "model");
-    assert!(found.iter().filter(|&item| item % 3 == 0).count() >= 4, "{found:?}");
+    for model in ["vis-rank", "vbpr"] {
+        ok(at, &with(&[model]));
+        let found = best(at, "model");
+        assert!(found.iter().filter(|&item| item % 3 == 0).count() >= 4, "{model}: {found:?}");
+    }
     let small = ["--set", "px=16", "--set", "batch=32", "--set", "epochs=2"];
     let pretrained = ["--preset", "pretrained", "--pretraining", "epochs=3", "--pretraining", "batch=16"];
     ok(at, &with(&[&["visual-sum"], &small[..], &pretrained[..]].concat()));

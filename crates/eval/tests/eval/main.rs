@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod by_hand;
+mod kept;
 mod leak;
 mod ranking;
 mod refusals;

@@ -23,6 +23,9 @@ use crate::recommend::vis_rank::directions;
 /// What the sum is called.
 pub const SUM: &str = "visual-sum";
 
+/// What ranking by similarity is called.
+pub const VIS_RANK: &str = "vis-rank";
+
 /// λ of a fold-in that are tried.
 pub const LAMBDAS: [f64; 5] = [0.03, 0.1, 0.3, 1.0, 3.0];
 
@@ -152,6 +155,26 @@ pub fn served(
     best.ok_or_else(|| VisionError::shape("λ to try", "one at least", 0))
 }
 
+/// `vis-rank` as it is served: by the mean or by the largest similarity, whichever is better on the validation items.
+///
+/// # Errors
+/// Those of features that are not one row an item.
+pub fn vis_rank(
+    items: &Dictionary,
+    features: Features<'_>,
+    split: &LeaveOneOut,
+    ctx: &FitContext<'_>,
+) -> Result<Chosen, VisionError> {
+    let similar = LinearModel::new(VIS_RANK, features.width, Vec::new(), directions(features))?;
+    let with = |way: Way| {
+        ctx.progress.stage(&format!("{VIS_RANK}: {way:?} similarity"));
+        let members = vec![member(VIS_RANK, way, &similar)?];
+        Chosen::of(Recommender::new(VIS_RANK, items.clone(), members, None)?, split)
+    };
+    let (mean, largest) = (with(Way::Mean)?, with(Way::Largest)?);
+    Ok(if largest.validation > mean.validation { largest } else { mean })
+}
+
 /// The sum of `vbpr` and both forms of `vis-rank`, and of `dvbpr` where that makes it better. The parts are as [`served`] gives them.
 ///
 /// # Errors
@@ -163,7 +186,7 @@ pub fn sum(
     split: &LeaveOneOut,
 ) -> Result<Chosen, VisionError> {
     let items = &vbpr.recommender.items;
-    let similar = LinearModel::new("vis-rank", features.width, Vec::new(), directions(features))?;
+    let similar = LinearModel::new(VIS_RANK, features.width, Vec::new(), directions(features))?;
     let mut members = vbpr.recommender.model.members().to_vec();
     members.push(member("vis-rank-mean", Way::Mean, &similar)?);
     members.push(member("vis-rank-max", Way::Largest, &similar)?);

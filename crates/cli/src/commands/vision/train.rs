@@ -33,6 +33,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const EXAMPLES: &str = "\
 Examples:
   foldin vision train --data hm-sample --model vbpr --out model
+  foldin vision train --data hm-sample --model vis-rank --out model         nothing is learned; seconds
   foldin vision train --data hm-sample --model dvbpr --preset pretrained --set px=64 --set epochs=12 --out model
   foldin vision train --data hm-sample --model visual-sum --out model       the sum of all that look at pictures
   foldin vision train --data amazon-fashion --treatment vendor-and-customer --model dvbpr --preset study --out model
@@ -44,8 +45,8 @@ The same command goes on with a training of dvbpr that was interrupted.
 pub(crate) struct Args {
     #[command(flatten)]
     data: PictureData,
-    /// dvbpr, vbpr, or visual-sum: vbpr, vis-rank, and dvbpr where the sum is better with it
-    #[arg(long, value_parser = ["dvbpr", "vbpr", training::SUM])]
+    /// dvbpr, vbpr, vis-rank (what looks like the purchases), or visual-sum: vbpr, vis-rank, and dvbpr where the sum is better with it
+    #[arg(long, value_parser = ["dvbpr", "vbpr", training::VIS_RANK, training::SUM])]
     model: String,
     /// Settings of dvbpr to start from: small (a network for CPUs, from scratch), pretrained (the same, first trained on the labels of
     /// items), published or study (CNN-F at 224 pixels) [default: small; for visual-sum pretrained if items have labels]
@@ -106,6 +107,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let made = match args.model.as_str() {
         "dvbpr" => run.dvbpr(),
         "vbpr" => run.vbpr(),
+        training::VIS_RANK => run.vis_rank(),
         _ => run.sum(),
     };
     bar.finish();
@@ -241,6 +243,20 @@ impl Run<'_> {
         let features = self.features(&data, &data, None)?;
         let chosen = self.fit_vbpr(&config, &data, &features, &split)?;
         Ok(Made { chosen, data, config: json!({"vbpr": to_map(&config)}) })
+    }
+
+    fn vis_rank(&self) -> anyhow::Result<Made> {
+        let Args { preset, set, fold_in, .. } = self.args;
+        if preset.is_some() || !set.is_empty() || fold_in.is_some() {
+            return Err(usage(
+                "vis-rank learns nothing, so it has no settings, no --preset and no --fold-in",
+            ));
+        }
+        let data = self.args.data.open(FEATURES_PX, self.global)?;
+        let split = LeaveOneOut::new(&data, self.args.seed)?;
+        let features = self.features(&data, &data, None)?;
+        let chosen = training::vis_rank(&data.items, features.hand(), &split, &self.ctx)?;
+        Ok(Made { chosen, data, config: json!({}) })
     }
 
     fn fit_vbpr(
