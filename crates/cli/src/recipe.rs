@@ -1,6 +1,7 @@
 //! Recipes: one TOML file for each table that `foldin reproduce` rebuilds, with the published figures beside it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use foldin_core::registry::Settings;
@@ -8,6 +9,7 @@ use foldin_eval::report::Named;
 use foldin_eval::{Claim, OtherFigures, Published, PublishedFigure};
 use serde::Deserialize;
 
+use crate::models::find;
 use crate::settings::to_settings;
 
 /// Recipes are part of the binary, so that a reproduction needs no checkout.
@@ -231,6 +233,18 @@ impl Recipe {
 /// All recipes.
 pub(crate) fn all() -> anyhow::Result<Vec<Recipe>> {
     EMBEDDED.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// Reads a file of somebody's own.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Recipe> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("recipe");
+    let recipe = parse(name, &text).map_err(|error| error.context(file.display().to_string()))?;
+    // Before anything is fitted.
+    for column in &recipe.column {
+        find(&column.model)?.resolve(&recipe.settings_of(column, false)?)?;
+    }
+    Ok(recipe)
 }
 
 /// Reads a recipe.

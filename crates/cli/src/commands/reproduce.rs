@@ -28,12 +28,13 @@ Examples:
   foldin reproduce --list
   foldin reproduce lfg-table1
   foldin reproduce lfg-table3 --quick --out results
+  foldin reproduce my-models.toml                as those in the folder `recipes` of the sources
 An interrupted recipe goes on with the same command: what finished fits found is kept in OUT/RECIPE.unfinished.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The table to rebuild
+    /// The table to rebuild: a recipe of the list, or a file of one's own, RECIPE.toml
     #[arg(required_unless_present = "list", value_name = "RECIPE")]
     recipe: Option<String>,
     /// List the recipes
@@ -51,7 +52,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
-    let recipes = recipe::all()?;
+    let mut recipes = recipe::all()?;
     let Some(name) = args.recipe.as_deref().filter(|_| !args.list) else {
         let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or_default();
         for Recipe { name, title, data, also, folds, .. } in &recipes {
@@ -72,9 +73,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     if crate::commands::vision::studies::reproduce(name, args.quick, &args.out, global)? {
         return Ok(());
     }
-    let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) else {
+    let file = Path::new(name);
+    let of_ones_own = file.extension().is_some_and(|extension| extension == "toml");
+    if of_ones_own {
+        recipes = vec![recipe::read(file)?];
+    }
+    let Some(recipe) = recipes.iter().find(|recipe| of_ones_own || recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
+    let name = recipe.name.as_str();
     let mut report = run_on(recipe, &recipe.data, name, args, global)?;
     let notes = report.notes.len();
     for data in &recipe.also {

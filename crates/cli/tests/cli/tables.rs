@@ -1,6 +1,6 @@
 //! Recipes and the quickstart.
 
-use crate::{json, ok, read, write};
+use crate::{json, ok, read, refused, write};
 
 #[test]
 fn recipes_are_listed_and_rebuilt() {
@@ -34,6 +34,39 @@ fn recipes_are_listed_and_rebuilt() {
     let report = json(&read(at, "out/lfg-table1.json"));
     assert_eq!((&report["recipe"]["name"], &report["folds"]), (&json("\"lfg-table1\""), &json("[\"1\"]")));
     assert!(read(at, "out/lfg-table1.html").contains("<svg"));
+}
+
+#[test]
+fn a_recipe_of_ones_own_runs_and_is_checked_before_anything_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut ratings = String::from("user,item,rating\n");
+    for user in 0..30 {
+        for item in 0..12 {
+            if (user * 5 + item * 7) % 4 != 0 {
+                ratings += &format!("{user},{item},{}\n", 1 + (user * item) % 5);
+            }
+        }
+    }
+    write(at, "mine.csv", ratings);
+    let recipe = |model: &str| {
+        format!(
+            "title = \"Mine\"\ndata = \"mine.csv\"\nprotocol = \"ratings\"\nfolds = 3\nseed = 1\nabout = \"Two.\"\n\
+             [[column]]\nlabel = \"one\"\nmodel = \"bias\"\nmetric = \"rmse\"\n\
+             [[column]]\nlabel = \"two\"\nmodel = \"{model}\"\nmetric = \"rmse\"\nfits = 2\n"
+        )
+    };
+    write(at, "mine.toml", recipe("bias-svd"));
+    let table = ok(at, &["reproduce", "mine.toml", "--out", "out", "--quiet"]);
+    assert!(table.contains("one") && table.contains("two"), "{table}");
+    assert_eq!(json(&read(at, "out/mine.json"))["recipe"]["name"], "mine");
+    // What fits found is kept no longer than it is of use.
+    assert!(!at.join("out/mine.unfinished").exists());
+    write(at, "mine.toml", recipe("bias-svt"));
+    let said = refused(at, 1, &["reproduce", "mine.toml", "--quiet"]);
+    assert!(said.contains("did you mean `bias-svd`"), "{said}");
+    let said = refused(at, 1, &["reproduce", "yours.toml", "--quiet"]);
+    assert!(said.contains("yours.toml"), "{said}");
 }
 
 #[test]
