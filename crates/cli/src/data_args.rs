@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use foldin_core::Dataset;
-use foldin_data::{Columns, Duplicates, OpenOptions, ReadReport, parse_scale};
+use foldin_data::known::find_split;
+use foldin_data::{Columns, Duplicates, OpenOptions, ReadError, ReadReport, parse_scale};
 
 use crate::common::{Global, usage};
 
@@ -85,7 +86,14 @@ impl DataArgs {
 
     /// Reads the data set, with what the reader had to say about it.
     pub(crate) fn open_with_report(&self, global: &Global) -> anyhow::Result<(Dataset, ReadReport)> {
-        Ok(foldin_data::open_with_report(self.name()?, &self.options(global)?)?)
+        let name = self.name()?;
+        foldin_data::open_with_report(name, &self.options(global)?).map_err(|error| match error {
+            ReadError::NotFound { .. } if find_split(name).is_some() => usage(format!(
+                "`{name}` is a training part and a test part, to measure on: `foldin evaluate`, `tune` and `reproduce` take it by that name; \
+                 elsewhere name one of its files"
+            )),
+            error => error.into(),
+        })
     }
 
     /// Reads the data set and passes on what was skipped or merged.

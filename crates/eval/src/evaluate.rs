@@ -246,6 +246,11 @@ fn model_report(
         .collect()
     });
     let mut notes: Vec<String> = outcomes.first().map(|outcome| outcome.notes.clone()).unwrap_or_default();
+    let epochs: Vec<String> =
+        outcomes.iter().flat_map(|outcome| &outcome.best_epochs).map(usize::to_string).collect();
+    if !epochs.is_empty() {
+        notes.push(format!("best epochs by what each fit held out: {}", epochs.join(", ")));
+    }
     let new_users = protocol.tests_new_users().then_some(request.new_users);
     notes.extend(new_users.and_then(note_on).map(str::to_owned));
     let peaks: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.peak).collect();

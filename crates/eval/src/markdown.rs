@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::beside::{by_cutoff, figures_beside, verdicts};
 use crate::newcomers;
 use crate::published::Published;
-use crate::report::EvalReport;
+use crate::report::{EvalReport, ModelReport};
 use crate::table::{Grid, figures, headline, in_words, longest_list, per_fold};
 
 /// Renders the report, with published figures beside it if there are any. `command` is what made it, as a reader would type it.
@@ -57,12 +57,33 @@ pub fn render(report: &EvalReport, published: Option<&Published>, command: &str)
     let machine = &report.machine;
     let _ = write!(
         out,
-        "\nMean over folds ± half the width of its 95 % confidence interval; differences are paired by fold against the first model. \
-         Fit: mean of the folds; one user: median time for one user at a time; peak and rise: memory of the process, and by how much a \
+        "\n{} Fit: mean of the folds; one user: median time for one user at a time; peak and rise: memory of the process, and by how much a \
          fit raised it.\n\nFoldin {}, {} threads of {}; data {} with fingerprint `{}`.\n",
-        report.code_version, report.threads, machine.cpu, report.data.name, report.data.fingerprint
+        how_figures_are_made(report),
+        report.code_version,
+        report.threads,
+        machine.cpu,
+        report.data.name,
+        report.data.fingerprint
     );
     out
+}
+
+/// What ± and p stand for. Figures of lists are means over users, and so are their tests.
+fn how_figures_are_made(report: &EvalReport) -> &'static str {
+    let users = |model: &ModelReport| model.metrics.iter().any(|(_, summary)| summary.ci95_users.is_some());
+    match (report.models.iter().any(users), report.folds.len() > 1) {
+        (true, true) => {
+            "Mean over folds ± half the width of its 95 % confidence interval, or, where ± is said to be of fits, their standard deviation; \
+             differences are from the first model, paired by user."
+        }
+        (true, false) => {
+            "Means over users; ±, where there is one, is the standard deviation over fits; differences are from the first model, paired by user."
+        }
+        (false, _) => {
+            "Mean over folds ± half the width of its 95 % confidence interval; differences are paired by fold against the first model."
+        }
+    }
 }
 
 fn section(heading: &str, grid: &Grid) -> String {

@@ -63,6 +63,8 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     pub(crate) peak: Option<Peak>,
     pub(crate) curve: Vec<CurvePoint>,
+    /// The best epoch of each fit by what it held out, of fits that hold something out.
+    pub(crate) best_epochs: Vec<usize>,
     pub(crate) seconds_per_user: Option<(f64, String)>,
     /// What new users give, and the seconds from that to the list of one of them.
     pub(crate) seconds_per_list: Vec<(String, f64)>,
@@ -355,6 +357,7 @@ impl Outcome {
             seconds: fitted.seconds,
             peak: fitted.peak,
             curve: fitted.curve.clone(),
+            best_epochs: best_epoch(&fitted.curve).into_iter().collect(),
             notes: fitted.model.notes(),
             ..Self::default()
         }
@@ -368,6 +371,7 @@ impl Outcome {
         }
         let others = fits.split_off(1);
         let mut out = fits.pop().unwrap_or_default();
+        out.best_epochs.extend(others.iter().flat_map(|other| &other.best_epochs));
         out.seconds = (out.seconds + others.iter().map(|other| other.seconds).sum::<f64>()) / n;
         for (at, figure) in out.metrics.iter_mut().enumerate() {
             let others = || others.iter().map(|other| &other.metrics[at]);
@@ -382,6 +386,13 @@ impl Outcome {
         }
         out
     }
+}
+
+/// The epoch, from 1, with the best figure of what was held out: the first of several.
+fn best_epoch(curve: &[CurvePoint]) -> Option<usize> {
+    let cost = |point: &CurvePoint| point.validation_ndcg.map(|ndcg| -ndcg).or(point.validation_rmse);
+    let costs = curve.iter().filter_map(|point| Some((point.epoch, cost(point)?)));
+    costs.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(epoch, _)| epoch)
 }
 
 fn predict(model: &dyn Recommender, views: &[UserView<'_>], test: &TestSet) -> Result<Vec<f32>, ScoreError> {

@@ -72,11 +72,12 @@ impl Summary {
 /// How a figure of one model differs from that of another in the same folds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairedTest {
-    /// Mean of `this − other` over the folds: negative where this model has the smaller error.
+    /// Mean of `this − other` over the folds: negative where this model has the smaller error, positive where it has the better lists.
     pub mean_difference: f64,
-    /// Half the width of its 95 % confidence interval; `None` with a single fold.
+    /// Half the width of its 95 % confidence interval, over users where the figure is a mean over users; otherwise over folds, and `None` with
+    /// a single one.
     pub ci95: Option<f64>,
-    /// Two-sided p-value of the paired t-test; `None` with a single fold.
+    /// Two-sided p-value of the paired t-test, over the same; `None` as above.
     pub p: Option<f64>,
     /// `p` after Holm's correction over all models compared in this report; see [`holm`].
     pub p_holm: Option<f64>,

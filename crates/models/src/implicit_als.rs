@@ -38,25 +38,25 @@ use crate::resume;
 #[serde(deny_unknown_fields)]
 pub struct ImplicitAlsConfig {
     /// Number of factors. Automatic: 32, or 128 from 300,000 training clicks on.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 1024), extend("search" = "log-integers:16:256"))]
     pub factors: Auto<usize>,
     /// Times that users and then items are solved for, at most.
     #[schemars(range(min = 1, max = 10000))]
     pub iterations: usize,
     /// α₀: weight of every cell of the matrix, clicked or not, where a click weighs 1 more. Automatic: what makes all cells together
     /// weigh 0.75 √n times as much as the clicks, n being the mean number of clicks of a user.
-    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0, "search" = "log:0.01:1"))]
     pub unobserved: Auto<f32>,
     /// λ: shrinkage of factors, times the frequency of the user or item to the power ν. Automatic: 0.46 of the largest singular
     /// value that clicks at random would have, once rows and columns are divided by the roots of their frequencies:
     /// `(√U + √N) / √R / (1 + α₀ U N / R)` for R clicks; times the root of the mean frequencies, `(R (1 + α₀ U N / R))² / (U N)`, to the power 1 − ν.
-    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0, "search" = "log:0.001:1"))]
     pub regularization: Auto<f32>,
     /// ν: 1 shrinks everybody alike, 0 most where there are few clicks.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub frequency_exponent: f32,
     /// e: the clicks of a user of n clicks weigh n^−e, times a constant that makes weights 1 on average; 0 weighs all alike.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub activity_exponent: f32,
     /// Steps of conjugate gradients towards each solution, from the one of the iteration before; 0 solves exactly. Automatic: 0 below 64
     /// factors and 3 from there on, where exact solutions take several times as long and the items come out as good.
@@ -65,7 +65,8 @@ pub struct ImplicitAlsConfig {
     /// Standard deviation of the random factors that items start with, times the root of their number.
     #[schemars(range(max = 10.0), extend("exclusiveMinimum" = 0.0))]
     pub start_scale: f32,
-    /// Share of each user's clicks held out to stop early, by nDCG@20; 0 runs all iterations on all clicks.
+    /// Share of each user's clicks held out to stop early, by nDCG@20, and not learned from afterwards either; 0 runs all iterations on all
+    /// clicks.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub validation_fraction: f64,
     /// Iterations without improvement of the held-out part after which to stop.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use foldin_core::Dataset;
+use foldin_core::registry::ModelEntry;
 use foldin_data::known::find_split;
 use foldin_eval::{EvalError, EvalOptions, EvalReport, GivenSplit, ModelRequest, Protocol};
 
@@ -100,6 +101,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         check_writable(path)?;
     }
     let dataset = open_with_splits(&args.data, &splits, global)?;
+    check_feedback(protocol, models.iter().map(|model| &model.entry), &dataset)?;
     let given = splits
         .iter()
         .map(|(name, spec)| given_split(name, spec, &dataset, &args.data, global))
@@ -238,6 +240,25 @@ fn requests(args: &Args, global: &Global) -> anyhow::Result<Vec<ModelRequest>> {
             ModelRequest::new(*target.entry).labelled(target.label).with(settings).fitted(args.fits)
         })
         .collect())
+}
+
+/// Refuses models of clicks where ratings are predicted, before anything is fitted.
+pub(crate) fn check_feedback<'a>(
+    protocol: Protocol,
+    models: impl IntoIterator<Item = &'a ModelEntry>,
+    dataset: &Dataset,
+) -> anyhow::Result<()> {
+    if protocol.ranks() || dataset.interactions.feedback().scale().is_none() {
+        return Ok(());
+    }
+    match models.into_iter().find(|entry| !entry.capabilities.explicit) {
+        Some(entry) => Err(usage(format!(
+            "{} learns from clicks and predicts no ratings, which is what protocol {protocol} tests; --protocol top-n tests lists, and \
+             takes ratings as clicks",
+            entry.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Runs an evaluation with progress bars; Ctrl-C stops it after the epoch.

@@ -12,7 +12,7 @@ use foldin_eval::tune::{Search, Trial, attempt, greater_is_better, training_part
 use foldin_eval::{EvalError, EvalOptions, GivenSplit, ModelRequest, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::evaluate::{given_split, open_with_splits, protocol_of, splits_of};
+use crate::commands::evaluate::{check_feedback, given_split, open_with_splits, protocol_of, splits_of};
 use crate::common::{Global, print, seconds_in_words, table, usage, write_file};
 use crate::data_args::DataArgs;
 use crate::models::find;
@@ -205,6 +205,7 @@ fn spaces(entry: &ModelEntry, args: &Args, fixed: &Settings) -> anyhow::Result<V
 fn training(args: &Args, protocol: Protocol, global: &Global) -> anyhow::Result<(Dataset, EvalOptions)> {
     let splits = splits_of(&args.data, args.split.as_slice());
     let dataset = open_with_splits(&args.data, &splits, global)?;
+    check_feedback(protocol, [find(&args.model)?], &dataset)?;
     let given = splits
         .iter()
         .map(|(name, spec)| given_split(name, spec, &dataset, &args.data, global))

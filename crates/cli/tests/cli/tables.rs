@@ -63,10 +63,18 @@ fn a_recipe_of_ones_own_runs_and_is_checked_before_anything_is_fitted() {
     // What fits found is kept no longer than it is of use.
     assert!(!at.join("out/mine.unfinished").exists());
     write(at, "mine.toml", recipe("bias-svt"));
-    let said = refused(at, 1, &["reproduce", "mine.toml", "--quiet"]);
+    let said = refused(at, 2, &["reproduce", "mine.toml", "--quiet"]);
     assert!(said.contains("did you mean `bias-svd`"), "{said}");
     let said = refused(at, 1, &["reproduce", "yours.toml", "--quiet"]);
     assert!(said.contains("yours.toml"), "{said}");
+    // A model of clicks predicts no ratings; a split to measure on is nothing to train on.
+    for command in ["evaluate", "tune"] {
+        let model = if command == "tune" { "--model" } else { "--models" };
+        let said = refused(at, 2, &[command, "--data", "mine.csv", model, "ease", "--quiet"]);
+        assert!(said.contains("--protocol top-n"), "{said}");
+    }
+    let said = refused(at, 2, &["train", "--data", "cfgan-ciao", "--model", "ease", "--out", "x"]);
+    assert!(said.contains("to measure on"), "{said}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub struct BprConfig {
     /// Standard deviation of the random factors to start with.
     #[schemars(range(max = 10.0), extend("exclusiveMinimum" = 0.0))]
     pub start_scale: f32,
-    /// Share of each user's clicks held out to stop early, by nDCG@20; 0 runs all epochs on all clicks.
+    /// Share of each user's clicks held out to stop early, by nDCG@20, and not learned from afterwards either; 0 runs all epochs on all clicks.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub validation_fraction: f64,
     /// Epochs without improvement of the held-out part after which to stop.

@@ -39,10 +39,10 @@ pub struct CfganConfig {
     /// How cells without a purchase are used: `zr`, `pm` or `zp`.
     pub scheme: Scheme,
     /// Widths of the generator's hidden layers, at least one, each of 1 to 16384 units.
-    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
+    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[100]:[200]:[400]:[200,200]"))]
     pub hidden: Vec<usize>,
     /// Widths of the discriminator's hidden layers, at least one, each of 1 to 16384 units.
-    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS))]
+    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[50]:[125]:[250]:[50,50]"))]
     pub discriminator_hidden: Vec<usize>,
     /// Activation of the hidden layers of both networks; the authors' is `sigmoid`. `foldin models show` names all.
     pub hidden_activation: Activation,
@@ -51,43 +51,43 @@ pub struct CfganConfig {
     /// Whether each hidden unit has its own parameters of a trained activation, or a layer one set.
     pub activation_sharing: Sharing,
     /// Weight α of the mean over a batch of the squared outputs at the places drawn to zero.
-    #[schemars(range(min = 0.0, max = 1_000.0))]
+    #[schemars(range(min = 0.0, max = 1_000.0), extend("search" = "log:0.01:1"))]
     pub zero_weight: f32,
     /// Share of a row's places without a purchase that are drawn to zero, drawn anew every epoch.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("search" = "uniform:0.1:0.9"))]
     pub zero_share: f64,
     /// Share of a row's places without a purchase that the discriminator sees, drawn anew every epoch.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("search" = "uniform:0.1:0.9"))]
     pub unmasked_share: f64,
     /// Weight λ of `½λ‖p‖²` over weights and biases of the generator, beside the mean loss of a batch.
-    #[schemars(range(min = 0.0, max = 1_000.0))]
+    #[schemars(range(min = 0.0, max = 1_000.0), extend("search" = "log:0.0001:0.1"))]
     pub regularization: f32,
     /// The same for the discriminator.
     #[schemars(range(min = 0.0, max = 1_000.0))]
     pub discriminator_regularization: f32,
     /// Step of the generator's Adam.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("search" = "log:0.0001:0.005"))]
     pub learning_rate: f64,
     /// Step of the discriminator's Adam.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("search" = "log:0.0001:0.005"))]
     pub discriminator_learning_rate: f64,
     /// Rows (users or items) of a batch of the generator.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("search" = "choice:32:64:128:256"))]
     pub batch_size: usize,
     /// Rows of a batch of the discriminator.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub discriminator_batch_size: usize,
     /// Passes of the generator over all rows in an epoch.
-    #[schemars(range(min = 1, max = 1_000))]
+    #[schemars(range(min = 1, max = 1_000), extend("search" = "integers:1:4"))]
     pub passes: usize,
     /// Passes of the discriminator over all rows in an epoch, before those of the generator.
-    #[schemars(range(min = 1, max = 1_000))]
+    #[schemars(range(min = 1, max = 1_000), extend("search" = "integers:1:4"))]
     pub discriminator_passes: usize,
     /// Epochs, at most. The authors count passes of the generator: their 1,000 are 250 epochs of 4 passes.
-    #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(range(min = 1, max = 100_000), extend("search" = "log-integers:25:400"))]
     pub epochs: usize,
-    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20; 0 trains on all for all epochs, as the
-    /// authors do.
+    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20, and not learned from afterwards either; 0
+    /// trains on all for all epochs, as the authors do.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub validation_fraction: f64,
     /// Epochs without a better nDCG@20 on the held-out interactions after which training stops; without held-out ones it has no effect.

@@ -49,19 +49,19 @@ pub struct LfgRankConfig {
     #[schemars(range(min = 1, max = 64))]
     pub members: usize,
     /// Number of factors of each, as in `implicit-als`.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 1024), extend("search" = "log-integers:32:256"))]
     pub factors: Auto<usize>,
     /// Times that users and then items are solved for.
     #[schemars(range(min = 1, max = 10000))]
     pub iterations: usize,
     /// α₀: weight of every cell of the matrix, as in `implicit-als`.
-    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0, "search" = "log:0.01:1"))]
     pub unobserved: Auto<f32>,
     /// λ: shrinkage of factors, as in `implicit-als`.
-    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0, "search" = "log:0.001:1"))]
     pub regularization: Auto<f32>,
     /// e: the clicks of a user of n clicks weigh n^−e in what items learn, as in `implicit-als`.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub activity_exponent: f32,
     /// v: share of the closed-form weights of pairs. Automatic: chosen on clicks held out.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -73,22 +73,23 @@ pub struct LfgRankConfig {
     #[schemars(range(min = 0.01, max = 0.5))]
     pub choosing_fraction: f64,
     /// λ of the weights of pairs, as in `ease`.
-    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0.0, "search" = "log:20:2000"))]
     pub ease_regularization: Auto<f32>,
     /// e of the weights of pairs: each user weighs n^−e.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub ease_user_exponent: f32,
     /// a: each user weighs n^−a in the similarity.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub similarity_user_exponent: f32,
     /// b: an item of n users is damped by n^b where it is scored.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub similarity_target_exponent: f32,
     /// c: an item of n users is damped by n^c where it is in a history.
-    #[schemars(range(min = 0.0, max = 2.0))]
+    #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub similarity_history_exponent: f32,
     /// Whether side information enters: users' factors are drawn towards what their features foretell, items without clicks get what theirs
-    /// foretell. `auto` does so where it helps on clicks held out, and leaves alone what it does not help; `off` never.
+    /// foretell. `auto` does so for users where lists of clicks held out get better, for items where factors of items left out are foretold
+    /// better than by their mean, and leaves alone what it does not help; `off` never.
     pub side_information: SideInformation,
     /// Items that a catalogue may have at most for pairs to be weighed; above, automatic shares are 0.
     #[schemars(range(min = 1, max = 1_000_000))]

@@ -22,6 +22,8 @@ pub struct MultVaeConfig {
     pub latent: usize,
     /// Activation of the hidden layers; the paper's is `tanh`.
     pub activation: Activation,
+    /// Whether each hidden unit has its own parameters of a trained activation, or a layer one set.
+    pub activation_sharing: Sharing,
     /// Share of a history that is not read in an epoch.
     #[schemars(range(min = 0.0, max = 0.95))]
     #[schemars(extend("search" = "uniform:0.3:0.85"))]
@@ -49,7 +51,8 @@ pub struct MultVaeConfig {
     #[schemars(range(min = 1, max = 100_000))]
     #[schemars(extend("search" = "integers:20:150"))]
     pub epochs: usize,
-    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20; 0 trains on all for all epochs.
+    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20, and not learned from
+    /// afterwards either; 0 trains on all for all epochs.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub validation_fraction: f64,
     /// Epochs without a better nDCG@20 on the held-out interactions after which training stops; without held-out ones it has no effect.
@@ -63,6 +66,7 @@ impl Default for MultVaeConfig {
             hidden: 400,
             latent: 100,
             activation: Activation::Tanh,
+            activation_sharing: Sharing::Unit,
             dropout: 0.78,
             beta: 0.33,
             annealing_epochs: 50,
@@ -114,7 +118,8 @@ pub struct LfgSoftmaxConfig {
     #[schemars(range(min = 1, max = 100_000))]
     #[schemars(extend("search" = "integers:10:120"))]
     pub epochs: usize,
-    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20; 0 trains on all for all epochs.
+    /// Share of each user's interactions that is held out to choose the best epoch by nDCG@20, and not learned from
+    /// afterwards either; 0 trains on all for all epochs.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub validation_fraction: f64,
     /// Epochs without a better nDCG@20 on the held-out interactions after which training stops; without held-out ones it has no effect.
@@ -173,7 +178,7 @@ impl From<&MultVaeConfig> for Plan {
         Self {
             before: vec![(config.hidden, config.activation), (2 * config.latent, Activation::Identity)],
             after: vec![(config.latent, Activation::Identity), (config.hidden, config.activation)],
-            sharing: Sharing::Unit,
+            sharing: config.activation_sharing,
             dropout: config.dropout,
             beta: config.beta,
             annealing_epochs: config.annealing_epochs,
