@@ -266,7 +266,17 @@ impl Versions {
     pub fn adopt(&self, folder: &Path) -> Result<String, VersionError> {
         let manifest = read_manifest(folder)?;
         for name in self.names()?.into_iter().rev() {
-            if read_manifest(&self.dir.join(&name)).is_ok_and(|known| known.files == manifest.files) {
+            // Not the files alone: what a model says of itself stands in the manifest.
+            let same = |known: Manifest| {
+                (known.model, known.config, known.description, known.files)
+                    == (
+                        manifest.model.clone(),
+                        manifest.config.clone(),
+                        manifest.description.clone(),
+                        manifest.files.clone(),
+                    )
+            };
+            if read_manifest(&self.dir.join(&name)).is_ok_and(same) {
                 return Ok(name);
             }
         }

@@ -1,12 +1,12 @@
 //! `foldin data images`: the pictures of a data set, by address.
 
-use std::path::PathBuf;
-
+use anyhow::bail;
 use clap::Subcommand;
 use foldin_vision::data::amazon::{Files, addresses};
 use foldin_vision::data::fetch::{FetchOptions, fetch};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::commands::vision::find;
 use crate::common::{Global, print, usage};
 use crate::progress::cancel_on_ctrl_c;
 
@@ -27,9 +27,9 @@ enum Command {
     /// Download the pictures that Amazon reviews and metadata name by address; goes on where an earlier attempt stopped
     #[command(after_help = EXAMPLES)]
     Fetch {
-        /// Folder with reviews and metadata as JSON lines, gzipped or not
+        /// Folder with reviews and metadata as JSON lines, gzipped or not, by path or by name in the folders of data sets
         #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        data: String,
         /// Only pictures of items that somebody with at least so many items reviewed
         #[arg(long, default_value_t = 5, value_name = "N")]
         min_user: usize,
@@ -44,8 +44,8 @@ enum Command {
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Command::Fetch { data, min_user, connections, retry_broken } = &args.command;
-    let files = Files::find(data)?
-        .ok_or_else(|| usage(format!("{}: no reviews as JSON lines are there", data.display())))?;
+    let files = Files::find(&find(data, global)?)?
+        .ok_or_else(|| usage(format!("{data}: no reviews as JSON lines are there")))?;
     let addresses = addresses(&files, *min_user)?;
     let options = FetchOptions {
         connections: usize::from(*connections),
@@ -64,13 +64,19 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         fetch(&addresses, &files.images, &options, &cancel, &|done, _| bar.set_position(done as u64));
     bar.finish_and_clear();
     let report = report?;
+    let mut unreachable = report.unreachable.iter();
+    if let (0, Some((address, reason))) = (report.present + report.fetched, unreachable.next()) {
+        bail!("nothing could be downloaded, such as {address}: {reason}");
+    }
     print(format!(
-        "{} pictures in {}: {} downloaded, {} there before, {} addresses without a picture (broken.tsv), {} left",
+        "{} pictures in {}: {} downloaded, {} there before, {} addresses without a picture (broken.tsv), {} that did not answer and are asked \
+         again by the same command, {} left",
         report.present + report.fetched,
         files.images.display(),
         report.fetched,
         report.present,
         report.broken.len(),
+        report.unreachable.len(),
         report.left
     ))
 }

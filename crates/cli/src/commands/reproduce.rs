@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         return Ok(());
     };
     #[cfg(feature = "vision")]
-    if crate::commands::vision::studies::reproduce(name, args.quick, &args.out, global)? {
+    if crate::commands::vision::studies::reproduce(name, args.quick, &args.note, &args.out, global)? {
         return Ok(());
     }
     let file = Path::new(name);

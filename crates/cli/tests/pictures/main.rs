@@ -109,6 +109,25 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     shop(at);
     assert!(ok(at, &["vision", "data", "--data", "shop"]).contains("30 users, 60 items"));
 
+    // A picture that is none is named.
+    std::fs::write(at.join("shop/images/i59.png"), b"no picture").unwrap();
+    ok(at, &["vision", "data", "--data", "shop", "--px", "16", "--defects", "defects.csv"]);
+    assert!(std::fs::read_to_string(at.join("defects.csv")).unwrap().contains("i59"));
+    picture(&at.join("shop/images/i59.png"), COLOURS[59 % 3], 59);
+
+    // Every recommender on the same split; what looks at pictures finds what people like, chance does not.
+    let few =
+        ["bpr.epochs=2", "vbpr.epochs=8", "scratch.epochs=1", "pretrained.epochs=1", "pretrain.epochs=2"];
+    let few: Vec<&str> = few.iter().flat_map(|pair| ["--set", pair]).collect();
+    let table =
+        ok(at, &[&["vision", "evaluate", "--data", "shop", "--out", "out", "--quiet"], &few[..]].concat());
+    assert!(table.contains("too few to learn from"), "{table}");
+    assert!(["vis-rank-max", "visual-sum", "random"].iter().all(|model| table.contains(model)), "{table}");
+    for ending in ["html", "json", "md"] {
+        assert!(at.join(format!("out/vision-shop.{ending}")).is_file(), "{ending}");
+    }
+    assert!(refused(at, &["vision", "evaluate", "--data", "shop", "--set", "epochs=2"]).contains("scratch"));
+
     // Refused before anything is trained.
     let train = ["vision", "train", "--data", "shop", "--out", "model", "--quiet", "--model"];
     let with = |more: &[&'static str]| [&train[..], more].concat();
@@ -120,6 +139,7 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         (vec!["dvbpr", "--set", "px=4"], "px"),
         (vec!["dvbpr", "--device", "cuda:0"], "cpu"),
         (vec!["vis-rank", "--preset", "small"], "learns nothing"),
+        (vec!["dvbpr", "--features", "some.csv"], "pictures themselves"),
     ] {
         let said = refused(at, &with(&more));
         assert!(said.contains(named), "{more:?}: {said}");

@@ -63,8 +63,11 @@ pub struct FetchReport {
     pub present: usize,
     /// Pictures downloaded.
     pub fetched: usize,
-    /// Addresses that gave none, now or in an earlier run, and why.
+    /// Addresses that have none, as was found now or in an earlier run, and why.
     pub broken: BTreeMap<String, String>,
+    /// Addresses that may have one, but did not give it now, and why: a server that was down, a connection that broke off. The next run
+    /// asks them again.
+    pub unreachable: BTreeMap<String, String>,
     /// Addresses that were not asked because the run was stopped.
     pub left: usize,
 }
@@ -123,6 +126,9 @@ pub fn fetch(
                             known.insert((*address).to_owned(), reason.clone());
                             report.broken.insert((*address).to_owned(), reason);
                         }
+                        Err(Failure::Unreachable(reason)) => {
+                            report.unreachable.insert((*address).to_owned(), reason);
+                        }
                         Err(Failure::Stopped) => break,
                         Err(Failure::Folder(error)) => {
                             failure.get_or_insert(error);
@@ -145,12 +151,14 @@ pub fn fetch(
     if let Some(error) = failure {
         return Err(error);
     }
-    report.left = addresses.len() - report.present - report.fetched - report.broken.len();
+    report.left =
+        addresses.len() - report.present - report.fetched - report.broken.len() - report.unreachable.len();
     Ok(report)
 }
 
 enum Failure {
     Broken(String),
+    Unreachable(String),
     Stopped,
     Folder(VisionError),
 }
@@ -190,7 +198,9 @@ fn one(
                 return keep(&folder.join(file_name(address)), &bytes).map_err(Failure::Folder);
             }
             Attempt::Never(reason) => return Err(Failure::Broken(reason)),
-            Attempt::Later(reason, _) if attempt >= options.retries => return Err(Failure::Broken(reason)),
+            Attempt::Later(reason, _) if attempt >= options.retries => {
+                return Err(Failure::Unreachable(reason));
+            }
             Attempt::Later(_, asked) => {
                 if !rest(asked.unwrap_or(pause).min(options.longest_pause), cancel) {
                     return Err(Failure::Stopped);

@@ -146,6 +146,13 @@ pub fn prepare(
     cache: &Path,
     progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
 ) -> Result<VisualDataset, VisionError> {
+    if !purchases.store.exists() {
+        return Err(VisionError::Format {
+            path: purchases.store,
+            problem: "there are no pictures; those that Amazon's reviews and metadata name by address, `foldin data images fetch` downloads"
+                .to_owned(),
+        });
+    }
     let mut report = PrepareReport { repeated: purchases.repeated, ..PrepareReport::default() };
     let (n_users, n_items) = (purchases.users.len(), purchases.items.len());
     let mut pairs = purchases.pairs;

@@ -16,7 +16,7 @@ use crate::error::VisionError;
 use crate::images::BuildOptions;
 use crate::lsgan::Lsgan;
 use crate::recommend::dvbpr::{self, Dvbpr};
-use crate::recommend::folder::Recommender;
+use crate::recommend::folder::{Recommender, distinct};
 
 /// What designs are made of.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ impl Studio {
         };
         let bought = bought.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
         let (_, member, lambda) = parts(&self.recommender)?;
-        Ok(Taste { theta: fold_in(member.items(), member.k(), &bought, lambda) })
+        Ok(Taste { theta: fold_in(member.items(), member.k(), &distinct(&bought), lambda) })
     }
 
     /// Designs for one person; `progress` hears of each step, with the pictures so far, and `cancel` is asked before each.

@@ -345,6 +345,10 @@ pub(super) fn fit(
     for epoch in done + 1..=config.epochs {
         let mut sums = [0.0; 2];
         for at in 0..steps {
+            // An epoch of large pictures takes many minutes: what is lost is what the last checkpoint has not.
+            if ctx.cancel.is_cancelled() {
+                return Err(FitError::Cancelled { epochs: epoch - 1 }.into());
+            }
             let number = ((epoch - 1) * steps + at) as u64;
             let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number));
             let losses = trainer.step(drawer.draw(config, &mut random, device)?);

@@ -86,7 +86,7 @@ impl Recommender {
             return Err(VisionError::shape("item number", format!("below {}", self.items.len()), bad));
         }
         check(0, 1, out, self.items.len())?;
-        self.model.scores_of(bought, out);
+        self.model.scores_of(&distinct(bought), out);
         Ok(())
     }
 
@@ -97,10 +97,7 @@ impl Recommender {
     pub fn recommend(&self, bought: &[u32], n: usize) -> Result<Vec<(ItemId, f32)>, VisionError> {
         let mut scores = vec![0.0; self.items.len()];
         self.scores_of(bought, &mut scores)?;
-        let mut seen = bought.to_vec();
-        seen.sort_unstable();
-        seen.dedup();
-        let best = top_k(&scores, n, &seen);
+        let best = top_k(&scores, n, &distinct(bought));
         Ok(best.into_iter().map(|scored| (scored.item, scored.score)).collect())
     }
 
@@ -167,6 +164,14 @@ impl Recommender {
     }
 }
 
+/// Each once, ascending: a purchase that is named twice counts once.
+pub(crate) fn distinct(items: &[u32]) -> Vec<u32> {
+    let mut out = items.to_vec();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
 /// Labels of items as side information.
 fn labels(data: &VisualDataset) -> Result<Features, VisionError> {
     let field = |labels: &crate::images::Labels| Field {
@@ -231,6 +236,7 @@ mod tests {
         assert_eq!((loaded.name(), loaded.member_names().as_str()), ("test", "vbpr + mean + max"));
         let best = loaded.recommend(&[0], 2).unwrap();
         assert_eq!(best, recommender.recommend(&[0], 2).unwrap());
+        assert_eq!(best, recommender.recommend(&[0, 0], 2).unwrap());
         assert_eq!(loaded.recommend(&[0], items.len()).unwrap().len(), items.len() - 1);
         assert!(loaded.recommend(&[items.len() as u32], 1).is_err());
         assert!(loaded.recommend(&[], 2).unwrap().iter().all(|(_, score)| score.is_finite()));

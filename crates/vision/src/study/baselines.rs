@@ -125,11 +125,20 @@ pub fn baselines(
     let large = prepared(options.features_px)?;
     let data = prepared(options.scratch.px)?;
     let labels = picture_labels(&data);
+    let mut unlabelled = None;
     let pretrained = if labels.is_empty() {
         None
     } else {
         watcher.say("pretraining");
-        Some(options.network(&data, &labels, watcher)?)
+        match options.network(&data, &labels, watcher) {
+            Ok(network) => Some(network),
+            // A small shop has too few labels: all else can be measured.
+            Err(VisionError::NothingLeft { problem, .. }) => {
+                unlabelled = Some(format!("No network was pretrained: {problem}."));
+                None
+            }
+            Err(error) => return Err(error),
+        }
     };
     let features = ItemFeatures::new(&large, &data, pretrained.as_ref(), &options.device)?;
     let mut study = Study {
@@ -152,6 +161,7 @@ pub fn baselines(
         data.images.len()
     ));
     study.data.extend(data.report.lines());
+    study.findings.extend(unlabelled);
     if let Some(pretrained) = &pretrained {
         let words: Vec<String> = (pretrained.accuracy.iter())
             .map(|(name, right, most)| format!("{name} {right:.3} ({most:.3})"))

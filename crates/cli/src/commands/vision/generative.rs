@@ -18,6 +18,7 @@ use foldin_vision::sheet::Sheet;
 use foldin_vision::study::html;
 use serde_json::Map;
 
+use super::studies::markdown;
 use super::{cache, find};
 use crate::common::{
     Global, check_folder, check_writable, print, seconds_in_words, table, usage, write_file,
@@ -170,6 +171,20 @@ fn measures(outcome: &LsganOutcome) -> Vec<[String; 3]> {
     {
         if let Some(found) = found {
             add(&format!("distance to training pictures {name}"), found.generated, Some(found.held_out));
+        }
+    }
+    if let Some((real, generated)) = report.nearest_neighbour_test {
+        add("nearest-neighbour test (one half is best)", generated, Some(real));
+    }
+    for (class, found) in report.classes.iter().zip(&report.diversity) {
+        if let Some(found) = found {
+            add(&format!("{class}: 1 − similarity (MS-SSIM) of pairs"), found.generated, Some(found.real));
+        }
+    }
+    let shares = report.label_agreement.by_class.iter().zip(&report.classifier.by_class);
+    for (class, (generated, real)) in report.classes.iter().zip(shares) {
+        if let Some(generated) = generated {
+            add(&format!("{class}: label agreement"), *generated, *real);
         }
     }
     if let Some(halves) = report.frechet_halves {
@@ -393,7 +408,13 @@ pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
 
 /// Runs a recipe in the folder `out/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with
 /// what was interrupted.
-pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) -> anyhow::Result<bool> {
+pub(crate) fn reproduce(
+    name: &str,
+    quick: bool,
+    remarks: &[String],
+    out: &Path,
+    global: &Global,
+) -> anyhow::Result<bool> {
     let Some(recipe) = Recipe::find(name) else { return Ok(false) };
     let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
     let out = page.with_extension("");
@@ -440,13 +461,29 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
     }
     let intro = html::Table {
         heading: recipe.data.to_owned(),
-        notes: vec![recipe.about.to_owned()],
+        notes: std::iter::once(recipe.about.to_owned()).chain(remarks.iter().cloned()).collect(),
         ..html::Table::default()
     };
+    let text: String = tables.iter().map(markdown_of).collect();
+    let about = [&[recipe.about.to_owned()], remarks].concat().join("\n\n");
+    write_file(&page.with_extension("md"), &markdown(recipe.title, &about, &text))?;
     tables.insert(0, intro);
     write_file(&page, &html::page(recipe.title, &[], &tables, &pictures))?;
-    global.remark(format!("written: {}", page.display()));
+    global.remark(format!("written: {}, and .md beside it", page.display()));
     Ok(true)
+}
+
+fn markdown_of(table: &html::Table) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = vec!["---".to_owned(); table.columns.len()];
+    let rows: String = table.rows.iter().map(|row| line(row)).collect();
+    format!(
+        "## {}\n\n{}\n\n{}{}{rows}\n",
+        table.heading,
+        table.notes.join("\n\n"),
+        line(&table.columns),
+        line(&rule)
+    )
 }
 
 fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {

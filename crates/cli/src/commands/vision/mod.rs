@@ -14,7 +14,7 @@ use foldin_core::{Epoch, Progress};
 use foldin_data::{DATA_DIR_VARIABLE, cache_dir};
 use foldin_vision::data::{PrepareOptions, Treatment, VisualDataset, prepare, purchases};
 
-use crate::common::{Global, print, usage};
+use crate::common::{Global, print, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,7 @@ Examples:
   foldin vision data --data hm-sample                           what is left once pictures are decoded
   foldin vision train --data hm-sample --model dvbpr --out model
   foldin vision recommend --model model --bought 0108775015,0111565001 -n 10
+  foldin vision evaluate --data hm-sample                       AUC of every recommender on the same splits
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
   foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png
   foldin reproduce dvbpr-baselines --quick                      every recommender on the same splits
@@ -45,11 +46,16 @@ enum Command {
         /// Width and height that pictures are decoded to
         #[arg(long, default_value_t = 32)]
         px: usize,
+        /// Write the pictures that could not be used, and why, as CSV
+        #[arg(long, value_name = "FILE")]
+        defects: Option<PathBuf>,
     },
     /// Train dvbpr, vbpr or the sum of all, and keep what serves new users
     Train(train::Args),
     /// Recommend to somebody by what they bought
     Recommend(recommend::Args),
+    /// Every recommender on the same splits of your purchases: AUC with intervals, as a page, JSON and Markdown
+    Evaluate(studies::EvaluateArgs),
     /// Train a generator of pictures by category, and measure it
     TrainLsgan(generative::TrainLsganArgs),
     /// Make pictures with a trained generator
@@ -60,7 +66,7 @@ enum Command {
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     match &args.command {
-        Command::Data { data, px } => {
+        Command::Data { data, px, defects } => {
             let data = data.open(*px, global)?;
             print(format!(
                 "{}: {} users, {} items, {} purchases, {} pictures of {px} × {px}",
@@ -73,10 +79,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             data.labels.iter().try_for_each(|labels| {
                 print(format!("label {}: {} classes", labels.name(), labels.classes().len()))
             })?;
-            data.report.lines().iter().try_for_each(print)
+            data.report.lines().iter().try_for_each(print)?;
+            let Some(file) = defects else { return Ok(()) };
+            let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+            let line = |name: &str, why: &str| format!("{},{}\n", quoted(name), quoted(why));
+            let found = data.report.images.defects.iter();
+            let rows: String = found.map(|(name, defect)| line(name, &defect.to_string())).collect();
+            write_file(file, &format!("picture,problem\n{rows}"))
         }
         Command::Train(args) => train::run(args, global),
         Command::Recommend(args) => recommend::run(args),
+        Command::Evaluate(args) => studies::evaluate(args, global),
         Command::TrainLsgan(args) => generative::train(args, global),
         Command::Generate(args) => generative::generate(args),
         Command::Design(args) => generative::design(args, global),

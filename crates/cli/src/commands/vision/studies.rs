@@ -1,7 +1,7 @@
 //! Recipes of pictures, for `foldin reproduce`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -20,8 +20,9 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use super::{cache, find, generative};
-use crate::common::{Global, check_writable, print, write_file};
+use crate::common::{Global, check_writable, command_line, print, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
+use crate::settings::parse_pair;
 
 /// Names and texts; part of the binary.
 const EMBEDDED: [(&str, &str); 2] = [
@@ -85,15 +86,37 @@ pub(crate) fn list() -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// Runs a recipe and writes `NAME.html` and `NAME.json`; false if it is none of pictures.
-pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) -> anyhow::Result<bool> {
+pub(crate) fn reproduce(
+    name: &str,
+    quick: bool,
+    notes: &[String],
+    out: &Path,
+    global: &Global,
+) -> anyhow::Result<bool> {
     let Some((_, recipe)) = all()?.into_iter().find(|(known, _)| *known == name) else {
-        return generative::reproduce(name, quick, out, global);
+        return generative::reproduce(name, quick, notes, out, global);
     };
-    let page = out.join(format!("{name}.html"));
+    // A look at a recipe does not take the place of the recipe.
+    let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
     check_writable(&page)?;
     // Beside the page, until it is written.
-    let kept = page.with_extension(if quick { "quick.checkpoint" } else { "checkpoint" });
-    let studies = match run(&recipe, quick, &kept, global) {
+    let kept = page.with_extension("checkpoint");
+    let studies = run(&recipe, quick, &kept, global);
+    finish(&recipe.title, &recipe.about, studies, notes, &page, &kept, global)?;
+    Ok(true)
+}
+
+/// Prints what studies found and writes it as pages and JSON; says how to go on if they were stopped.
+fn finish(
+    title: &str,
+    about: &str,
+    studies: anyhow::Result<Vec<Study>>,
+    notes: &[String],
+    page: &Path,
+    kept: &Path,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let mut studies = match studies {
         Err(error) => match error.downcast_ref::<VisionError>() {
             Some(VisionError::Fit(FitError::Cancelled { .. })) => {
                 bail!("stopped; what is done is kept in {}: the same command goes on", kept.display())
@@ -102,18 +125,98 @@ pub(crate) fn reproduce(name: &str, quick: bool, out: &Path, global: &Global) ->
         },
         Ok(studies) => studies,
     };
-    print(format!("{}\n{}\n", recipe.title, recipe.about.trim()))?;
+    for study in &mut studies {
+        study.findings.extend(notes.iter().cloned());
+    }
+    print(format!("{title}\n{}\n", about.trim()))?;
     for study in &studies {
         print(study.text())?;
     }
     let all: Vec<&Study> = studies.iter().collect();
-    write_file(&page, &html::page(&recipe.title, &all, &[], &[]))?;
+    write_file(page, &html::page(title, &all, &[], &[]))?;
     write_file(&page.with_extension("json"), &(serde_json::to_string_pretty(&studies)? + "\n"))?;
+    let texts: Vec<String> =
+        studies.iter().map(|study| format!("```text\n{}\n```\n", study.text().trim())).collect();
+    write_file(&page.with_extension("md"), &markdown(title, about, &texts.join("\n")))?;
     if kept.exists() {
-        std::fs::remove_dir_all(&kept)?;
+        std::fs::remove_dir_all(kept)?;
     }
-    global.remark(format!("written: {}, and .json beside it", page.display()));
-    Ok(true)
+    global.remark(format!("written: {}, and .json and .md beside it", page.display()));
+    Ok(())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  foldin vision evaluate --data shop
+  foldin vision evaluate --data shop --seeds 0,1,2 --set scratch.epochs=3 --out results";
+
+/// Every recommender on somebody's own purchases.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct EvaluateArgs {
+    /// Folder of purchases with pictures, by path or by name in the folders of data sets
+    #[arg(long, value_name = "DIR")]
+    data: String,
+    /// Seeds of the splits; each keeps one purchase of every user to choose by and one to test on
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…")]
+    seeds: Vec<u64>,
+    /// A setting of bpr, vbpr, scratch (dvbpr from scratch), pretrained (dvbpr from a network trained on labels of items) or pretrain, as
+    /// MODEL.KEY=VALUE; may be given often
+    #[arg(long, value_name = "MODEL.KEY=VALUE")]
+    set: Vec<String>,
+    /// A remark to stand in the report. May be given often
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
+    /// Folder for vision-NAME.html, .json and .md
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// AUC of random, popularity, bpr, vis-rank, vbpr, dvbpr and their sum on the same splits, as `dvbpr-baselines` takes it.
+pub(crate) fn evaluate(args: &EvaluateArgs, global: &Global) -> anyhow::Result<()> {
+    let mut changes = Changes::new();
+    for text in &args.set {
+        let (key, value) = parse_pair(text)?;
+        let (model, key) =
+            key.split_once('.').filter(|(model, _)| MODELS.contains(model)).ok_or_else(|| {
+                usage(format!("`--set {text}` does not begin with one of {}, and a point", MODELS.join(", ")))
+            })?;
+        let value = toml::Value::try_from(value)?;
+        changes.entry(model.to_owned()).or_default().insert(key.to_owned(), value);
+    }
+    let folder = find(&args.data, global)?;
+    let read = purchases::open(&folder)?;
+    let page = args.out.join(format!("vision-{}.html", read.name));
+    check_writable(&page)?;
+    let kept = page.with_extension("checkpoint");
+    let recipe = Recipe {
+        study: Kind::Baselines,
+        title: format!("Recommendation by pictures: {}", read.name),
+        data: args.data.clone(),
+        also: Vec::new(),
+        seeds: args.seeds.clone(),
+        about: "One purchase of each user to choose by and one to test on, at random. AUC over all items that a user did not buy.".to_owned(),
+        planted: false,
+        settings: changes,
+        quick: Quick { seeds: Vec::new(), settings: Changes::new() },
+    };
+    finish(&recipe.title, &recipe.about, run(&recipe, false, &kept, global), &args.note, &page, &kept, global)
+}
+
+/// What settings of [`BaselinesOptions`] are of.
+const MODELS: [&str; 5] = ["bpr", "vbpr", "scratch", "pretrained", "pretrain"];
+
+/// A page of Markdown around what was printed.
+pub(super) fn markdown(title: &str, about: &str, text: &str) -> String {
+    let machine = foldin_eval::machine::Machine::this();
+    format!(
+        "# {title}\n\n{}\n\nMade by `{}`, and changed by no hand.\n\n{text}\nFoldin {}, {} threads of {}.\n",
+        about.trim(),
+        command_line(),
+        env!("CARGO_PKG_VERSION"),
+        rayon::current_num_threads(),
+        machine.cpu
+    )
 }
 
 fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Result<Vec<Study>> {
@@ -158,12 +261,18 @@ fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Re
                 studies.push(planted_treatments(&PlantedOptions::default(), &options, &clock, watcher)?);
             }
             for name in std::iter::once(&recipe.data).chain(&recipe.also) {
-                match find(name, global) {
-                    Ok(folder) => {
-                        studies.push(treatments(&purchases::open(&folder)?, &options, &clock, watcher)?);
+                let run = || -> anyhow::Result<Study> {
+                    Ok(treatments(&purchases::open(&find(name, global)?)?, &options, &clock, watcher)?)
+                };
+                match run() {
+                    Ok(study) => studies.push(study),
+                    Err(error) if studies.is_empty() || cancel.is_cancelled() => return Err(error),
+                    Err(error) => {
+                        let missing = format!("{name}: not run: {error}");
+                        print(&missing)?;
+                        // What is missing stands on the page as well.
+                        studies.iter_mut().take(1).for_each(|study| study.findings.push(missing.clone()));
                     }
-                    Err(error) if studies.is_empty() => return Err(error),
-                    Err(error) => print(format!("{name}: not run: {error}"))?,
                 }
             }
             studies
@@ -188,7 +297,6 @@ mod tests {
     use foldin_vision::recommend::pairwise::PairwiseConfig;
 
     use super::*;
-    use crate::common::usage;
 
     #[test]
     fn every_recipe_is_readable_and_its_settings_exist() {

@@ -1,5 +1,6 @@
 //! `foldin vision train`.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ struct Run<'a> {
     ctx: FitContext<'a>,
     /// Where what takes long is kept until the model is written.
     kept: PathBuf,
+    /// Whether it was told what was left out of the data.
+    told: Cell<bool>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -103,7 +106,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let bar = FitBar::new(args.model.clone(), global.shows_progress());
     let ctx = FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(args.seed) };
     let kept = FolderCheckpoint::folder_for(&args.out);
-    let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept };
+    let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept, told: Cell::new(false) };
     let made = match args.model.as_str() {
         "dvbpr" => run.dvbpr(),
         "vbpr" => run.vbpr(),
@@ -207,9 +210,23 @@ impl Run<'_> {
         Ok(fitted)
     }
 
+    /// The data, and once what was left out of them.
+    fn open(&self, px: usize) -> anyhow::Result<VisualDataset> {
+        let data = self.args.data.open(px, self.global)?;
+        if !self.told.replace(true) {
+            data.report.lines().iter().for_each(|line| self.global.remark(format!("note: {line}")));
+        }
+        Ok(data)
+    }
+
     fn dvbpr(&self) -> anyhow::Result<Made> {
+        if self.args.features.is_some() {
+            return Err(usage(
+                "--features is of vbpr, vis-rank and visual-sum: dvbpr looks at pictures themselves",
+            ));
+        }
         let (config, pretraining) = self.settings(self.args.preset.as_deref().unwrap_or("small"))?;
-        let data = self.args.data.open(config.px, self.global)?;
+        let data = self.open(config.px)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
         let start = pretraining.as_ref().zip(network.as_ref());
@@ -238,7 +255,7 @@ impl Run<'_> {
             return Err(usage("--preset is of dvbpr"));
         }
         let config = changed("vbpr", &PairwiseConfig::vbpr(), &self.args.set)?;
-        let data = self.args.data.open(FEATURES_PX, self.global)?;
+        let data = self.open(FEATURES_PX)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let features = self.features(&data, &data, None)?;
         let chosen = self.fit_vbpr(&config, &data, &features, &split)?;
@@ -252,7 +269,7 @@ impl Run<'_> {
                 "vis-rank learns nothing, so it has no settings, no --preset and no --fold-in",
             ));
         }
-        let data = self.args.data.open(FEATURES_PX, self.global)?;
+        let data = self.open(FEATURES_PX)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let features = self.features(&data, &data, None)?;
         let chosen = training::vis_rank(&data.items, features.hand(), &split, &self.ctx)?;
@@ -289,11 +306,11 @@ impl Run<'_> {
     }
 
     fn sum(&self) -> anyhow::Result<Made> {
-        let large = self.args.data.open(FEATURES_PX, self.global)?;
+        let large = self.open(FEATURES_PX)?;
         let preset = self.args.preset.as_deref();
         let preset = preset.unwrap_or(if large.labels.is_empty() { "small" } else { "pretrained" });
         let (config, pretraining) = self.settings(preset)?;
-        let data = self.args.data.open(config.px, self.global)?;
+        let data = self.open(config.px)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
         let features = self.features(&large, &data, network.as_ref())?;

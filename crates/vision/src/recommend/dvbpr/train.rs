@@ -180,6 +180,10 @@ fn one_epoch(
     // A last batch of a few draws would make moments of a few pictures: as many whole batches as come nearest.
     let batches = ((total + config.batch / 2) / config.batch).max(1);
     for batch in 0..batches {
+        // An epoch of large pictures takes many minutes: what is lost is what the last checkpoint has not.
+        if ctx.cancel.is_cancelled() {
+            return Err(FitError::Cancelled { epochs: epoch }.into());
+        }
         let batch_draws: Vec<Draw> =
             (0..config.batch).map(|_| draw(train, positives, &data.pictures, &mut draws)).collect();
         let mut pictures: Vec<u32> = batch_draws.iter().map(|draw| draw.picture).collect();
