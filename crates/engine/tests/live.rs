@@ -5,13 +5,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foldin_core::{CancelFlag, FitError, RawFeatures};
+use foldin_core::{CancelFlag, Dataset, FitError, RawFeatures};
 use foldin_engine::engine::{Engine, EngineOptions, Who};
 use foldin_engine::store::{Event, MemoryStore, RedbStore, Store, StoreOptions};
 use foldin_engine::{
     Action, Answer, EngineError, Filter, Source, TrainError, TrainOptions, VersionError, Versions, Wish,
     train,
 };
+use foldin_models::folder::{SaveOptions, SavedContext, save};
+use foldin_models::item_vectors::{ItemVectorsModel, Member, Way};
+use serde_json::json;
 
 mod common;
 use common::{data, events, record, serving, write_model};
@@ -403,6 +406,37 @@ fn training_that_cannot_be_says_why() {
     let error = train(&engine, &versions, &TrainOptions::default(), &(), &cancel);
     assert!(matches!(error, Err(TrainError::Fit(FitError::Cancelled { .. }))), "{error:?}");
     assert_eq!(versions.names().unwrap(), ["000001"], "nothing was added");
+}
+
+/// Vectors of the items of [`data`], served by two ways that nothing but their description tells apart.
+#[test]
+fn models_that_differ_in_what_they_say_of_themselves_are_different_versions() {
+    let (engine, versions, place) = trained("implicit-als", "click");
+    let n = data().items.len();
+    let vectors: Vec<f32> = (0..n * 2).map(|at| ((at * 7) % 13) as f32 - 6.0).collect();
+    let adopted = |way: Way| {
+        let member = Member::new("made", way, 2, vectors.clone()).unwrap();
+        let model = ItemVectorsModel::new("made", vec![member]).unwrap();
+        let folder = place.path().join("made");
+        let clicks = Dataset { interactions: data().interactions.as_implicit(), ..data() };
+        let context = SavedContext::of(&clicks, json!({}), json!({}));
+        save(&folder, &model, &context, SaveOptions { overwrite: true }).unwrap();
+        versions.adopt(&folder).unwrap()
+    };
+    let mean = adopted(Way::Mean);
+    assert_eq!(adopted(Way::Mean), mean, "the same model is not kept twice");
+    let largest = adopted(Way::Largest);
+    assert_ne!(largest, mean);
+
+    // What was made elsewhere is judged as it is, and another model may take over; it cannot be trained itself.
+    versions.put_into_service(&engine, &mean).unwrap();
+    let options = TrainOptions { tolerance: 0.99, model: Some("ease".to_owned()), ..TrainOptions::default() };
+    let report = train(&engine, &versions, &options, &(), &CancelFlag::default()).unwrap();
+    assert!(report.promoted && !report.stood_in && report.against == mean, "{report:?}");
+    versions.put_into_service(&engine, &largest).unwrap();
+    let itself = TrainOptions { model: None, ..options };
+    let error = train(&engine, &versions, &itself, &(), &CancelFlag::default()).unwrap_err();
+    assert!(error.to_string().contains("foldin vision train"), "{error}");
 }
 
 #[test]
