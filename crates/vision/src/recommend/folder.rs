@@ -220,9 +220,11 @@ mod tests {
         let items = set.data.items.clone();
         let vectors: Vec<f32> = (0..items.len() * 2).map(|at| ((at * 7) % 13) as f32 - 6.0).collect();
         let model = LinearModel::new("test", 2, Vec::new(), vectors).unwrap();
+        let mut half = member("mean", Way::Mean, &model).unwrap();
+        half.weight = 0.5;
         let members = vec![
             member("vbpr", Way::FoldIn { lambda: 0.1 }, &model).unwrap(),
-            Member { weight: 0.5, ..member("mean", Way::Mean, &model).unwrap() },
+            half,
             member("max", Way::Largest, &model).unwrap(),
         ];
         let recommender = Recommender::new("test", items.clone(), members, None).unwrap();
@@ -242,7 +244,7 @@ mod tests {
         assert!(loaded.recommend(&[], 2).unwrap().iter().all(|(_, score)| score.is_finite()));
 
         // As any model folder, with what is known of items.
-        let plain = foldin_models::folder::load(&path).unwrap();
+        let plain = load(&path).unwrap();
         let mut scores = vec![0.0; items.len()];
         plain.model.score(&[UserView::new(&[0], &[1.0])], &mut scores).unwrap();
         assert_eq!(scores[best[0].0.index()], best[0].1);

@@ -3,7 +3,8 @@
 //! The study this repeats finds .650, .685 and .688 on its part of Amazon Fashion, each on other users and items, as items without pictures
 //! differ. Here users and items are the same in all three treatments wherever the data allow it, so differences are taken user by user.
 //!
-//! Where a set has one picture an item, the treatments are the same and only the first is run.
+//! Where a set has one picture an item, the treatments are the same and only the first is run. Beside it stands the same with the picture
+//! moved and mirrored anew each time it is seen: what further pictures are worth that tell nothing new.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,7 +70,7 @@ pub fn treatments(
             data.images.len()
         ));
         study.data.extend(data.report.lines());
-        run(&mut study, &data, treatment, options, clock, watcher)?;
+        arms(&mut study, &data, treatment, options, clock, watcher)?;
     }
     compare(&mut study);
     Ok(study)
@@ -97,11 +98,31 @@ pub fn planted_treatments(
             data.items.len(),
             data.images.len()
         ));
-        run(&mut study, &data, treatment, options, clock, watcher)?;
+        arms(&mut study, &data, treatment, options, clock, watcher)?;
     }
     compare(&mut study);
     Ok(study)
 }
+
+/// A treatment, and the first one with augmented pictures as well.
+fn arms(
+    study: &mut Study,
+    data: &VisualDataset,
+    treatment: Treatment,
+    options: &TreatmentsOptions,
+    clock: Clock<'_>,
+    watcher: Watcher<'_>,
+) -> Result<(), VisionError> {
+    run(study, data, treatment.name(), &options.dvbpr, options, clock, watcher)?;
+    if treatment == Treatment::OneVendor && !options.dvbpr.augment {
+        let augmented = DvbprConfig { augment: true, ..options.dvbpr.clone() };
+        run(study, data, AUGMENTED, &augmented, options, clock, watcher)?;
+    }
+    Ok(())
+}
+
+/// The first treatment with pictures moved and mirrored.
+const AUGMENTED: &str = "one-vendor-augmented";
 
 fn new_study(seeds: &[u64]) -> Study {
     Study {
@@ -119,32 +140,29 @@ fn new_study(seeds: &[u64]) -> Study {
 fn run(
     study: &mut Study,
     data: &VisualDataset,
-    treatment: Treatment,
+    arm: &str,
+    config: &DvbprConfig,
     options: &TreatmentsOptions,
     clock: Clock<'_>,
     watcher: Watcher<'_>,
 ) -> Result<(), VisionError> {
     for &seed in &options.seeds {
         let split = LeaveOneOut::new(data, seed)?;
-        watcher.say(&format!("{}, split {seed}", treatment.name()));
+        watcher.say(&format!("{arm}, split {seed}"));
         let start = clock();
-        let run = json!({"config": options.dvbpr, "seed": seed, "items": data.items.checksum()});
-        let name = format!(
-            "{}-{}-{seed}",
-            data.name.replace(|sign: char| !sign.is_alphanumeric(), "-"),
-            treatment.name()
-        );
+        let run = json!({"config": config, "seed": seed, "items": data.items.checksum()});
+        let name = format!("{}-{arm}-{seed}", data.name.replace(|sign: char| !sign.is_alphanumeric(), "-"));
         let store = options
             .checkpoints
             .as_ref()
             .map(|folder| Checkpoints::new(folder.join(name), run, Duration::ZERO));
         let ctx = watcher.context(seed);
         let ctx = FitContext { checkpoints: store.as_ref().map(|store| store as _), ..ctx };
-        let fitted = dvbpr::fit(&options.dvbpr, data, &split, None, &options.device, &ctx)?;
+        let fitted = dvbpr::fit(config, data, &split, None, &options.device, &ctx)?;
         let users = evaluate(&fitted.model, &split, Part::Test, None)?;
         let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
         let seconds = (clock() - start).as_secs_f64();
-        study.add(treatment.name(), users, &Slices::new(data, &split), epochs, seconds);
+        study.add(arm, users, &Slices::new(data, &split), epochs, seconds);
     }
     Ok(())
 }
@@ -155,6 +173,7 @@ fn compare(study: &mut Study) {
         study.models.iter().filter_map(|model| model.users.first().map(Vec::len)).collect();
     if counts.windows(2).all(|pair| pair[0] == pair[1]) {
         for (model, than) in [
+            (AUGMENTED, "one-vendor"),
             ("all-vendor", "one-vendor"),
             ("vendor-and-customer", "one-vendor"),
             ("vendor-and-customer", "all-vendor"),
