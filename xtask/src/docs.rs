@@ -26,7 +26,8 @@ const ACTIVATIONS_HEAD: &str = "\
 # Activations
 
 Written by `cargo xtask docs` from what `foldin models activations --json` says; do not edit. Every network with a setting
-`hidden_activation` or `activation` takes each of them. `s` is the logistic function 1/(1 + e⁻ˣ). Trained parameters start as stated and
+`hidden_activation` or `activation` takes each of them, `lfg` and `lfg-plus` among them, where `leaky_relu` has the slope `leaky_slope`.
+`s` is the logistic function 1/(1 + e⁻ˣ). Trained parameters start as stated and
 are put back into their range after each step; they belong to each unit of a layer or to all of a layer (`activation_sharing`), those of an
 output always to all. Parameters marked *follows* are running moments of what comes in: in training each step moves them a tenth of
 the way to those of its batch, in serving they stay.

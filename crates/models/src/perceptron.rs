@@ -99,14 +99,7 @@ impl Layers {
                 matmul(x, Matrix::new(&self.weights[at - 1].w, from, width), false, &mut sums);
             }
             let mut x = vec![0.0; rows * width];
-            sums.par_chunks_mut(ROWS_AT_ONCE * width).zip(x.par_chunks_mut(ROWS_AT_ONCE * width)).for_each(
-                |(z, x)| {
-                    for z in z.chunks_exact_mut(width) {
-                        z.iter_mut().zip(&*units.bias.w).for_each(|(z, bias)| *z += bias);
-                    }
-                    units.activation.forward(&units.parameters.w, width, z, x);
-                },
-            );
+            activate(units.activation, &units.parameters.w, &units.bias.w, &mut sums, &mut x);
             passed.z.push(std::mem::take(&mut sums));
             passed.x.push(x);
         }
@@ -126,7 +119,13 @@ impl Layers {
         let mut found = Vec::new();
         for at in (0..self.units.len()).rev() {
             let (units, width) = (&self.units[at], self.widths[at]);
-            let of_parameters = self.through_activation(at, &passed.z[at], &mut gradient);
+            let of_parameters = through_activation(
+                units.activation,
+                &units.parameters.w,
+                width,
+                &passed.z[at],
+                &mut gradient,
+            );
             if gradients.is_some() {
                 found.push(of_parameters);
                 found.push(column_sums(&gradient, units.bias.w.len()));
@@ -154,27 +153,6 @@ impl Layers {
             gradients.extend(found.into_iter().rev());
         }
         gradient
-    }
-
-    /// Turns the gradient of outputs into that of sums, and gives that of the activation's parameters.
-    fn through_activation(&self, at: usize, z: &[f32], gradient: &mut [f32]) -> Vec<f32> {
-        let (units, width) = (&self.units[at], self.widths[at]);
-        let n = units.parameters.w.len();
-        let parts: Vec<Vec<f32>> = gradient
-            .par_chunks_mut(ROWS_AT_ONCE * width)
-            .zip(z.par_chunks(ROWS_AT_ONCE * width))
-            .map(|(gradient, z)| {
-                let mut own = vec![0.0; n];
-                units.activation.backward(&units.parameters.w, width, z, gradient, &mut own);
-                own
-            })
-            .collect();
-        let mut sum = vec![0.0; n];
-        for part in parts {
-            sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-        }
-        units.activation.average_moments(z.len(), &mut sum);
-        sum
     }
 
     /// All parameters: of each layer the weights that lead to it (not of the first), the bias, the parameters of the activation.
@@ -219,6 +197,48 @@ pub(crate) struct Layer {
     pub(crate) bias: Vec<f32>,
     pub(crate) activation: Activation,
     pub(crate) parameters: Vec<f32>,
+}
+
+/// Adds the bias to the sums `z` `[n × width]` of a layer, and gives `x = f(z)`.
+pub(crate) fn activate(
+    activation: Activation,
+    parameters: &[f32],
+    bias: &[f32],
+    z: &mut [f32],
+    x: &mut [f32],
+) {
+    let width = bias.len();
+    z.par_chunks_mut(ROWS_AT_ONCE * width).zip(x.par_chunks_mut(ROWS_AT_ONCE * width)).for_each(|(z, x)| {
+        for z in z.chunks_exact_mut(width) {
+            z.iter_mut().zip(bias).for_each(|(z, bias)| *z += bias);
+        }
+        activation.forward(parameters, width, z, x);
+    });
+}
+
+/// Turns the gradient of a layer's outputs into that of its sums `z`, bias included, and gives that of the activation's parameters.
+pub(crate) fn through_activation(
+    activation: Activation,
+    parameters: &[f32],
+    width: usize,
+    z: &[f32],
+    gradient: &mut [f32],
+) -> Vec<f32> {
+    let parts: Vec<Vec<f32>> = gradient
+        .par_chunks_mut(ROWS_AT_ONCE * width)
+        .zip(z.par_chunks(ROWS_AT_ONCE * width))
+        .map(|(gradient, z)| {
+            let mut own = vec![0.0; parameters.len()];
+            activation.backward(parameters, width, z, gradient, &mut own);
+            own
+        })
+        .collect();
+    let mut sum = vec![0.0; parameters.len()];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+    }
+    activation.average_moments(z.len(), &mut sum);
+    sum
 }
 
 /// Sums of the columns of `x` `[n × width]`, each from the first row to the last.

@@ -88,9 +88,12 @@ pub(crate) fn take(
 
 /// Keeps weights with what the optimiser remembers of them.
 pub(crate) fn keep_trained(state: &mut TrainState, name: &str, trained: &Trained) {
-    let Trained { w, first, second, .. } = trained;
+    let Trained { w, first, second, average, .. } = trained;
     for (part, data) in [("w", w), ("first", first), ("second", second)] {
         keep(state, format!("{name}.{part}"), [data.len()], data);
+    }
+    if !average.is_empty() {
+        keep(state, format!("{name}.average"), [average.len()], average);
     }
 }
 
@@ -99,8 +102,12 @@ pub(crate) fn keep_trained(state: &mut TrainState, name: &str, trained: &Trained
 /// # Errors
 /// [`FitError::Checkpoint`] if something is missing or has another shape.
 pub(crate) fn take_trained(state: &mut TrainState, name: &str, into: &mut Trained) -> Result<(), FitError> {
-    let Trained { w, first, second, .. } = into;
-    for (part, out) in [("w", w), ("first", first), ("second", second)] {
+    let Trained { w, first, second, average, .. } = into;
+    let mut parts = vec![("w", w), ("first", first), ("second", second)];
+    if !average.is_empty() {
+        parts.push(("average", average));
+    }
+    for (part, out) in parts {
         let kept = take(state, &format!("{name}.{part}"), [out.len()])?;
         out.copy_from_slice(&kept);
     }

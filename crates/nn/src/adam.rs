@@ -110,6 +110,14 @@ impl Steps {
         self.adam.average > 0.0
     }
 
+    /// Moves running means of weights that no step moves, as a step moves those of its own.
+    pub(crate) fn follow(&self, w: &[f32], average: &mut [f32]) {
+        let keep = self.adam.average as f32;
+        for (average, w) in average.iter_mut().zip(w) {
+            *average = keep * *average + (1.0 - keep) * w;
+        }
+    }
+
     /// What a running mean of weights must be multiplied by after `done` steps, as it started from zero.
     #[must_use]
     pub fn average_correction(&self, done: usize) -> f32 {

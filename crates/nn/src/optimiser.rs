@@ -46,6 +46,8 @@ pub struct Trained {
     pub first: Aligned<f32>,
     /// Means of squared gradients (Adam), or step sizes (RProp).
     pub second: Aligned<f32>,
+    /// Running means of the weights, from 0; empty unless Adam averages.
+    pub average: Aligned<f32>,
     /// How many weights, the last, are running moments of an activation, which no optimiser moves.
     moments: usize,
 }
@@ -58,7 +60,9 @@ impl Trained {
         if let Optimiser::Rprop(rule) = optimiser {
             second.fill(rule.first);
         }
-        Self { w: Aligned::from(start), first, second, moments: 0 }
+        let averages = matches!(optimiser, Optimiser::Adam(steps) if steps.averages());
+        let average = Aligned::zeros(if averages { start.len() } else { 0 });
+        Self { w: Aligned::from(start), first, second, average, moments: 0 }
     }
 
     /// The parameters of an activation as they start, for a layer of `units` units.
@@ -79,6 +83,15 @@ impl Trained {
         Self { moments: self.moments, ..Self::new(&self.w, optimiser) }
     }
 
+    /// The running means, times `correction` for their start from 0, or the weights where there are none.
+    #[must_use]
+    pub fn averaged(&self, correction: f32) -> Vec<f32> {
+        if self.average.is_empty() {
+            return self.w.to_vec();
+        }
+        self.average.iter().map(|average| average * correction).collect()
+    }
+
     /// Step number `at` (from 0) with the gradient of the loss, to which `decay · w` is added. Running moments move a tenth of the way
     /// that their part of the gradient says, see [`Activation::average_moments`].
     ///
@@ -90,29 +103,29 @@ impl Trained {
         let (weights, moments) = self.w.split_at_mut(descending);
         let (gradient, off) = gradient.split_at(descending);
         moments.iter_mut().zip(off).for_each(|(moment, off)| *moment -= FOLLOWED * off);
+        // Without averages each task gets an empty part of them.
+        let averaged = descending.min(self.average.len());
+        let (average, of_moments) = self.average.split_at_mut(averaged);
+        let mut averages: Vec<&mut [f32]> = average.chunks_mut(AT_ONCE).collect();
+        averages.resize_with(descending.div_ceil(AT_ONCE), || &mut []);
+        if let Optimiser::Adam(steps) = optimiser {
+            steps.follow(moments, of_moments);
+        }
         let weights = weights.par_chunks_mut(AT_ONCE);
         let memory = (self.first[..descending].par_chunks_mut(AT_ONCE))
             .zip(self.second[..descending].par_chunks_mut(AT_ONCE));
-        weights.zip(memory).zip(gradient.par_chunks(AT_ONCE)).for_each(|((w, (first, second)), gradient)| {
-            match optimiser {
-                Optimiser::Rprop(rule) => {
-                    rprop::step(
-                        rule,
-                        at,
-                        decay,
-                        gradient,
-                        &mut Stepping { w, previous: first, size: second },
-                    );
-                }
-                Optimiser::Adam(steps) => {
-                    let mut all = Moving { w, m: first, v: second, average: &mut [] };
-                    let whole = gradient.len() - gradient.len() % WIDTH;
-                    for (range, width) in [(0..whole, WIDTH), (whole..gradient.len(), gradient.len() - whole)]
-                    {
-                        if !range.is_empty() {
-                            let columns = Columns::uniform(width, decay);
-                            adam::step(steps, &columns, at, &gradient[range.clone()], &mut all.slice(range));
-                        }
+        let tasks = weights.zip(memory).zip(averages).zip(gradient.par_chunks(AT_ONCE));
+        tasks.for_each(|(((w, (first, second)), average), gradient)| match optimiser {
+            Optimiser::Rprop(rule) => {
+                rprop::step(rule, at, decay, gradient, &mut Stepping { w, previous: first, size: second });
+            }
+            Optimiser::Adam(steps) => {
+                let mut all = Moving { w, m: first, v: second, average };
+                let whole = gradient.len() - gradient.len() % WIDTH;
+                for (range, width) in [(0..whole, WIDTH), (whole..gradient.len(), gradient.len() - whole)] {
+                    if !range.is_empty() {
+                        let columns = Columns::uniform(width, decay);
+                        adam::step(steps, &columns, at, &gradient[range.clone()], &mut all.slice(range));
                     }
                 }
             }
@@ -144,6 +157,27 @@ mod tests {
             }
             assert_eq!(own.restarted(&optimiser).moments, 4);
         }
+    }
+
+    /// As [`crate::table::Table`] has it: the mean of what the weights were after each step, late ones counting more.
+    #[test]
+    fn averages_follow_weights_and_moments() {
+        let adam = Adam { average: 0.9, ..Adam::default() };
+        let optimiser = Optimiser::Adam(Steps::new(adam, vec![0.05; 30]));
+        let mut own = Trained::of_activation(Activation::Dice, Sharing::Unit, 2, &optimiser);
+        let mut mean = vec![0.0f64; own.w.len()];
+        for step in 0..30 {
+            own.update(&optimiser, step, 0.0, &[1.0, -2.0, 0.3, 0.1, -0.4, 0.2]);
+            mean.iter_mut().zip(&*own.w).for_each(|(mean, &w)| *mean = 0.9 * *mean + 0.1 * f64::from(w));
+        }
+        let correction = 1.0 / (1.0 - 0.9f64.powi(30));
+        let Optimiser::Adam(steps) = &optimiser else { unreachable!("it was made above") };
+        for (got, mean) in own.averaged(steps.average_correction(30)).iter().zip(mean) {
+            assert!((f64::from(*got) - mean * correction).abs() < 1e-4, "{got} {}", mean * correction);
+        }
+        let plain = Optimiser::Adam(Steps::new(Adam::default(), vec![0.05]));
+        let own = Trained::new(&[1.0, 2.0], &plain);
+        assert_eq!(own.averaged(7.0), [1.0, 2.0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Settings of `lfg` and `lfg-plus`.
 
 use foldin_core::{Auto, Interactions, ModelConfig};
+use foldin_nn::activation::{Activation, Sharing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,9 +77,13 @@ pub struct LfgConfig {
     pub indicator: bool,
     /// Whether side information of users is part of the input, as in the paper.
     pub side_information: bool,
-    /// Whether a batch normalisation follows the first LeakyReLU, as in the paper.
+    /// Whether a batch normalisation follows the first activation, as in the paper.
     pub batch_norm: bool,
-    /// Slope of the LeakyReLU below zero. The paper does not say.
+    /// Activation of the hidden layers; the paper's is `leaky_relu`, which is also the fastest. `foldin models show` names all.
+    pub hidden_activation: Activation,
+    /// Whether each hidden unit has its own parameters of a trained activation, or a layer one set.
+    pub activation_sharing: Sharing,
+    /// Slope of `leaky_relu` below zero. The paper does not say. It has no effect on other activations.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub leaky_slope: f32,
     /// What the last layer passes its sums through; the paper's is `tanh`.
@@ -158,6 +163,8 @@ impl Default for LfgConfig {
             indicator: true,
             side_information: true,
             batch_norm: true,
+            hidden_activation: Activation::LeakyRelu,
+            activation_sharing: Sharing::Unit,
             leaky_slope: 0.01,
             output: OutputActivation::Tanh,
             item_init: ItemInit::SvdRaw,

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use foldin_core::{LoadError, ModelParts, Tensor, UserView};
 use foldin_nn::activation::Activation;
 use foldin_nn::aligned::Aligned;
+use foldin_nn::blocks::{Blocks, View};
 use foldin_nn::half_rows::{add_weighted_rows, sum_valued_lists, sum_valued_rows};
 use foldin_nn::matmul::{Matrix, Packed, matmul_packed};
 use foldin_nn::plan::RowLists;
@@ -19,6 +20,13 @@ use super::network::{Network, Shape};
 
 /// Users that a task generates at a time: no fewer, since a task has its cost, and no more than stay in the cache.
 const USERS_AT_ONCE: std::ops::RangeInclusive<usize> = 32..=256;
+
+/// What a model folder calls the activation; without it, it is `leaky_relu`, of the slope [`SLOPE`].
+const ACTIVATION: &str = "hidden_activation";
+
+/// What a model folder calls the slope of `leaky_relu`. Folders of other activations are without it: an older version, which knows no
+/// other, then refuses them.
+const SLOPE: &str = "leaky_slope";
 
 /// A dense layer.
 #[derive(Clone, Debug)]
@@ -50,6 +58,11 @@ pub(super) struct Frozen {
     /// `[padded]`.
     bias: Vec<f32>,
     layers: Vec<Dense>,
+    /// Of the hidden layers, each of which leads to one of `layers`.
+    activation: Activation,
+    /// Parameters of the activation, for each hidden layer.
+    parameters: Vec<Vec<f32>>,
+    /// Slope of the LeakyReLU; no other activation reads it.
     slope: f32,
     input_exponent: f32,
     output: OutputActivation,
@@ -98,6 +111,8 @@ impl Frozen {
             side,
             bias: dense[layout.bias.clone()].to_vec(),
             layers: layers.collect(),
+            activation: config.hidden_activation,
+            parameters: network.activations.averaged(correction),
             slope: config.leaky_slope,
             input_exponent: config.input_exponent,
             output: config.output,
@@ -162,7 +177,7 @@ impl Frozen {
                 next.iter_mut().zip(&layer.bias).for_each(|(next, &bias)| *next += bias);
             }
             if number + 1 < self.layers.len() {
-                next.iter_mut().for_each(|next| *next = self.leaky(*next));
+                self.activate(number + 1, outputs, &mut next);
             } else if self.output == OutputActivation::Tanh {
                 Activation::Tanh.forward(&[], outputs, &next, out);
                 return;
@@ -170,6 +185,20 @@ impl Frozen {
             (x, inputs) = (next, outputs);
         }
         out.copy_from_slice(&x);
+    }
+
+    /// Passes sums of a hidden layer of `units` units, row-major, through its activation.
+    fn activate(&self, layer: usize, units: usize, z: &mut [f32]) {
+        if self.is_leaky() {
+            z.iter_mut().for_each(|z| *z = self.leaky(*z));
+        } else {
+            let sums = z.to_vec();
+            self.activation.forward(&self.parameters[layer], units, &sums, z);
+        }
+    }
+
+    fn is_leaky(&self) -> bool {
+        self.activation == Activation::LeakyRelu
     }
 
     fn leaky(&self, x: f32) -> f32 {
@@ -216,10 +245,17 @@ impl Frozen {
                 if self.n_side > 0 {
                     add_weighted_rows(user.features.columns, user.features.values, side, z);
                 }
-                z.iter_mut().for_each(|z| *z = self.leaky(*z));
+                if self.is_leaky() {
+                    z.iter_mut().for_each(|z| *z = self.leaky(*z));
+                }
             }
         }
-        z
+        if self.is_leaky() {
+            return z;
+        }
+        let mut rows = View::new(users.len(), self.width, &z).to_rows();
+        self.activate(0, self.width, &mut rows);
+        Blocks::from_rows(users.len(), self.width, &rows).into_data()
     }
 
     /// Puts everything into a model folder's parts.
@@ -248,8 +284,15 @@ impl Frozen {
             put(format!("layer{number}_weights"), shape, layer.weights.clone());
             put(format!("layer{number}_bias"), vec![outputs], layer.bias.clone());
         }
+        for (layer, own) in self.parameters.iter().enumerate().filter(|(_, own)| !own.is_empty()) {
+            put(name_of_parameters(layer), vec![own.len()], own.clone());
+        }
         parts.set("layers", self.layers.len());
-        parts.set("leaky_slope", self.slope);
+        if self.is_leaky() {
+            parts.set(SLOPE, self.slope);
+        } else {
+            parts.set(ACTIVATION, self.activation);
+        }
         parts.set("input_exponent", self.input_exponent);
         parts.set("output", self.output);
         parts.set("mean", self.mean);
@@ -278,9 +321,13 @@ impl Frozen {
         if width == 0 || n_layers == 0 {
             return Err(LoadError::Meta { key: "layers".to_owned() });
         }
-        let mut layers = Vec::new();
+        let known = parts.meta.contains_key(ACTIVATION);
+        let activation = if known { parts.get(ACTIVATION)? } else { Activation::LeakyRelu };
+        let slope = if activation == Activation::LeakyRelu { parts.get(SLOPE)? } else { 1.0 };
+        let (mut layers, mut parameters) = (Vec::new(), Vec::new());
         let mut inputs = width;
         for number in 0..n_layers {
+            parameters.push(load_parameters(activation, number, inputs, parts)?);
             let bias = parts.take(&format!("layer{number}_bias"), &[None])?.data;
             let shape = [Some(inputs), Some(bias.len())];
             let weights = parts.take(&format!("layer{number}_weights"), &shape)?.data;
@@ -300,12 +347,38 @@ impl Frozen {
             side: halves(&side.data),
             bias: padded_bias,
             layers,
-            slope: parts.get("leaky_slope")?,
+            activation,
+            parameters,
+            slope,
             input_exponent: parts.get("input_exponent")?,
             output: parts.get("output")?,
             mean: parts.get("mean")?,
             unit: parts.get("unit")?,
         })
+    }
+}
+
+/// What a model folder calls the parameters of the activation of a hidden layer.
+fn name_of_parameters(layer: usize) -> String {
+    format!("hidden_{layer}_activation")
+}
+
+/// The parameters of the activation of a hidden layer of `units` units.
+fn load_parameters(
+    activation: Activation,
+    layer: usize,
+    units: usize,
+    parts: &mut ModelParts,
+) -> Result<Vec<f32>, LoadError> {
+    let n = activation.parameters().len();
+    if n == 0 {
+        return Ok(Vec::new());
+    }
+    let parameters = parts.take(&name_of_parameters(layer), &[None])?.data;
+    if parameters.len() == n || parameters.len() == n * units {
+        Ok(parameters)
+    } else {
+        Err(LoadError::Meta { key: ACTIVATION.to_owned() })
     }
 }
 

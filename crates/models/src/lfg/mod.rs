@@ -2,7 +2,8 @@
 //!
 //! `r̂_ui = μ + s·(u_u·m_i + b_u + b_i)` with `(u_u, b_u) = G(I_u)`: a network generates a user's factors and bias from what the
 //! user rated and what is known of them, `I = [E, mask(H)]` (the paper's §3). Linear → LeakyReLU → BatchNorm → linear →
-//! LeakyReLU → … → linear → tanh. The items' factors `M` start from the truncated SVD of the training matrix (`√S·V'`, times
+//! LeakyReLU → … → linear → tanh, and any other [activation](foldin_nn::activation::Activation), trained ones too, in the place of
+//! LeakyReLU (`hidden_activation`). The items' factors `M` start from the truncated SVD of the training matrix (`√S·V'`, times
 //! `item_init_scale` to suit tanh), their biases from 0; both are trained with the network. Loss: mean squared error over the
 //! observed training ratings, masked ones included.
 //!
@@ -16,12 +17,14 @@
 //!
 //! Cost of an epoch: the sparse layer `8·|H|·w₁` FLOP, dense layers `6·n_users·Σ wᵢwᵢ₊₁`, output `6·|H|·k`; but what takes
 //! the time is the optimiser's traffic on the rows of the sparse layer that a batch touches, 24 bytes a weight each time with Adam and 4
-//! row by row. Memory: 12 bytes a weight with Adam (16 with averaging) and 2 row by row, the sparse layer having `2·n_items·w₁` of them.
+//! row by row. LeakyReLU is fused into the kernels; another activation takes some passes over the hidden units of a batch more.
+//! Memory: 12 bytes a weight with Adam (16 with averaging) and 2 row by row, the sparse layer having `2·n_items·w₁` of them.
 //! A fitted model keeps the sparse layer in half precision: 2 bytes a weight.
 //!
 //! All randomness follows from the seed and the number of the epoch, batch or user, tasks write disjoint parts, and sums have a
 //! fixed order: the same bits at any number of threads, and from a resumed checkpoint. Bits may differ between instruction sets.
 
+mod activations;
 mod batch;
 mod config;
 mod frozen;

@@ -5,10 +5,12 @@ use std::ops::Range;
 use foldin_core::random::{Random, child_seed};
 use foldin_core::{FitError, Interactions, TrainState};
 use foldin_nn::half_table::HalfTable;
+use foldin_nn::optimiser::Optimiser;
 use foldin_nn::sparse_layer::{BLOCK, TABLE_BLOCK};
 use foldin_nn::svd::truncated_svd;
 use foldin_nn::table::Table;
 
+use super::activations::Activations;
 use super::config::{InputLearning, ItemInit, LfgConfig};
 use super::inputs::{Inputs, restore_table, save_table};
 use crate::resume;
@@ -108,15 +110,18 @@ pub(super) struct Network {
     /// Running mean and variance of the normalised units.
     pub(super) running_mean: Vec<f32>,
     pub(super) running_variance: Vec<f32>,
+    pub(super) activations: Activations,
 }
 
 impl Network {
     /// The start of training: uniform within `±1/√inputs` as is usual for linear layers, the items from the SVD of the
-    /// training matrix, their biases and the features' weights from 0.
+    /// training matrix, their biases and the features' weights from 0. `learning` is how the first layer learns, `of_activations` how
+    /// parameters of activations do.
     pub(super) fn new(
         shape: &Shape,
         config: &LfgConfig,
         learning: InputLearning,
+        of_activations: &Optimiser,
         ratings: &Interactions,
         mean: f32,
         unit: f32,
@@ -161,10 +166,11 @@ impl Network {
             features: Table::new(shape.n_features, padded, vec![0.0; shape.n_features * padded], averages),
             running_mean: vec![0.0; first],
             running_variance: vec![1.0; first],
+            activations: Activations::new(config, of_activations),
         }
     }
 
-    /// A copy to make a model of: without what the optimiser remembers, two thirds of it all.
+    /// A copy to make a model of: without what the optimiser remembers of the tables, two thirds of it all.
     pub(super) fn without_moments(&self) -> Self {
         Self {
             inputs: self.inputs.without_moments(),
@@ -173,6 +179,7 @@ impl Network {
             features: self.features.without_moments(),
             running_mean: self.running_mean.clone(),
             running_variance: self.running_variance.clone(),
+            activations: self.activations.clone(),
         }
     }
 
@@ -193,6 +200,7 @@ impl Network {
         for (name, data) in [("mean", &self.running_mean), ("variance", &self.running_variance)] {
             resume::keep(state, format!("norm.{name}"), [data.len()], data);
         }
+        self.activations.save(state);
     }
 
     /// Puts a checkpoint in the place of the start.
@@ -209,7 +217,7 @@ impl Network {
         for (name, out) in [("mean", &mut self.running_mean), ("variance", &mut self.running_variance)] {
             *out = resume::take(state, &format!("norm.{name}"), [out.len()])?;
         }
-        Ok(())
+        self.activations.restore(state)
     }
 }
 

@@ -1,12 +1,14 @@
 //! One batch: forward, loss on the observed ratings, backward, and a step of the optimiser for all that was touched.
 
 use foldin_core::random::numbered_seed;
+use foldin_nn::activation::Activation;
 use foldin_nn::adam::{Columns, Steps};
 use foldin_nn::dense_layer;
 use foldin_nn::dropout::Dropout;
 use foldin_nn::half_table::RowSteps;
 use foldin_nn::matmul::{Matrix, matmul};
 use foldin_nn::observed::{item_gradients, user_residuals};
+use foldin_nn::optimiser::Optimiser;
 use foldin_nn::sparse_layer::{
     BLOCK, BatchStatistics, BlockParameters, TABLE_BLOCK, Units, activate, activate_backward,
 };
@@ -26,6 +28,9 @@ const ROW_FORGET: f32 = 0.99;
 /// Items whose gradients one task computes.
 const ITEMS_AT_ONCE: usize = 64;
 
+/// The biases of a block whose sums have theirs already.
+const NO_BIAS: Units = [0.0; BLOCK];
+
 /// How each table learns, and the settings that a step needs.
 #[derive(Debug)]
 pub(super) struct Rules {
@@ -34,6 +39,9 @@ pub(super) struct Rules {
     dense: Columns,
     items: Columns,
     features: Columns,
+    /// How the parameters of activations learn: by the same steps.
+    pub(super) activations: Optimiser,
+    /// Slope of the LeakyReLU; 1 where another activation has been applied before.
     slope: f32,
     dropout: f32,
     batch_norm: bool,
@@ -65,11 +73,15 @@ impl Rules {
                 },
                 row_rates: steps.learning_rates().map(|rate| rate as f32).collect(),
             },
+            activations: Optimiser::Adam(steps.clone()),
             steps,
             dense: Columns::uniform(DENSE_BLOCK, chosen.weight_decay),
             items: columns(factor, chosen.bias_multiplier, chosen.item_weight_decay),
             features: columns(1.0, 1.0, chosen.item_weight_decay),
-            slope: config.leaky_slope,
+            slope: match config.hidden_activation {
+                Activation::LeakyRelu => config.leaky_slope,
+                _ => 1.0,
+            },
             dropout: chosen.dropout,
             batch_norm: config.batch_norm,
             output: config.output,
@@ -94,6 +106,8 @@ pub(super) struct Trainer<'a> {
     features: &'a [f32],
     /// Gradient of the dense parameters.
     gradient: Vec<f32>,
+    /// Gradient of the activation's parameters, for each hidden layer; empty where LeakyReLU is fused into the kernels.
+    of_activations: Vec<Vec<f32>>,
     room: Room,
 }
 
@@ -103,6 +117,8 @@ struct Room {
     h: Vec<f32>,
     x: Vec<f32>,
     dz: Vec<f32>,
+    /// Sums of each hidden layer, row-major; none where LeakyReLU is fused into the kernels.
+    sums: Vec<Vec<f32>>,
     hidden: Vec<Vec<f32>>,
     users: Vec<f32>,
     d_users: Vec<f32>,
@@ -121,7 +137,8 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(shape: Shape, rules: Rules, network: Network, features: &'a [f32]) -> Self {
         let layout = shape.layout();
         let gradient = vec![0.0; layout.len];
-        Self { shape, layout, rules, network, features, gradient, room: Room::default() }
+        let of_activations = vec![Vec::new(); shape.widths.len()];
+        Self { shape, layout, rules, network, features, gradient, of_activations, room: Room::default() }
     }
 
     /// Takes all rows that a segment does not need at once up to where it first needs them. `at` is the number of steps done.
@@ -148,7 +165,7 @@ impl<'a> Trainer<'a> {
         let dense = &self.network.dense.w;
         let of = |range: &std::ops::Range<usize>| &dense[range.start + block * BLOCK..][..BLOCK];
         BlockParameters {
-            bias: of(&self.layout.bias),
+            bias: if self.network.activations.fused() { of(&self.layout.bias) } else { &NO_BIAS },
             norm: self.rules.batch_norm.then(|| (of(&self.layout.gamma), of(&self.layout.beta))),
             slope: self.rules.slope,
             dropout: self.rules.dropout(0, at),
@@ -163,12 +180,22 @@ impl<'a> Trainer<'a> {
         let (h, x) = (resized(&mut room.h, len), resized(&mut room.x, len));
         let chunk = batch.n * BLOCK;
         let (inputs, n_inputs) = (&self.network.inputs, self.shape.n_inputs());
+        let sum = |block: usize, h: &mut [f32]| inputs.sum(&batch.inputs, n_inputs, block, h);
+        let fused = self.network.activations.fused();
+        if !fused {
+            h.par_chunks_mut(chunk).enumerate().for_each(|(block, h)| sum(block, h));
+            let bias = &self.network.dense.w[self.layout.bias.clone()][..self.shape.widths[0]];
+            room.sums.clear();
+            room.sums.push(self.network.activations.forward_first(bias, h));
+        }
         let statistics = h
             .par_chunks_mut(chunk)
             .zip(x.par_chunks_mut(chunk))
             .enumerate()
             .map(|(block, (h, x))| {
-                inputs.sum(&batch.inputs, n_inputs, block, h);
+                if fused {
+                    sum(block, h);
+                }
                 activate(&self.block_parameters(block, at), h, x)
             })
             .collect::<Vec<_>>();
@@ -196,7 +223,8 @@ impl<'a> Trainer<'a> {
 
     fn forward_dense(&mut self, n: usize, at: usize) {
         let dense = &self.network.dense.w;
-        let Room { x, hidden, users, .. } = &mut self.room;
+        let activations = &self.network.activations;
+        let Room { x, sums, hidden, users, .. } = &mut self.room;
         hidden.resize_with(self.layout.layers.len(), Vec::new);
         let last = self.layout.layers.len() - 1;
         for (number, layer) in self.layout.layers.iter().enumerate() {
@@ -211,7 +239,12 @@ impl<'a> Trainer<'a> {
             let bias = &dense[layer.bias.clone()];
             if number < last {
                 let dropout = self.rules.dropout(number + 1, at);
-                dense_layer::activate(out, bias, self.rules.slope, dropout);
+                if activations.fused() {
+                    dense_layer::activate(out, bias, self.rules.slope, dropout);
+                } else {
+                    sums.push(activations.forward(number + 1, bias, out));
+                    dense_layer::activate(out, &vec![0.0; layer.outputs], self.rules.slope, dropout);
+                }
             }
         }
         // The generated factors, padded: factors, bias, and the 1 that meets the items' biases.
@@ -312,7 +345,8 @@ impl<'a> Trainer<'a> {
     fn backward_dense(&mut self, n: usize, at: usize) {
         let (k, padded) = (self.shape.k, self.shape.padded());
         let dense = &self.network.dense.w;
-        let Room { x, hidden, users, d_users, .. } = &mut self.room;
+        let activations = &self.network.activations;
+        let Room { x, sums, hidden, users, d_users, .. } = &mut self.room;
         let mut gradient = vec![0.0; n * (k + 1)];
         for ((out, d_user), user) in
             gradient.chunks_exact_mut(k + 1).zip(d_users.chunks_exact(padded)).zip(users.chunks_exact(padded))
@@ -339,6 +373,9 @@ impl<'a> Trainer<'a> {
                 let dropout = self.rules.dropout(number, at);
                 let active = &hidden[before];
                 dense_layer::activate_backward(&mut below, active, layer.inputs, self.rules.slope, dropout);
+                if !activations.fused() {
+                    self.of_activations[number] = activations.backward(number, &sums[number], &mut below);
+                }
             }
             gradient = below;
         }
@@ -368,12 +405,17 @@ impl<'a> Trainer<'a> {
                 self.gradient[range.start + block * BLOCK..][..BLOCK].copy_from_slice(sums);
             }
         }
+        if !self.network.activations.fused() {
+            let of_bias = &mut self.gradient[self.layout.bias.clone()][..stride];
+            self.of_activations[0] = self.network.activations.backward_first(&room.sums[0], dz, of_bias);
+        }
         let rules = &self.rules;
         let skips = rules.steps.skips_after(at + 1);
         let n_inputs = self.shape.n_inputs();
         let (steps, lists) = (&rules.steps, &batch.inputs);
         self.network.inputs.update(lists, n_inputs, dz, chunk, steps, &rules.inputs, at, &skips);
         self.network.dense.update_all(&rules.steps, &rules.dense, at, &self.gradient);
+        self.network.activations.update(&rules.activations, at, &self.of_activations);
         self.room = room;
     }
 }

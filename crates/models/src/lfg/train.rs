@@ -120,8 +120,16 @@ impl<'a> Run<'a> {
         ctx.progress.stage("truncated SVD");
         let ratings = self.data.interactions;
         let learning = chosen.input_learning;
-        let network =
-            Network::new(&self.shape, self.config, learning, ratings, self.mean, self.unit, ctx.seed);
+        let network = Network::new(
+            &self.shape,
+            self.config,
+            learning,
+            &rules.activations,
+            ratings,
+            self.mean,
+            self.unit,
+            ctx.seed,
+        );
         let mut trainer = Trainer::new(self.shape.clone(), rules, network, &self.features);
         let mut stopping = EarlyStopping::new(self.config.patience);
         let mut best: Option<Network> = None;

@@ -173,6 +173,23 @@ models! {
             "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3,
             "cooccurrence_features": 4,
         };
+    lfg_mpelu: "lfg", Personal,
+        quick {
+            "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 64, "learning_rate": 3e-3, "hidden_activation": "mpelu",
+        },
+        learning {
+            "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3,
+            "hidden_activation": "mpelu",
+        };
+    lfg_plus_dice: "lfg-plus", Personal,
+        quick {
+            "factors": 4, "widths": [70, 9], "epochs": 3, "batch_size": 64, "cooccurrence_features": 3,
+            "hidden_activation": "dice", "activation_sharing": "layer", "validation_fraction": 0.2,
+        },
+        learning {
+            "factors": 4, "widths": [64, 32], "epochs": 60, "batch_size": 16, "learning_rate": 3e-3,
+            "cooccurrence_features": 4, "hidden_activation": "dice",
+        };
     lfg_bayes: "lfg-bayes", Personal,
         quick { "factors": 4, "iterations": 3, "cooccurrence_features": 3, "user_implicit_features": 3 },
         learning { "factors": 4, "iterations": 30 };

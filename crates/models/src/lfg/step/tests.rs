@@ -10,8 +10,11 @@ use foldin_core::{
     Auto, Csr, FeatureSchema, Features, Feedback, Field, FieldKind, Interactions, RatingScale, TrainingData,
     UserView,
 };
+use foldin_nn::activation::Sharing;
 use foldin_nn::adam::Adam;
+use foldin_nn::optimiser::Trained;
 use foldin_nn::sparse_layer::NORM_EPSILON;
+use foldin_nn::table::Table;
 
 use super::super::batch::Batches;
 use super::super::frozen::Frozen;
@@ -81,7 +84,9 @@ fn trainer<'a>(
     let data = TrainingData { interactions: ratings, user_features: users, item_features: &items };
     let batches = Batches::new(data, config, chosen.batch_size, MEAN, 1.0, 5);
     let segment = batches.prepare(&batches.epoch(0)[0], 0);
-    let mut network = Network::new(&shape, config, chosen.input_learning, ratings, MEAN, 1.0, 5);
+    let rules = Rules::new(&shape, config, &chosen, Steps::new(Adam::default(), [1e-3]), 5);
+    let (learning, of_activations) = (chosen.input_learning, &rules.activations);
+    let mut network = Network::new(&shape, config, learning, of_activations, ratings, MEAN, 1.0, 5);
     let mut random = Random::new(6);
     for table in [&mut network.items, &mut network.features] {
         for row in table.w.chunks_exact_mut(shape.padded()) {
@@ -94,22 +99,33 @@ fn trainer<'a>(
     for place in [layout.gamma, layout.beta].into_iter().flat_map(|range| range.take(shape.widths[0])) {
         network.dense.w[place] += 0.3 * random.normal() as f32;
     }
-    let steps = Steps::new(Adam::default(), [1e-3]);
-    let rules = Rules::new(&shape, config, &chosen, steps, 5);
+    // So would parameters of an activation that are all the same.
+    for own in &mut network.activations.parameters {
+        own.w.iter_mut().for_each(|w| *w += 0.2 * random.uniform() as f32);
+    }
     (Trainer::new(shape, rules, network, features), segment)
 }
 
-/// The four tables in `f64`.
-type Weights = [Vec<f64>; 4];
+/// The four tables in `f64`, and the parameters of activations one layer after the other.
+type Weights = [Vec<f64>; 5];
 
 fn weights(network: &Network) -> Weights {
-    [network.inputs.table(), &network.dense, &network.items, &network.features]
-        .map(|table| table.w.iter().map(|&w| f64::from(w)).collect())
+    all_of(network, |table| &table.w, |own| &own.w).map(|w| w.into_iter().map(f64::from).collect())
+}
+
+/// Something of the four tables and of the parameters of activations.
+fn all_of(network: &Network, table: fn(&Table) -> &[f32], own: fn(&Trained) -> &[f32]) -> [Vec<f32>; 5] {
+    let [inputs, dense, items, features] =
+        [network.inputs.table(), &network.dense, &network.items, &network.features]
+            .map(|of| table(of).to_vec());
+    let activations = network.activations.parameters.iter().flat_map(|of| own(of).to_vec()).collect();
+    [inputs, dense, items, features, activations]
 }
 
 struct Twin<'a> {
     shape: &'a Shape,
     rules: &'a Rules,
+    activation: (Activation, Sharing),
     features: &'a [f32],
     /// Running mean and variance; those of the batch if absent.
     running: Option<(&'a [f32], &'a [f32])>,
@@ -117,8 +133,20 @@ struct Twin<'a> {
 }
 
 impl Twin<'_> {
-    fn leaky(&self, x: f64) -> f64 {
-        if x > 0.0 { x } else { f64::from(self.rules.slope) * x }
+    /// The output of a unit of a hidden layer; `parameters` are those of all layers.
+    fn active(&self, layer: usize, unit: usize, x: f64, parameters: &[f64]) -> f64 {
+        let (activation, sharing) = self.activation;
+        let (n, sets) = (activation.parameters().len(), sharing.sets(self.shape.widths[layer]));
+        let first: usize = self.shape.widths[..layer].iter().map(|&width| n * sharing.sets(width)).sum();
+        let own = |at: usize| parameters[first + at * sets + unit.min(sets - 1)];
+        match activation {
+            _ if x > 0.0 => x,
+            Activation::LeakyRelu => f64::from(self.rules.slope) * x,
+            Activation::Elu => x.exp_m1(),
+            Activation::Prelu => own(0) * x,
+            Activation::Mpelu => own(0) * (own(1) * x).exp_m1(),
+            _ => unreachable!("the tests ask for no other"),
+        }
     }
 
     fn kept(&self, layer: usize, position: usize) -> f64 {
@@ -126,7 +154,7 @@ impl Twin<'_> {
     }
 
     /// Factors and bias of each user of a batch.
-    fn generate(&self, batch: &Batch, [inputs, dense, ..]: &Weights) -> Vec<Vec<f64>> {
+    fn generate(&self, batch: &Batch, [inputs, dense, .., own]: &Weights) -> Vec<Vec<f64>> {
         let layout = self.shape.layout();
         let padded = self.shape.n_blocks() * BLOCK;
         let width = self.shape.widths[0];
@@ -141,7 +169,7 @@ impl Twin<'_> {
                         f64::from(entry.a) * inputs[at(row)] + f64::from(entry.b) * inputs[at(row) + BLOCK];
                 }
             }
-            h.iter_mut().for_each(|h| *h = self.leaky(*h));
+            h.iter_mut().for_each(|h| *h = self.active(0, unit, *h, own));
             if self.rules.batch_norm {
                 let n = batch.n as f64;
                 let mean = h.iter().sum::<f64>() / n;
@@ -170,7 +198,10 @@ impl Twin<'_> {
                     match (last, self.rules.output) {
                         (true, OutputActivation::Tanh) => sum.tanh(),
                         (true, OutputActivation::Identity) => sum,
-                        (false, _) => self.leaky(sum) * self.kept(number + 1, user * layer.outputs + output),
+                        (false, _) => {
+                            let kept = self.kept(number + 1, user * layer.outputs + output);
+                            self.active(number + 1, output, sum, own) * kept
+                        }
                     }
                 });
                 *x = out.collect();
@@ -183,7 +214,7 @@ impl Twin<'_> {
     fn loss(&self, batch: &Batch, weights: &Weights) -> f64 {
         let users = self.generate(batch, weights);
         let (k, padded, width) = (self.shape.k, self.shape.padded(), self.shape.n_features);
-        let [.., items, features] = weights;
+        let [.., items, features, _] = weights;
         let column = |item: usize, column: usize| {
             let own = &self.features[item * width..(item + 1) * width];
             let regressed =
@@ -245,6 +276,12 @@ fn layers(shape: &Shape, config: &LfgConfig, chosen: &Chosen) -> Vec<Layer> {
         put(&format!("factors of {of}"), table, columns(rows, 0..shape.k), chosen.item_weight_decay);
         put(&format!("biases of {of}"), table, columns(rows, shape.k + 1..shape.k + 2), 0.0);
     }
+    let mut first = 0;
+    for (number, &width) in shape.widths.iter().enumerate() {
+        let n = config.hidden_activation.parameters().len() * config.activation_sharing.sets(width);
+        put(&format!("parameters of activation {number}"), 4, (first..first + n).collect(), 0.0);
+        first += n;
+    }
     layers.retain(|layer| !layer.places.is_empty());
     layers
 }
@@ -275,12 +312,13 @@ fn check_gradients(
     trainer.begin(&segment, 0);
     let squares = trainer.step(batch, 0);
     let (shape, rules) = (&trainer.shape, &trainer.rules);
-    let twin = Twin { shape, rules, features: &features, running: None, drops: true };
+    let activation = (config.hidden_activation, config.activation_sharing);
+    let twin = Twin { shape, rules, activation, features: &features, running: None, drops: true };
     let loss = twin.loss(batch, &before);
     assert!((squares / batch.targets.len() as f64 / loss - 1.0).abs() < 1e-5, "{name}: loss {loss}");
-    let network = &trainer.network;
-    let tables = [network.inputs.table(), &network.dense, &network.items, &network.features];
-    let mut elsewhere: Vec<Vec<bool>> = tables.iter().map(|table| vec![true; table.w.len()]).collect();
+    let after = all_of(&trainer.network, |table| &table.w, |own| &own.w);
+    let moments = all_of(&trainer.network, |table| &table.m, |own| &own.first);
+    let mut elsewhere: Vec<Vec<bool>> = after.iter().map(|w| vec![true; w.len()]).collect();
     let mut random = Random::new(1);
     let mut with = before.clone();
     let mut largest_of = Vec::new();
@@ -288,7 +326,7 @@ fn check_gradients(
         layers(shape, config, &Chosen::new(config, ratings))
     {
         places.iter().for_each(|&at| elsewhere[table][at] = false);
-        let got = |at: usize| f64::from(tables[table].m[at]) / 0.1;
+        let got = |at: usize| f64::from(moments[table][at]) / 0.1;
         // All of a small layer, a sample of a large one, half of it where the gradient is not zero.
         if places.len() > SAMPLE {
             let touched: Vec<usize> = places.iter().copied().filter(|&at| got(at) != 0.0).collect();
@@ -325,9 +363,9 @@ fn check_gradients(
     // one, and does not move.
     for (table, elsewhere) in elsewhere.iter().enumerate() {
         for at in (0..elsewhere.len()).filter(|&at| elsewhere[at]) {
-            let constant = table >= 2 && at % shape.padded() == shape.k;
-            assert!(constant || tables[table].m[at] == 0.0, "{name}: table {table} at {at}");
-            assert!(f64::from(tables[table].w[at]) == before[table][at], "{name}: table {table} at {at}");
+            let constant = (2..4).contains(&table) && at % shape.padded() == shape.k;
+            assert!(constant || moments[table][at] == 0.0, "{name}: table {table} at {at}");
+            assert!(f64::from(after[table][at]) == before[table][at], "{name}: table {table} at {at}");
         }
     }
     largest_of
@@ -348,6 +386,17 @@ fn gradients_are_those_of_the_twin() {
     check("three layers", |config| config.widths = vec![130, 20, 6], 0);
     check("without normalisation", |config| config.batch_norm = false, 0);
     check("identity", |config| config.output = OutputActivation::Identity, 0);
+    check("elu", |config| config.hidden_activation = Activation::Elu, 0);
+    check("mpelu a unit", |config| config.hidden_activation = Activation::Mpelu, 4);
+    check(
+        "mpelu a layer, with decay, which is not its own",
+        |config| {
+            (config.hidden_activation, config.activation_sharing) = (Activation::Mpelu, Sharing::Layer);
+            config.widths = vec![130, 20, 6];
+            config.weight_decay = Auto::Value(0.03);
+        },
+        0,
+    );
     check("without indicator", |config| config.indicator = false, 0);
     check("without side information", |config| config.side_information = false, 0);
     check("without dropout", |config| config.dropout = Auto::Value(0.0), 0);
@@ -376,6 +425,12 @@ fn gradients_of_random_shapes_are_those_of_the_twin() {
             config.indicator = random.chance(0.7);
             config.side_information = random.chance(0.7);
             config.leaky_slope = random.uniform() as f32;
+            let activations = [Activation::LeakyRelu, Activation::Elu, Activation::Prelu, Activation::Mpelu];
+            config.hidden_activation = activations[random.below(4)];
+            // Behind a normalisation the slopes of units that hardly differ among users cancel but for rounding.
+            let smooth = matches!(config.hidden_activation, Activation::Elu | Activation::Mpelu);
+            config.batch_norm &= !smooth;
+            config.activation_sharing = [Sharing::Unit, Sharing::Layer][random.below(2)];
             config.weight_decay = Auto::Value([0.0, 0.05][random.below(2)]);
             config.item_weight_decay = Auto::Value([0.0, 0.05][random.below(2)]);
         });
@@ -403,10 +458,13 @@ fn frozen_items_keep_their_factors_and_learn_their_biases() {
 
 #[test]
 fn the_frozen_generator_is_the_trained_one() {
-    for batch_norm in [true, false] {
+    for (batch_norm, hidden_activation) in
+        [(true, Activation::LeakyRelu), (false, Activation::LeakyRelu), (true, Activation::Mpelu)]
+    {
         let config = config(|config| {
             config.mask = 0.0;
             config.batch_norm = batch_norm;
+            config.hidden_activation = hidden_activation;
         });
         let (ratings, users) = nine_users();
         let (mut trainer, segment) = trainer(&config, &ratings, &users, &[]);
@@ -417,7 +475,8 @@ fn the_frozen_generator_is_the_trained_one() {
         let order: Vec<u32> = (0..8).collect();
         let running = Some((&network.running_mean[..], &network.running_variance[..]));
         let (shape, rules) = (&trainer.shape, &trainer.rules);
-        let twin = Twin { shape, rules, features: &[], running, drops: false };
+        let activation = (hidden_activation, config.activation_sharing);
+        let twin = Twin { shape, rules, activation, features: &[], running, drops: false };
         let items = Features::none(7);
         let data = TrainingData { interactions: &ratings, user_features: &users, item_features: &items };
         let batches = Batches::new(data, &config, 16, MEAN, 1.0, 5);
