@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use burn::tensor::Device;
-use foldin_core::{CheckpointStore, FitContext, FitError, TrainState};
+use foldin_core::{CancelFlag, CheckpointStore, Epoch, FitContext, FitError, Progress, TrainState};
 use foldin_vision::data::LeaveOneOut;
 use foldin_vision::evaluate::{AucReport, Part, Slices, evaluate, validation_auc};
 use foldin_vision::features::hand_made;
@@ -97,6 +97,14 @@ impl CheckpointStore for Kept {
     }
 }
 
+struct StopsAfterAnEpoch(CancelFlag);
+
+impl Progress for StopsAfterAnEpoch {
+    fn epoch(&self, _: Epoch) {
+        self.0.cancel();
+    }
+}
+
 #[test]
 fn a_fit_that_was_interrupted_ends_with_the_same_bits() {
     let (planted, split) = set();
@@ -115,11 +123,15 @@ fn a_fit_that_was_interrupted_ends_with_the_same_bits() {
         assert_eq!(whole.epochs, resumed.epochs);
         assert_eq!(whole.model.items(), resumed.model.items());
         assert_eq!(whole.model.users(), resumed.model.users());
-        let stopped = FitContext { checkpoints: Some(&kept), ..FitContext::new(6) };
-        stopped.cancel.cancel();
         *kept.0.lock().unwrap() = None;
-        let error = dvbpr::fit(&config, &planted.data, &split, None, &device, &stopped).unwrap_err();
-        assert!(error.to_string().contains("cancel"), "{error}");
+        let cancel = CancelFlag::default();
+        let stops = StopsAfterAnEpoch(cancel.clone());
+        let stopped = FitContext { checkpoints: Some(&kept), progress: &stops, cancel, ..FitContext::new(6) };
+        let stop = || dvbpr::fit(&config, &planted.data, &split, None, &device, &stopped).unwrap_err();
+        assert!(stop().to_string().contains("cancel"));
+        assert_eq!(kept.0.lock().unwrap().as_ref().unwrap().epochs, 1);
+        // Within an epoch it stops at once, and what was kept stays.
+        assert!(stop().to_string().contains("cancelled after 1 epochs"));
         assert_eq!(kept.0.lock().unwrap().as_ref().unwrap().epochs, 1);
     }
 }
