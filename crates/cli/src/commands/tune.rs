@@ -69,6 +69,9 @@ pub(crate) struct Args {
     /// Where items are ranked: the lowest rating that counts as liked [default: every rating counts]
     #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
     liked_from: Option<f32>,
+    /// Tenths of the training part that judge each trial, one after the other: of little data, one is a poor judge
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10))]
+    folds: u8,
     /// Seed of the splits, of the search and of everything random in the model
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -90,8 +93,15 @@ struct Header {
     protocol: String,
     metric: String,
     seed: u64,
+    /// Tenths that judge a trial; headers of before there was a choice do not say.
+    #[serde(default = "one")]
+    folds: u8,
     fixed: serde_json::Map<String, serde_json::Value>,
     spaces: Vec<(String, String)>,
+}
+
+fn one() -> u8 {
+    1
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -121,6 +131,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         protocol: protocol.name().to_owned(),
         metric: options.main_metric(),
         seed: args.seed,
+        folds: args.folds,
         fixed: fixed.clone(),
         spaces: spaces.iter().map(|(key, space)| (key.clone(), space.to_string())).collect(),
     };
@@ -223,7 +234,8 @@ fn training(args: &Args, protocol: Protocol, global: &Global) -> anyhow::Result<
         ..EvalOptions::default()
     };
     let training = if args.all_data { dataset } else { training_part(&dataset, &options, 0)? };
-    Ok((training, validation_options(&options)))
+    let options = validation_options(&options);
+    Ok((training, EvalOptions { only_folds: (1..=usize::from(args.folds)).collect(), ..options }))
 }
 
 /// Starts the file of trials, or takes in those that are there.

@@ -106,7 +106,7 @@ impl LinearModel {
     /// θ of somebody who bought these items, see the head of this file; zeros for somebody who bought nothing.
     ///
     /// # Errors
-    /// [`VisionError::Shape`] for an item that does not exist; as [`check_lambda`](foldin_models::item_vectors::check_lambda).
+    /// [`VisionError::Shape`] for an item that does not exist; as [`check_lambda`].
     pub fn fold_in(&self, bought: &[u32], lambda: f64) -> Result<Vec<f32>, VisionError> {
         check_lambda(lambda)?;
         if let Some(bad) = bought.iter().find(|&&item| item as usize >= self.n_items()) {
