@@ -120,7 +120,9 @@ fn run_on(
         .map(|(name, spec)| given_split(name, spec, &dataset, &args_of_data, global))
         .collect::<anyhow::Result<Vec<_>>>()?;
     check_writable(&args.out.join(format!("{file}.json")))?;
-    let kept = args.out.join(format!("{file}.unfinished"));
+    // A quick look that ends must not take what a whole run has kept.
+    let quick = if args.quick { "-quick" } else { "" };
+    let kept = args.out.join(format!("{file}{quick}.unfinished"));
     let place = Arc::new(KeptFits::new(kept.clone()));
     let goes_on = || match kept.exists() {
         true => format!("; finished fits are kept in {}: the same command goes on", kept.display()),
