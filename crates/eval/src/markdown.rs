@@ -91,13 +91,19 @@ fn section(heading: &str, grid: &Grid) -> String {
 }
 
 fn table(grid: &Grid) -> String {
+    table_of(&grid.header, &grid.rows)
+}
+
+/// A table of Markdown: the first column to the left, the others to the right.
+#[must_use]
+pub fn table_of(header: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| {
         let cells = cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>();
         format!("| {} |\n", cells.join(" | "))
     };
     let rule: Vec<String> =
-        (0..grid.header.len()).map(|at| if at == 0 { "---".to_owned() } else { "---:".to_owned() }).collect();
-    let mut out = line(&grid.header) + &line(&rule);
-    grid.rows.iter().for_each(|row| out += &line(row));
+        (0..header.len()).map(|at| if at == 0 { "---".to_owned() } else { "---:".to_owned() }).collect();
+    let mut out = line(header) + &line(&rule);
+    rows.iter().for_each(|row| out += &line(row));
     out
 }

@@ -474,16 +474,8 @@ pub(crate) fn reproduce(
 }
 
 fn markdown_of(table: &html::Table) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let rule = vec!["---".to_owned(); table.columns.len()];
-    let rows: String = table.rows.iter().map(|row| line(row)).collect();
-    format!(
-        "## {}\n\n{}\n\n{}{}{rows}\n",
-        table.heading,
-        table.notes.join("\n\n"),
-        line(&table.columns),
-        line(&rule)
-    )
+    let cells = foldin_eval::markdown::table_of(&table.columns, &table.rows);
+    format!("## {}\n\n{}\n\n{cells}\n", table.heading, table.notes.join("\n\n"))
 }
 
 fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {
