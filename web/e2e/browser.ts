@@ -20,6 +20,10 @@ function keyed(name: string): Site | undefined {
 export const reader = keyed('FOLDIN_READ_KEY');
 export const admin = keyed('FOLDIN_ADMIN_KEY');
 
+/** A server that designs. */
+export const designer: Site | undefined =
+  process.env['FOLDIN_DESIGNER_URL'] === undefined ? undefined : { url: process.env['FOLDIN_DESIGNER_URL'] };
+
 export function launch(): Promise<Browser> {
   // A container's root has no user namespaces for the browser's sandbox; it opens our own pages alone.
   const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];

@@ -33,7 +33,7 @@ const STEPS: &[Step] = &[
     ("tests, features", || {
         cargo(
             &[&["test", "--workspace"], FEATURES, &["--bin", "foldin", "--test", "pictures"]].concat(),
-            &[],
+            &[("FOLDIN_KEEP_SHOP", &crate::server::shop()?.display().to_string())],
         )?;
         cargo(&[&["test", "--workspace"], FEATURES, &["--test", "cli", "traces"]].concat(), &[])
     }),

@@ -33,7 +33,9 @@ const TESTKIT: &str = "foldin-testkit";
 /// Reads the workspace and checks it.
 pub(crate) fn run() -> Result<String, String> {
     let members = Metadata::members()?.packages;
-    let complaints = complaints(&members);
+    let mut complaints = complaints(&members);
+    let manifest = std::fs::read_to_string("Cargo.toml").map_err(|error| format!("Cargo.toml: {error}"))?;
+    complaints.extend(unused(&manifest, &members));
     if complaints.is_empty() {
         Ok(format!("layers: {} crates, every dependency goes the right way", members.len()))
     } else {
@@ -74,6 +76,18 @@ fn complaints(members: &[Package]) -> Vec<String> {
         }
     }
     out
+}
+
+/// Rows of the root manifest's table of versions that no member asks for.
+fn unused(manifest: &str, members: &[Package]) -> Vec<String> {
+    let table = manifest.lines().skip_while(|line| *line != "[workspace.dependencies]").skip(1);
+    table
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .filter(|name| !name.starts_with('#'))
+        .filter(|name| !members.iter().any(|member| member.dependencies.iter().any(|one| one.name == *name)))
+        .map(|name| format!("  {name} has a version in Cargo.toml, and no crate asks for it"))
+        .collect()
 }
 
 fn hint(name: &str) -> &'static str {
@@ -139,6 +153,14 @@ mod tests {
         let mut members = workspace(&[]);
         members.push(package("foldin-benches", &[("foldin-testkit", None)]));
         assert!(complaints(&members).is_empty());
+    }
+
+    #[test]
+    fn a_version_that_nobody_asks_for_is_named() {
+        let manifest = "[workspace]\nresolver = \"3\"\n\n[workspace.dependencies]\nserde = \"1\"\n# Why.\nunused = \"2\"\n\n\
+                        [profile.release]\nlto = true\n";
+        let found = unused(manifest, &workspace(&[]));
+        assert!(found.len() == 1 && found[0].contains("unused"), "{found:?}");
     }
 
     #[test]

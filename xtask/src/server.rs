@@ -44,9 +44,35 @@ impl Server {
             let printed = output(Command::new(&foldin).args(create).arg(format!("browser, {role}")))?;
             keys.extend(printed.lines().next().map(str::to_owned));
         }
-        let mut child = Command::new(&foldin)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--model", &at("model")])
-            .args(["--store", &at("store"), "--import", &at("data")])
+        let serve = ["--model", &at("model"), "--store", &at("store"), "--import", &at("data")];
+        Self::serve(&foldin, &serve, folder, keys)
+    }
+
+    /// One that designs, from what the tests of pictures left in the folder [`shop`]; they are run if it is not there.
+    pub(crate) fn designer() -> Result<Self, String> {
+        let shop = shop()?;
+        let foldin = shop.join(format!("foldin{}", std::env::consts::EXE_SUFFIX));
+        if !foldin.exists() {
+            let kept = shop.display().to_string();
+            let test = ["test", "-p", "foldin", "--features", "vision", "--locked", "--test", "pictures"];
+            crate::check::cargo(&test, &[("FOLDIN_KEEP_SHOP", &kept)])?;
+        }
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("foldin-check-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let at = |name: &str| shop.join(name).display().to_string();
+        let store = folder.join("store").display().to_string();
+        let (model, generator, scorer, products) =
+            (at("model"), at("gan/lsgan"), at("dvbpr"), at("products"));
+        let serve = ["--model", &model, "--lsgan", &generator, "--design-model", &scorer, "--store", &store];
+        let serve = [&serve[..], &["--design-catalogue", &products]].concat();
+        Self::serve(&foldin, &serve, folder, Vec::new())
+    }
+
+    fn serve(foldin: &Path, arguments: &[&str], folder: PathBuf, keys: Vec<String>) -> Result<Self, String> {
+        let mut child = Command::new(foldin)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("the server did not start: {error}"))?;
@@ -65,6 +91,11 @@ impl Server {
         };
         Ok(Self { child, folder, url, keys })
     }
+}
+
+/// Where the tests of pictures leave a shop, its recommenders, a generator and the binary that made them.
+pub(crate) fn shop() -> Result<PathBuf, String> {
+    Ok(crate::metadata::Metadata::members()?.target_directory.join("shop-with-pictures"))
 }
 
 /// Ratings of two tastes, users and items, enough for every page to have something to show. Items of the first taste are the popular ones.

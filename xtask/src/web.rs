@@ -11,7 +11,8 @@ const ASSETS: &str = "crates/server/assets";
 /// The oldest Node that the build takes.
 const NODE: (u32, u32) = (20, 19);
 
-/// Checks, builds and compares; then drives a browser, if there is one, against a server without keys and one that has some.
+/// Checks, builds and compares; then drives a browser, if there is one, against a server without keys, one that has some, and one
+/// that designs.
 pub(crate) fn run() -> Result<String, String> {
     // Whoever changes nothing under web/ needs no Node: what it builds is checked in.
     let npm = match Npm::find() {
@@ -37,6 +38,8 @@ pub(crate) fn run() -> Result<String, String> {
     // One model in closed form, and one with epochs, which have a curve.
     let open = Server::start("lfg-bayes", &[])?;
     let keyed = Server::start("bias-svd", &["read", "admin"])?;
+    // And one that draws pictures.
+    let designer = Server::designer()?;
     let [read, admin] = &keyed.keys[..] else {
         return Err("web: `foldin keys create` printed no key".to_owned());
     };
@@ -45,6 +48,7 @@ pub(crate) fn run() -> Result<String, String> {
         .with("FOLDIN_KEYED_URL", &keyed.url)
         .with("FOLDIN_READ_KEY", read)
         .with("FOLDIN_ADMIN_KEY", admin)
+        .with("FOLDIN_DESIGNER_URL", &designer.url)
         .run(&["run", "e2e"])?;
     Ok("web: built as checked in, and it works in a browser".to_owned())
 }

@@ -23,6 +23,8 @@ pub struct Checkpoints {
     run: Value,
     every: Duration,
     last: Mutex<Instant>,
+    /// When this part of the training began, and the seconds of those before; where seconds are told in the end.
+    timed: Option<(Instant, f64)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +40,23 @@ impl Checkpoints {
     /// up again: model, settings, data and seed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, run: Value, every: Duration) -> Self {
-        Self { folder: folder.into(), run, every, last: Mutex::new(Instant::now()) }
+        Self { folder: folder.into(), run, every, last: Mutex::new(Instant::now()), timed: None }
+    }
+
+    /// The same, with the seconds that training took kept beside the state.
+    fn timed(self) -> Self {
+        let kept = self.folder.exists().then(|| std::fs::read_to_string(self.seconds_file()).ok());
+        let before = kept.flatten().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0);
+        Self { timed: Some((Instant::now(), before)), ..self }
+    }
+
+    /// Seconds of all parts of the training until now, as far as a part that was killed kept a state.
+    fn seconds(&self) -> f64 {
+        self.timed.map_or(0.0, |(start, before)| before + start.elapsed().as_secs_f64())
+    }
+
+    fn seconds_file(&self) -> PathBuf {
+        self.folder.with_extension("seconds")
     }
 
     /// Deletes the state, once what was trained is saved.
@@ -48,6 +66,10 @@ impl Checkpoints {
     pub fn remove(&self) -> Result<(), VisionError> {
         if self.folder.exists() {
             std::fs::remove_dir_all(&self.folder).map_err(VisionError::io(&self.folder))?;
+        }
+        let seconds = self.seconds_file();
+        if self.timed.is_some() && seconds.exists() {
+            std::fs::remove_file(&seconds).map_err(VisionError::io(seconds))?;
         }
         Ok(())
     }
@@ -85,6 +107,9 @@ impl CheckpointStore for Checkpoints {
         let description = Description { run: self.run.clone(), epochs: state.epochs, numbers };
         saved::write(&self.folder, MODEL, &serde_json::json!(description), &state.tensors)
             .map_err(unusable)?;
+        if self.timed.is_some() {
+            std::fs::write(self.seconds_file(), self.seconds().to_string()).map_err(unusable)?;
+        }
         if let Ok(mut last) = self.last.lock() {
             *last = Instant::now();
         }
@@ -121,40 +146,14 @@ pub fn trained<M>(
         return Ok((load(&place)?, done.seconds));
     }
     let checkpoint = folder.join(format!("{name}.checkpoint"));
-    let store = Checkpoints::new(&checkpoint, run.clone(), EVERY);
-    let clock = Instant::now();
-    let before = spent(&checkpoint);
-    let fitted = fit(&store);
-    let seconds = before + clock.elapsed().as_secs_f64();
-    let model = match fitted {
-        Ok(model) => model,
-        Err(error) => {
-            if checkpoint.exists() {
-                let path = spent_file(&checkpoint);
-                std::fs::write(&path, seconds.to_string()).map_err(VisionError::io(path))?;
-            }
-            return Err(error);
-        }
-    };
+    let store = Checkpoints::new(&checkpoint, run.clone(), EVERY).timed();
+    let model = fit(&store)?;
+    let seconds = store.seconds();
     save(&model, &place)?;
     let text = format!("{:#}\n", json!(Done { run, seconds }));
     std::fs::write(&note, text).map_err(VisionError::io(note))?;
     store.remove()?;
-    let path = spent_file(&checkpoint);
-    if path.exists() {
-        std::fs::remove_file(&path).map_err(VisionError::io(path))?;
-    }
     Ok((model, seconds))
-}
-
-fn spent_file(checkpoint: &Path) -> PathBuf {
-    checkpoint.with_extension("seconds")
-}
-
-/// Seconds that earlier parts of a training took, as far as they were stopped in an orderly way.
-fn spent(checkpoint: &Path) -> f64 {
-    let kept = checkpoint.exists().then(|| std::fs::read_to_string(spent_file(checkpoint)).ok());
-    kept.flatten().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -182,5 +181,22 @@ mod tests {
         assert!(other.load().unwrap_err().to_string().contains("another training"));
         store.remove().unwrap();
         assert_eq!(other.load().unwrap(), None);
+    }
+
+    #[test]
+    fn seconds_of_all_parts_are_counted() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("run.checkpoint");
+        let part = || Checkpoints::new(&folder, json!({"seed": 1}), Duration::ZERO).timed();
+        let state = TrainState { epochs: 1, tensors: BTreeMap::new(), numbers: BTreeMap::new() };
+        part().save(&state).unwrap();
+        std::fs::write(place.path().join("run.seconds"), "1000").unwrap();
+        let second = part();
+        assert!(second.seconds() >= 1000.0);
+        second.save(&state).unwrap();
+        assert!(part().seconds() >= second.timed.unwrap().1);
+        second.remove().unwrap();
+        assert!(!place.path().join("run.seconds").exists());
+        assert!(part().seconds() < 1000.0, "seconds of a training that is over do not count for the next");
     }
 }

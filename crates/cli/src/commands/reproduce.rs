@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// A remark to stand in the report, such as what else the machine was busy with. May be given often
     #[arg(long, value_name = "TEXT")]
     note: Vec<String>,
-    /// Folder for RECIPE.json, RECIPE.html and RECIPE.md
+    /// Folder for RECIPE.json, RECIPE.html and RECIPE.md, of a quick look RECIPE-quick.*
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
 }
@@ -81,12 +81,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let Some(recipe) = recipes.iter().find(|recipe| of_ones_own || recipe.name == name) else {
         return Err(usage(format!("there is no recipe `{name}`; `foldin reproduce --list` lists them")));
     };
+    // A look at a recipe does not take the place of the recipe.
+    let quick = if args.quick { "-quick" } else { "" };
     let name = recipe.name.as_str();
-    let mut report = run_on(recipe, &recipe.data, name, args, global)?;
+    let file = format!("{name}{quick}");
+    let mut report = run_on(recipe, &recipe.data, &file, args, global)?;
     let notes = report.notes.len();
     for data in &recipe.also {
         print("")?;
-        let Err(error) = run_on(recipe, data, &format!("{name}-{data}"), args, global) else { continue };
+        let Err(error) = run_on(recipe, data, &format!("{name}-{data}{quick}"), args, global) else {
+            continue;
+        };
         let fetchable = match error.downcast::<ReadError>()? {
             ReadError::NotFound { fetchable, .. } => fetchable,
             error => return Err(error.into()),
@@ -98,7 +103,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     }
     // What is missing stands on the page as well.
     if report.notes.len() > notes {
-        write(recipe, &recipe.data, name, &report, &args.out, global)
+        write(recipe, &recipe.data, &file, &report, &args.out, global)
     } else {
         Ok(())
     }
@@ -120,9 +125,7 @@ fn run_on(
         .map(|(name, spec)| given_split(name, spec, &dataset, &args_of_data, global))
         .collect::<anyhow::Result<Vec<_>>>()?;
     check_writable(&args.out.join(format!("{file}.json")))?;
-    // A quick look that ends must not take what a whole run has kept.
-    let quick = if args.quick { "-quick" } else { "" };
-    let kept = args.out.join(format!("{file}{quick}.unfinished"));
+    let kept = args.out.join(format!("{file}.unfinished"));
     let place = Arc::new(KeptFits::new(kept.clone()));
     let goes_on = || match kept.exists() {
         true => format!("; finished fits are kept in {}: the same command goes on", kept.display()),

@@ -31,9 +31,9 @@ fn recipes_are_listed_and_rebuilt() {
     write(at, "ml-100k/u.data", ratings);
     let table = ok(at, &["reproduce", "lfg-table1", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
     assert!(table.contains("paper, mean") && table.contains("0.9130"), "{table}");
-    let report = json(&read(at, "out/lfg-table1.json"));
+    let report = json(&read(at, "out/lfg-table1-quick.json"));
     assert_eq!((&report["recipe"]["name"], &report["folds"]), (&json("\"lfg-table1\""), &json("[\"1\"]")));
-    assert!(read(at, "out/lfg-table1.html").contains("<svg"));
+    assert!(read(at, "out/lfg-table1-quick.html").contains("<svg"));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_recipe_says_which_of_its_data_sets_are_not_there() {
     let table =
         ok(at, &["reproduce", "autorec-figure-5", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
     assert!(table.contains("k = 500") && table.contains("0.8310"), "{table}");
-    assert!(read(at, "out/autorec-figure-5.html").contains("RMSE by hidden units"));
+    assert!(read(at, "out/autorec-figure-5-quick.html").contains("RMSE by hidden units"));
     let table =
         ok(at, &["reproduce", "autorec-table-a", "--quick", "--data-dir", ".", "--out", "out", "--quiet"]);
     assert!(

@@ -5,7 +5,7 @@
 #[path = "../common/running.rs"]
 mod running;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,13 @@ fn best(folder: &Path, model: &str) -> Vec<usize> {
 #[test]
 fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     let place = tempfile::tempdir().unwrap();
-    let at = place.path();
+    // What is made here, and the binary that made it, are left for whoever asks: the dashboard's check serves them to a browser.
+    let kept = std::env::var_os("FOLDIN_KEEP_SHOP").map(PathBuf::from);
+    if let Some(kept) = &kept {
+        let _ = std::fs::remove_dir_all(kept);
+        std::fs::create_dir_all(kept).unwrap();
+    }
+    let at = kept.as_deref().unwrap_or(place.path());
     shop(at);
     assert!(ok(at, &["vision", "data", "--data", "shop"]).contains("30 users, 60 items"));
 
@@ -215,7 +221,19 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     ok(at, &[&design[..], &few[..], &["--user", "u4", "--data", "shop"]].concat());
     let json = std::fs::read_to_string(at.join("design/design.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["user"], "u4");
+    assert_eq!((&json["user"], &json["judged"]), (&json!("u4"), &Value::Null));
+    // A second recommender is asked as well; one without a network cannot say.
+    let judge = [&design[..], &few[..], &["--bought", "i0,i3", "--judge"]].concat();
+    assert!(ok(at, &[&judge[..], &["dvbpr"]].concat()).contains("by the judge"));
+    let json = std::fs::read_to_string(at.join("design/design.json")).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let judged = &json["judged"];
+    assert_eq!(
+        (judged["designs"].as_array().unwrap().len(), judged["retrieved"].as_array().unwrap().len()),
+        (4, 4),
+        "{judged}"
+    );
+    assert!(refused(at, &[&judge[..], &["nowhere"]].concat()).contains("no judge in nowhere"));
     assert!(refused(at, &[&design[..], &few[..], &["--bought", "hat"]].concat()).contains("hat"));
     assert!(
         refused(at, &[&design[..], &few[..], &["--user", "nobody", "--data", "shop"]].concat())
@@ -223,6 +241,9 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     );
 
     designs_are_asked_of_the_server(at);
+    if kept.is_some() {
+        std::fs::hard_link(env!("CARGO_BIN_EXE_foldin"), at.join("foldin")).unwrap();
+    }
 }
 
 /// The generator and the recommenders of `folder` behind a server: somebody buys two red things, is told of what looks like them, and a design

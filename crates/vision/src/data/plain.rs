@@ -56,6 +56,15 @@ pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
         Ok(PictureStore::open(store)?.list()?.into_iter().map(|(name, _)| name).collect())
     };
     let customer = folder.join("customer-images");
+    if customer.is_dir() && !images.is_dir() {
+        return Err(VisionError::Format {
+            path: customer,
+            problem: format!(
+                "stands beside the archive {}, and only pictures of one folder can be read together: unpack it into the folder `images`",
+                images.display()
+            ),
+        });
+    }
     if images.is_dir() && customer.is_dir() {
         // Both in one store: names begin with the folder's then.
         out.store = folder.to_owned();

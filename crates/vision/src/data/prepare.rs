@@ -232,6 +232,30 @@ impl VisualDataset {
             .collect()
     }
 
+    /// Some of the users alone, by number; all items and pictures stay.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] for a user that does not exist, or is named twice.
+    pub fn of_users(&self, users: &[u32]) -> Result<Self, VisionError> {
+        let known = |&user: &u32| {
+            let n = self.users.len();
+            self.users.key(user).ok_or_else(|| VisionError::shape("user number", format!("below {n}"), user))
+        };
+        let mut keys = Dictionary::default();
+        for key in users.iter().map(known) {
+            keys.intern(key?);
+        }
+        if keys.len() != users.len() {
+            return Err(VisionError::shape("different users", users.len(), keys.len()));
+        }
+        let matrix = self.purchases.by_user().select_rows(users);
+        Ok(Self {
+            users: keys,
+            purchases: Interactions::new(matrix, None, Feedback::Implicit)?,
+            ..self.clone()
+        })
+    }
+
     /// The label of that name, by item.
     #[must_use]
     pub fn labels(&self, name: &str) -> Option<&Labels> {

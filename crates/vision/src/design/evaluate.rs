@@ -10,8 +10,8 @@ use foldin_core::random::{Random, child_seed};
 use serde::{Deserialize, Serialize};
 
 use super::config::DesignConfig;
-use super::preference::{Features, Taste, resized};
-use super::retrieval::Catalogue;
+use super::preference::{Features, Taste, preference_of};
+use super::retrieval::{Catalogue, share_below};
 use super::{Order, design};
 use crate::backend;
 use crate::classifier::Classifier;
@@ -90,7 +90,8 @@ pub struct DesignReport {
     pub persons: usize,
     /// Groups by name, in the order of the module's description.
     pub groups: Vec<(String, Group)>,
-    /// Preference of the best design less that of the best real item, by the scorer that was climbed.
+    /// Preference of the best design less that of the best real item, by the scorer that was climbed, in standard deviations of the preference
+    /// for the category's real items.
     pub gain: Mean,
     /// The same two pictures by the second scorer.
     pub second_gain: Mean,
@@ -175,23 +176,17 @@ pub fn evaluate(
             let n = bytes.len() / size;
             let values = bytes.iter().map(|&byte| to_unit(byte)).collect();
             let tensor = backend::tensor(values, [n, CHANNELS, px, px], model.device());
-            let scored = |features: &dyn Features, taste: &Taste| {
-                let looked = features.features(resized(tensor.clone(), features.px()));
-                wide(taste.preference(looked))
-            };
+            let scored = |features, taste| preference_of(features, taste, bytes, px, model.device());
             let (own, other) = (scored(first, &person.taste), scored(second, &person.second));
             firsts.push((own[0], other[0]));
             let below = |scores: &[(u32, f64)], own: &[f64]| {
-                let share = |score: &f64| {
-                    scores.iter().filter(|(_, real)| real < score).count() as f64 / scores.len() as f64
-                };
-                mean(&own.iter().map(share).collect::<Vec<_>>())
+                mean(&own.iter().map(|&score| share_below(scores, score)).collect::<Vec<_>>())
             };
             group.percentile.push(below(&real, &own));
             group.second_percentile.push(below(&second_real, &other));
             group.preference.push(mean(&own));
             group.second.push(mean(&other));
-            group.realism.push(mean(&wide(model.realism(tensor.clone(), person.class))));
+            group.realism.push(mean(&wide(model.realism(tensor, person.class))));
             if let Some(classifier) = classifier {
                 let right = classifier.classify(bytes).iter().filter(|&&class| class == person.class).count();
                 group.agreement.push(right as f64 / n as f64);
@@ -200,9 +195,9 @@ pub fn evaluate(
                 group.diversity.push(pairwise(bytes, px));
             }
         }
-        // The best design against the best real item.
-        gains.push(firsts[4].0 - firsts[1].0);
-        second_gains.push(firsts[4].1 - firsts[1].1);
+        // The best design against the best real item. Scorers have scales of their own.
+        gains.push((firsts[4].0 - firsts[1].0) / deviation(&real));
+        second_gains.push((firsts[4].1 - firsts[1].1) / deviation(&second_real));
         progress(number + 1);
     }
     let share =
@@ -233,6 +228,14 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// The standard deviation of scores; 1 where all are the same, so that it may divide.
+fn deviation(scores: &[(u32, f64)]) -> f64 {
+    let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
+    let centre = mean(&values);
+    let found = mean(&values.iter().map(|x| (x - centre) * (x - centre)).collect::<Vec<_>>()).sqrt();
+    if found > 0.0 { found } else { 1.0 }
+}
+
 /// Mean of 1 − similarity over all pairs.
 fn pairwise(bytes: &[u8], px: usize) -> f64 {
     let size = CHANNELS * px * px;
@@ -257,6 +260,12 @@ mod tests {
         let found = Mean::of(&[1.0, 3.0]);
         assert!((found.mean - 2.0).abs() < 1e-12 && (found.standard_error - 1.0).abs() < 1e-12);
         assert!(Mean::of(&[5.0]).standard_error.abs() < 1e-12);
+    }
+
+    #[test]
+    fn deviations_divide() {
+        assert!((deviation(&[(0, 1.0), (1, 5.0)]) - 2.0).abs() < 1e-12);
+        assert!((deviation(&[(0, 3.0), (1, 3.0)]) - 1.0).abs() < 1e-12);
     }
 
     #[test]

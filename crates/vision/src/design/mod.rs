@@ -29,8 +29,10 @@ pub use ascent::{Start, Step, ascend};
 pub use config::{Bound, Choice, DesignConfig};
 pub use evaluate::{DesignReport, Group, Mean, Person, Shares, evaluate};
 pub use preference::{Features, Taste, resized};
+use retrieval::share_below;
 pub use retrieval::{Catalogue, Retrieved};
 pub use studio::{Studio, Wish};
+pub(crate) use studio::{parts, taste_of};
 
 use crate::error::VisionError;
 use crate::gan_metrics::nearest_by_pixel;
@@ -67,6 +69,24 @@ pub struct NearestItem {
     pub picture: u32,
 }
 
+/// What a recommender says of a picture that it did not help to make.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// θᵀΦ.
+    pub preference: f64,
+    /// Share of the category's real items that the person likes less.
+    pub percentile: f64,
+}
+
+/// Judgements of a result's pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Of each design.
+    pub designs: Vec<Judgement>,
+    /// Of each retrieved item.
+    pub retrieved: Vec<Judgement>,
+}
+
 /// Designs for one person in one category, beside retrieval.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DesignResult {
@@ -86,6 +106,9 @@ pub struct DesignResult {
     pub designs: Vec<Designed>,
     /// The person's best real items of the category, best first.
     pub retrieved: Vec<Retrieved>,
+    /// What a second recommender says of both, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     #[serde(skip)]
     px: usize,
     #[serde(skip)]
@@ -164,7 +187,6 @@ pub fn design(
     for start in chosen {
         let preference: Vec<f64> = scores.iter().map(|(preference, _)| preference[start]).collect();
         let final_score = preference.last().copied().unwrap_or_default();
-        let below = real.iter().filter(|(_, score)| *score < final_score).count();
         let nearest = nearest_items(catalogue, category, last.picture(start))?;
         let numbers: Vec<u32> = nearest.iter().map(|item| item.picture).collect();
         let bytes = catalogue.pictures().bytes(&numbers)?;
@@ -173,7 +195,7 @@ pub fn design(
             start,
             preference,
             realism: scores.iter().map(|(_, realism)| realism[start]).collect(),
-            percentile: below as f64 / real.len().max(1) as f64,
+            percentile: share_below(&real, final_score),
             nearest,
             pictures: kept.iter().map(|step| step.picture(start).to_vec()).collect(),
         });
@@ -191,6 +213,7 @@ pub fn design(
         shown,
         designs,
         retrieved,
+        judged: None,
         px,
         retrieved_pictures,
         nearest_pictures,

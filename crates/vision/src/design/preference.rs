@@ -3,8 +3,10 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use foldin_nn::linalg::{cholesky, cholesky_solve};
 
+use crate::backend;
 use crate::classifier::Classifier;
 use crate::gan_metrics::Rows;
+use crate::images::{set::CHANNELS, to_unit};
 use crate::recommend::dvbpr::Dvbpr;
 
 /// Features of pictures, differentiable by these: Φ of a visual recommender.
@@ -110,6 +112,20 @@ impl Taste {
     }
 }
 
+/// θᵀΦ of pictures `[n × 3 × px × px]` as bytes, resized to what Φ takes.
+pub(super) fn preference_of(
+    features: &dyn Features,
+    taste: &Taste,
+    bytes: &[u8],
+    px: usize,
+    device: &Device,
+) -> Vec<f64> {
+    let values: Vec<f32> = bytes.iter().map(|&byte| to_unit(byte)).collect();
+    let shape = [bytes.len() / (CHANNELS * px * px), CHANNELS, px, px];
+    let looked = features.features(resized(backend::tensor(values, shape, device), features.px()));
+    backend::values(taste.preference(looked)).into_iter().map(f64::from).collect()
+}
+
 /// Pictures `[n, 3, from, from]` at another size: nearest neighbours (pixel `⌊at · from / to⌋`) to enlarge, as the authors' code does,
 /// means of blocks to shrink by a whole factor, nearest neighbours otherwise. Differentiable.
 #[must_use]
@@ -137,7 +153,6 @@ pub fn resized(pictures: Tensor<4>, to: usize) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend;
 
     #[test]
     fn sizes_change_by_nearest_pixels_and_by_means() {

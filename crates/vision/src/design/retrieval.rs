@@ -31,6 +31,12 @@ pub struct Retrieved {
     pub picture: u32,
 }
 
+/// Share of scored items that score less.
+#[must_use]
+pub(super) fn share_below(scores: &[(u32, f64)], score: f64) -> f64 {
+    scores.iter().filter(|(_, other)| *other < score).count() as f64 / scores.len().max(1) as f64
+}
+
 impl Catalogue {
     /// Of pictures and their categories.
     ///

@@ -10,7 +10,9 @@ use burn::tensor::Device;
 use foldin_core::CancelFlag;
 use foldin_models::item_vectors::{Member, Way, fold_in};
 
-use super::{Catalogue, DesignConfig, DesignResult, Order, Step, Taste, design};
+use super::preference::preference_of;
+use super::retrieval::share_below;
+use super::{Catalogue, DesignConfig, DesignResult, Judged, Judgement, Order, Step, Taste, design};
 use crate::data::products;
 use crate::error::VisionError;
 use crate::images::BuildOptions;
@@ -125,32 +127,6 @@ impl Studio {
         &self.recommender
     }
 
-    /// The taste of somebody who bought these, folded in without training.
-    ///
-    /// # Errors
-    /// [`VisionError::Unknown`] for a key that is no item's; [`VisionError::NothingLeft`] for nothing at all.
-    pub fn taste(&self, bought: &[String]) -> Result<Taste, VisionError> {
-        if bought.is_empty() {
-            return Err(VisionError::NothingLeft {
-                path: "purchases".to_owned(),
-                problem: "somebody who bought nothing has no taste to design for".to_owned(),
-            });
-        }
-        let number = |key: &String| {
-            self.recommender.items.get(key).ok_or_else(|| {
-                let some: Vec<&str> = self.recommender.items.keys().take(3).collect();
-                VisionError::Unknown {
-                    what: "item",
-                    name: key.clone(),
-                    known: format!("{}, such as {}", self.recommender.items.len(), some.join(", ")),
-                }
-            })
-        };
-        let bought = bought.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
-        let (_, member, lambda) = parts(&self.recommender)?;
-        Ok(Taste { theta: fold_in(member.items(), member.k(), &distinct(&bought), lambda) })
-    }
-
     /// Designs for one person; `progress` hears of each step, with the pictures so far, and `cancel` is asked before each.
     ///
     /// # Errors
@@ -162,16 +138,72 @@ impl Studio {
         cancel: &CancelFlag,
         progress: impl FnMut(&Step),
     ) -> Result<DesignResult, VisionError> {
-        let taste = self.taste(&wish.bought)?;
+        let taste = taste_of_keys(&self.recommender, &wish.bought)?;
         let (class, tailor) = self.find(&wish.category, wish.tailor.as_deref())?;
         let order = Order { user: &wish.user, taste: &taste, class, tailor, seed: wish.seed };
         let (network, ..) = parts(&self.recommender)?;
         design(&self.generator, network, &self.catalogue, order, &wish.config, cancel, progress)
     }
+
+    /// What another recommender says of a result's designs and retrieved items. The one they were made with is climbed, and may be fooled by
+    /// it; one that was trained apart, on other customers and with another seed, cannot.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`] if it has no `dvbpr` or does not know an item that was bought; those of reading the catalogue.
+    pub fn judge(
+        &self,
+        judge: &Recommender,
+        bought: &[String],
+        result: &DesignResult,
+    ) -> Result<Judged, VisionError> {
+        let taste = taste_of_keys(judge, bought)?;
+        let (network, ..) = parts(judge)?;
+        let real = self.catalogue.scores(network, &taste, &result.category)?;
+        let say = |pictures: Vec<&[u8]>| -> Vec<Judgement> {
+            let device = self.generator.device();
+            preference_of(network, &taste, &pictures.concat(), result.px(), device)
+                .into_iter()
+                .map(|preference| Judgement { preference, percentile: share_below(&real, preference) })
+                .collect()
+        };
+        let finished = result.designs.iter().filter_map(|design| design.pictures.last());
+        Ok(Judged {
+            designs: say(finished.map(Vec::as_slice).collect()),
+            retrieved: say(result.retrieved_pictures().iter().map(Vec::as_slice).collect()),
+        })
+    }
+}
+
+/// The taste of somebody who bought these items, by key, folded in without training.
+fn taste_of_keys(recommender: &Recommender, bought: &[String]) -> Result<Taste, VisionError> {
+    if bought.is_empty() {
+        return Err(VisionError::NothingLeft {
+            path: "purchases".to_owned(),
+            problem: "somebody who bought nothing has no taste to design for".to_owned(),
+        });
+    }
+    let number = |key: &String| {
+        recommender.items.get(key).ok_or_else(|| {
+            let some: Vec<&str> = recommender.items.keys().take(3).collect();
+            VisionError::Unknown {
+                what: "item",
+                name: key.clone(),
+                known: format!("{}, such as {}", recommender.items.len(), some.join(", ")),
+            }
+        })
+    };
+    let bought = bought.iter().map(number).collect::<Result<Vec<u32>, _>>()?;
+    taste_of(recommender, &bought)
+}
+
+/// The same by number.
+pub(crate) fn taste_of(recommender: &Recommender, bought: &[u32]) -> Result<Taste, VisionError> {
+    let (_, member, lambda) = parts(recommender)?;
+    Ok(Taste { theta: fold_in(member.items(), member.k(), &distinct(bought), lambda) })
 }
 
 /// What scores pictures that are in no catalogue: the network, and its member with the λ of its fold-in.
-fn parts(recommender: &Recommender) -> Result<(&Dvbpr, &Member, f64), VisionError> {
+pub(crate) fn parts(recommender: &Recommender) -> Result<(&Dvbpr, &Member, f64), VisionError> {
     let member = recommender.member(dvbpr::NAME);
     match (&recommender.network, member, member.map(|member| member.way)) {
         (Some(network), Some(member), Some(Way::FoldIn { lambda })) if network.network.k() == member.k() => {

@@ -15,10 +15,12 @@ use super::Watch;
 use crate::checkpoints::trained;
 use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
 use crate::data::products;
-use crate::design::{Catalogue, DesignConfig, DesignReport, Order, Person, Taste, design, evaluate};
+use crate::design::{
+    Catalogue, DesignConfig, DesignReport, Features, Order, Person, Taste, design, evaluate,
+};
 use crate::error::VisionError;
 use crate::gan_metrics::Rows;
-use crate::images::{BuildOptions, Labels};
+use crate::images::{BuildOptions, ImageSet, Labels};
 use crate::lsgan::Lsgan;
 
 /// The label that tastes are about.
@@ -51,15 +53,99 @@ pub struct DesignExperiment {
 
 /// What came out; also written to `report.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DesignOutcome {
+pub struct DesignOutcome<S> {
     /// Settings of the designs.
     pub config: DesignConfig,
     /// The seed.
     pub seed: u64,
-    /// How well the first scorer's network knows the label on the second's items, and the other way round.
-    pub scorers: [Accuracy; 2],
+    /// How good each of the two scorers is.
+    pub scorers: [S; 2],
     /// All measures.
     pub report: DesignReport,
+}
+
+impl<S: Serialize> DesignOutcome<S> {
+    pub(super) fn save(&self, folder: &Path) -> Result<(), VisionError> {
+        let path = folder.join("report.json");
+        std::fs::write(&path, format!("{:#}\n", json!(self))).map_err(VisionError::io(path))
+    }
+}
+
+/// The generator and the real items that designs are made of and compared with.
+pub(super) struct Workshop {
+    pub(super) model: Lsgan,
+    classifier: Option<Classifier>,
+    pub(super) pictures: ImageSet,
+}
+
+impl Workshop {
+    /// Loads a generator, a classifier of its categories if there is one, and the pictures of fashion products.
+    pub(super) fn open(
+        lsgan: &Path,
+        classifier: Option<&Path>,
+        products: &Path,
+        cache: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<Self, VisionError> {
+        (watch.stage)("pictures");
+        let model = Lsgan::load(lsgan, device)?;
+        let classifier = classifier.map(|place| Classifier::load(place, device)).transpose()?;
+        let px = model.config().px;
+        let products = products::read(products)?.labelled(products::CATEGORY)?;
+        let cache = cache.join(format!("fashion-products-{px}.pixels"));
+        let (pictures, _) = products.images(&BuildOptions::new(px), &cache, &|_, _| Ok(()))?;
+        Ok(Self { model, classifier, pictures })
+    }
+
+    /// A label of the pictures.
+    pub(super) fn labels(&self, name: &str) -> Result<Labels, VisionError> {
+        self.pictures.labels(name).cloned().ok_or_else(|| VisionError::Unknown {
+            what: "label",
+            name: name.to_owned(),
+            known: self.pictures.all_labels().iter().map(Labels::name).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Designs for all persons by the first scorer, the first few of them drawn as sheets, and judges all by both.
+    pub(super) fn judged(
+        &self,
+        scorers: [&dyn Features; 2],
+        persons: &[Person],
+        (config, sheets, seed): (&DesignConfig, usize, u64),
+        folder: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<DesignReport, VisionError> {
+        let catalogue = Catalogue::new(self.pictures.clone(), self.labels(products::CATEGORY)?, device)?;
+        (watch.stage)("designs");
+        let [first, second] = scorers;
+        for person in persons.iter().take(sheets) {
+            let order = Order {
+                user: &person.name,
+                taste: &person.taste,
+                class: person.class,
+                tailor: None,
+                seed: child_seed(seed, &person.name),
+            };
+            let found = design(&self.model, first, &catalogue, order, config, &watch.cancel, |_| ())?;
+            found.save(&folder.join("designs").join(&person.name))?;
+        }
+        let told = |done: usize| (watch.stage)(&format!("designs: {done} of {} persons", persons.len()));
+        let classifier = self.classifier.as_ref();
+        evaluate(
+            &self.model,
+            first,
+            second,
+            classifier,
+            &catalogue,
+            persons,
+            config,
+            seed,
+            &watch.cancel,
+            told,
+        )
+    }
 }
 
 /// Share of the mean variance added to the covariance from which tastes are made.
@@ -73,7 +159,8 @@ struct Scorer {
 }
 
 impl DesignExperiment {
-    /// Trains the scorers that `folder` does not hold yet, designs, measures, and writes `report.json` and sheets.
+    /// Trains the scorers that `folder` does not hold yet, designs, measures, and writes `report.json` and sheets. A scorer is as good as its
+    /// network knows the label on the other's items.
     ///
     /// # Errors
     /// [`VisionError`] of reading, training and writing; [`VisionError::Fit`] if cancelled.
@@ -82,22 +169,19 @@ impl DesignExperiment {
         folder: &Path,
         device: &Device,
         watch: &Watch<'_>,
-    ) -> Result<DesignOutcome, VisionError> {
-        (watch.stage)("pictures");
-        let model = Lsgan::load(&self.lsgan, device)?;
-        let judge = self.classifier.as_ref().map(|place| Classifier::load(place, device)).transpose()?;
-        let px = model.config().px;
-        let products = products::read(&self.products)?.labelled(products::CATEGORY)?;
-        let cache = self.cache.join(format!("fashion-products-{px}.pixels"));
-        let (set, _) = products.images(&BuildOptions::new(px), &cache, &|_, _| Ok(()))?;
-        let labels = |name: &str| {
-            set.labels(name).cloned().ok_or_else(|| VisionError::Unknown {
-                what: "label",
-                name: name.to_owned(),
-                known: set.all_labels().iter().map(Labels::name).collect::<Vec<_>>().join(", "),
-            })
-        };
-        let (categories, tastes) = (labels(products::CATEGORY)?, labels(TASTE)?.frequent(self.least));
+    ) -> Result<DesignOutcome<Accuracy>, VisionError> {
+        let workshop = Workshop::open(
+            &self.lsgan,
+            self.classifier.as_deref(),
+            &self.products,
+            &self.cache,
+            device,
+            watch,
+        )?;
+        let set = &workshop.pictures;
+        let px = set.px();
+        let categories = workshop.labels(products::CATEGORY)?;
+        let tastes = workshop.labels(TASTE)?.frequent(self.least);
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
 
         let mut order: Vec<u32> = (0..set.len() as u32).collect();
@@ -130,7 +214,7 @@ impl DesignExperiment {
         let (first, first_accuracy) = scorer(1, left, right)?;
         let (second, second_accuracy) = scorer(2, right, left)?;
 
-        let mut persons = self.persons(&model, &categories, &tastes, &first, &second);
+        let mut persons = self.persons(&workshop.model, &categories, &tastes, &first, &second);
         if persons.is_empty() {
             return Err(VisionError::NothingLeft {
                 path: self.products.display().to_string(),
@@ -139,41 +223,16 @@ impl DesignExperiment {
         }
         Random::new(child_seed(self.seed, "persons")).shuffle(&mut persons);
         persons.truncate(self.most);
-        let catalogue = Catalogue::new(set.clone(), categories, device)?;
-        (watch.stage)("designs");
-        for person in persons.iter().take(self.sheets) {
-            let order = Order {
-                user: &person.name,
-                taste: &person.taste,
-                class: person.class,
-                tailor: None,
-                seed: child_seed(self.seed, &person.name),
-            };
-            let found =
-                design(&model, &first.network, &catalogue, order, &self.config, &watch.cancel, |_| ())?;
-            found.save(&folder.join("designs").join(&person.name))?;
-        }
-        let told = |done: usize| (watch.stage)(&format!("designs: {done} of {} persons", persons.len()));
-        let report = evaluate(
-            &model,
-            &first.network,
-            &second.network,
-            judge.as_ref(),
-            &catalogue,
-            &persons,
-            &self.config,
-            self.seed,
-            &watch.cancel,
-            told,
-        )?;
+        let settings = (&self.config, self.sheets, self.seed);
+        let report =
+            workshop.judged([&first.network, &second.network], &persons, settings, folder, device, watch)?;
         let outcome = DesignOutcome {
             config: self.config.clone(),
             seed: self.seed,
             scorers: [first_accuracy, second_accuracy],
             report,
         };
-        let path = folder.join("report.json");
-        std::fs::write(&path, format!("{:#}\n", json!(outcome))).map_err(VisionError::io(path))?;
+        outcome.save(folder)?;
         Ok(outcome)
     }
 

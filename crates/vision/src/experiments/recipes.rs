@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::customers::CustomersExperiment;
 use super::design::DesignExperiment;
 use super::lsgan::{LsganExperiment, Pictures};
 use crate::lsgan::{LsganConfig, Upsampling};
@@ -13,6 +14,8 @@ pub enum Work {
     Lsgan(Box<LsganExperiment>),
     /// Designs with a generator that a recipe of the first kind made in the same folder.
     Design(Box<DesignExperiment>),
+    /// The same for customers of a shop.
+    Customers(Box<CustomersExperiment>),
 }
 
 /// A part of a recipe: work with a folder of its own.
@@ -33,6 +36,8 @@ pub struct Recipe {
     pub title: &'static str,
     /// Name of the data set.
     pub data: &'static str,
+    /// Name of the purchases, where it takes some.
+    pub purchases: Option<&'static str>,
     /// What is read into what was left open, and what to expect.
     pub about: &'static str,
 }
@@ -43,6 +48,7 @@ pub const RECIPES: [Recipe; 3] = [
         name: "lsgan-fashion",
         title: "A generator of six categories of fashion at 32 and 64 pixels",
         data: "fashion-products",
+        purchases: None,
         about: "Tops, bottoms and shoes of men and women, four fifths of the pictures for training. The authors' loss and layers at \
                 half and quarter width. Label agreement saturates at what the classifier reaches on real pictures while pictures \
                 are still poor: the Fréchet distance beside its floor, the neighbours and the sheet tell more.",
@@ -51,15 +57,18 @@ pub const RECIPES: [Recipe; 3] = [
         name: "lsgan-fashion-mnist",
         title: "A generator of the ten classes of Fashion-MNIST",
         data: "fashion-mnist",
+        purchases: None,
         about: "Grey pictures of 28 pixels with a border of two, the given test part, a third of the training part. The classification \
                 accuracy score is that of a classifier trained on generated pictures alone.",
     },
     Recipe {
         name: "design-fashion",
-        title: "Designs for people who like a colour, judged by a scorer trained apart",
+        title: "Designs for people who like a colour and for customers, judged by a scorer trained apart",
         data: "fashion-products",
-        about: "The generator of lsgan-fashion at 32 pixels. Pictures are real, people and their tastes are planted. Two scorers are \
-                trained on disjoint halves of the pictures; designs climb the first.",
+        purchases: Some("hm-sample"),
+        about: "The generator of lsgan-fashion at 32 pixels; designs climb the first of two scorers. For people who like a colour, tastes are \
+                planted and scorers see disjoint halves of the pictures. For customers of H&M, scorers are dvbpr of disjoint groups of \
+                customers, and those designed for are new to both.",
     },
 ];
 
@@ -73,9 +82,10 @@ impl Recipe {
         RECIPES.into_iter().find(|recipe| recipe.name == name)
     }
 
-    /// What it does with the data in `data`, decoded pictures kept in `cache`; parts of `quick` end within ten minutes on two cores.
+    /// What it does with the data in `data`, and the purchases in `purchases` if it takes some; decoded pictures are kept in `cache`, and
+    /// parts of `quick` end within ten minutes on two cores.
     #[must_use]
-    pub fn parts(&self, data: &Path, cache: &Path, quick: bool) -> Vec<Part> {
+    pub fn parts(&self, data: &Path, purchases: Option<&Path>, cache: &Path, quick: bool) -> Vec<Part> {
         let lsgan = |name, pictures: Pictures, config: LsganConfig, score: bool| {
             let mut experiment = LsganExperiment { pictures, config, ..LsganExperiment::default() };
             experiment.report.classification_accuracy_score = score;
@@ -121,10 +131,23 @@ impl Recipe {
                     classifier: Some(cache.join("lsgan-32").join("classifier")),
                     ..DesignExperiment::default()
                 };
+                let mut customers = CustomersExperiment {
+                    purchases: purchases.unwrap_or(data).to_owned(),
+                    products: data.to_owned(),
+                    cache: cache.to_owned(),
+                    lsgan: design.lsgan.clone(),
+                    classifier: design.classifier.clone(),
+                    ..CustomersExperiment::default()
+                };
                 if quick {
                     (design.most, design.scorer.epochs) = (6, 4);
+                    (customers.most, customers.pretraining.epochs, customers.dvbpr.epochs) = (6, 2, 2);
                 }
-                vec![part_32(), Part { name: "design", work: Work::Design(Box::new(design)) }]
+                vec![
+                    part_32(),
+                    Part { name: "design", work: Work::Design(Box::new(design)) },
+                    Part { name: "customers", work: Work::Customers(Box::new(customers)) },
+                ]
             }
         }
     }
@@ -140,12 +163,17 @@ mod tests {
         for recipe in RECIPES {
             assert_eq!(Recipe::find(recipe.name), Some(recipe));
             for quick in [false, true] {
-                let parts = recipe.parts(Path::new("data"), Path::new("out"), quick);
+                let parts = recipe.parts(Path::new("data"), Some(Path::new("shop")), Path::new("out"), quick);
                 assert!(!parts.is_empty());
                 for part in parts {
                     match part.work {
                         Work::Lsgan(experiment) => experiment.config.check().unwrap(),
                         Work::Design(experiment) => experiment.config.check().unwrap(),
+                        Work::Customers(experiment) => {
+                            assert_eq!(experiment.purchases, Path::new("shop"));
+                            experiment.dvbpr.check().unwrap();
+                            experiment.pretraining.check().unwrap();
+                        }
                     }
                 }
             }

@@ -81,6 +81,18 @@ pub struct LsganConfig {
     /// Whether classes are drawn equally often; otherwise as often as they have pictures. Source: no (authors' code); ours: yes, so that
     /// a class of 156 pictures is learned beside one of 3,079.
     pub balanced: bool,
+    /// Pixels by which pictures are moved at most, around their edges, before the discriminator sees them, real ones as generated ones.
+    /// Source: 0 (authors' code); ours, for a few thousand pictures: an eighth of their side. A discriminator that cannot know pictures by
+    /// heart goes on teaching, and one that sees every pixel at every phase of its strides leaves no grid behind.
+    #[schemars(range(min = 0, max = 128))]
+    pub shift: usize,
+    /// Factor of a third term of the discriminator's loss: real pictures shown as another class, which it is to reject as it does
+    /// generated ones (Reed and others, 2016). Source: 0 (authors' code).
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub mismatch: f64,
+    /// Share of the epochs, the last ones, over which the steps of both networks fall to nothing in a straight line. Source: 0 (authors' code).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub cooling: f64,
     /// Decay by step of the averaged generator that is kept; 0 keeps the last one. Source: 0 (authors' code); ours: 0.999, since
     /// single steps differ in tint and in class.
     #[schemars(range(min = 0.0, max = 0.99999))]
@@ -106,6 +118,9 @@ impl Default for LsganConfig {
             weight_decay: 0.0,
             discriminator_weight: 0.5,
             balanced: true,
+            shift: 0,
+            mismatch: 0.0,
+            cooling: 0.0,
             averaging: 0.999,
         }
     }
@@ -121,6 +136,9 @@ impl ModelConfig for LsganConfig {
                 "`generator_channels` is {}; it must be a multiple of 4",
                 self.generator_channels
             ));
+        }
+        if self.shift > self.px / 2 {
+            return Err(format!("`shift` is {}, more than half of the {} pixels", self.shift, self.px));
         }
         if self.refine && self.upsampling != Upsampling::Deconvolution {
             return Err("`refine` belongs to the published transposed convolutions: it needs `upsampling` = \"deconvolution\"".to_owned());
@@ -178,6 +196,9 @@ impl LsganConfig {
             weight_decay: 0.0,
             discriminator_weight: 0.5,
             balanced: false,
+            shift: 0,
+            mismatch: 0.0,
+            cooling: 0.0,
             averaging: 0.0,
         };
         let small = Self::default();
@@ -204,6 +225,14 @@ impl LsganConfig {
         })
     }
 
+    /// The factor of Adam's step in an epoch, counted from 1.
+    pub(super) fn warmth(&self, epoch: usize) -> f64 {
+        let cooling = self.cooling * self.epochs as f64;
+        // Half an epoch's fall is behind in its middle.
+        let left = self.epochs as f64 + 0.5 - epoch as f64;
+        if cooling > 0.0 { (left / cooling).min(1.0) } else { 1.0 }
+    }
+
     /// How often the generator doubles 4 × 4 pixels.
     pub(super) fn doublings(&self) -> usize {
         (self.px / 4).ilog2() as usize
@@ -227,6 +256,18 @@ mod tests {
             config.check().unwrap_or_else(|problem| panic!("{}: {problem}", preset.name));
         }
         assert!(LsganConfig::preset("huge").is_none());
+    }
+
+    #[test]
+    fn steps_fall_at_the_end() {
+        let config = LsganConfig { epochs: 10, cooling: 0.5, ..LsganConfig::default() };
+        let warmth: Vec<f64> = [1, 5, 6, 8, 10].map(|epoch| config.warmth(epoch)).to_vec();
+        assert!(
+            warmth.iter().zip([1.0, 1.0, 0.9, 0.5, 0.1]).all(|(x, y)| (x - y).abs() < 1e-12),
+            "{warmth:?}"
+        );
+        assert!((LsganConfig::default().warmth(14) - 1.0).abs() < 1e-12);
+        assert!(LsganConfig { shift: 17, ..LsganConfig::default() }.check().is_err());
     }
 
     #[test]

@@ -60,6 +60,8 @@ struct Batch {
     pictures: Tensor<4>,
     classes: Tensor<2>,
     inputs: Tensor<2>,
+    /// Classes that the pictures are not of, if the discriminator is to learn from them.
+    others: Option<Tensor<2>>,
 }
 
 impl Drawer<'_> {
@@ -84,11 +86,19 @@ impl Drawer<'_> {
             [config.batch, side, side, crate::images::set::CHANNELS],
             device,
         );
-        Ok(Batch {
-            pictures,
-            classes: one_hot(&classes, self.n_classes, device),
-            inputs: inputs(config, &classes, self.n_classes, random, device),
-        })
+        let inputs = inputs(config, &classes, self.n_classes, random, device);
+        let others = (config.mismatch > 0.0 && self.members.len() > 1).then(|| {
+            let others: Vec<usize> = classes.iter().map(|&class| self.another(class, random)).collect();
+            one_hot(&others, self.n_classes, device)
+        });
+        Ok(Batch { pictures, classes: one_hot(&classes, self.n_classes, device), inputs, others })
+    }
+
+    /// A class other than this one, of those that have pictures, all as likely.
+    fn another(&self, class: usize, random: &mut Random) -> usize {
+        let at = random.below(self.members.len() - 1);
+        let own = self.members.iter().position(|(other, _)| *other == class).unwrap_or(self.members.len());
+        self.members[if at < own { at } else { at + 1 }].0
     }
 }
 
@@ -168,8 +178,11 @@ impl Trainer {
     }
 
     /// One step of the discriminator, then one of the generator with the same noise; the discriminator's loss, and the generator's.
-    fn step(&mut self, batch: Batch) -> [f64; 2] {
-        let Batch { pictures, classes, inputs } = batch;
+    fn step(&mut self, batch: Batch, warmth: f64, random: &mut Random) -> [f64; 2] {
+        let Batch { pictures, classes, inputs, others } = batch;
+        for adam in [&mut self.generator_adam, &mut self.discriminator_adam] {
+            adam.learning_rate = self.config.learning_rate * warmth;
+        }
         let (pictures, classes, inputs) = (pictures.autodiff(), classes.autodiff(), inputs.autodiff());
         let tracked = |weights: &Weights| Weights {
             parameters: weights.parameters.tracked(),
@@ -181,18 +194,25 @@ impl Trainer {
         update_moments(&mut self.generator_weights.moments, &moments, MOMENTS_DECAY);
 
         let discriminator = tracked(&self.discriminator_weights);
-        let look = |pictures: Tensor<4>, weights: &Weights, running: &mut Parameters| {
+        let shift = self.config.shift;
+        let running = &mut self.discriminator_weights.moments;
+        let mut look = |pictures: Tensor<4>, classes: Tensor<2>| {
             let mut moments = BatchMoments::new();
+            let pictures = shifted(pictures, shift, random);
             let seen =
-                self.discriminator.forward(weights, pictures, classes.clone(), Mode::Training(&mut moments));
+                self.discriminator.forward(&discriminator, pictures, classes, Mode::Training(&mut moments));
             update_moments(running, &moments, MOMENTS_DECAY);
             seen
         };
-        let running = &mut self.discriminator_weights.moments;
         // Real and generated pictures are normalised apart, each by its own batch, as published.
-        let real = look(pictures, &discriminator, running);
-        let fake = look(made.clone().detach(), &discriminator, running);
-        let loss = ((real - 1.0).square().mean() + fake.square().mean()) * self.config.discriminator_weight;
+        let real = look(pictures.clone(), classes.clone());
+        let mut wrong = look(made.clone().detach(), classes.clone()).square().mean();
+        if let Some(others) = others {
+            let mismatch = self.config.mismatch;
+            let mismatched = look(pictures, others.autodiff()).square().mean();
+            wrong = (wrong + mismatched * mismatch) / (1.0 + mismatch);
+        }
+        let loss = ((real - 1.0).square().mean() + wrong) * self.config.discriminator_weight;
         let mut gradients = loss.backward();
         let gradients = discriminator.parameters.gradients(&mut gradients);
         self.discriminator_adam.step(&mut self.discriminator_weights.parameters, gradients);
@@ -201,6 +221,7 @@ impl Trainer {
             parameters: self.discriminator_weights.parameters.constant(),
             moments: self.discriminator_weights.moments.clone(),
         };
+        let made = shifted(made, shift, random);
         let seen =
             self.discriminator.forward(&fixed, made, classes, Mode::Training(&mut BatchMoments::new()));
         let generator_loss = (seen - 1.0).square().mean();
@@ -277,6 +298,29 @@ impl Trainer {
     }
 }
 
+/// Groups of a batch that are moved together.
+const GROUPS: usize = 8;
+
+/// Pictures `[batch, px, px, 3]` moved by up to `most` pixels each way, what leaves at an edge coming in at the other; differentiable.
+fn shifted(pictures: Tensor<4>, most: usize, random: &mut Random) -> Tensor<4> {
+    if most == 0 {
+        return pictures;
+    }
+    let [batch, ..] = pictures.dims();
+    let groups = pictures.split(batch.div_ceil(GROUPS), 0).into_iter().map(|mut group| {
+        for dimension in [1, 2] {
+            let side = group.dims()[dimension];
+            let by = (side + random.below(2 * most + 1) - most) % side;
+            if by > 0 {
+                let parts = group.split_with_sizes(vec![by, side - by], dimension);
+                group = Tensor::cat(parts.into_iter().rev().collect(), dimension);
+            }
+        }
+        group
+    });
+    Tensor::cat(groups.collect(), 0)
+}
+
 /// Replaces the generator's moments by those of `batches` batches together, whose classes are drawn as in training.
 fn calibrate(
     generator: &Generator,
@@ -351,7 +395,8 @@ pub(super) fn fit(
             }
             let number = ((epoch - 1) * steps + at) as u64;
             let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number));
-            let losses = trainer.step(drawer.draw(config, &mut random, device)?);
+            let batch = drawer.draw(config, &mut random, device)?;
+            let losses = trainer.step(batch, config.warmth(epoch), &mut random);
             if losses.iter().any(|loss| !loss.is_finite()) {
                 return Err(VisionError::Diverged { model: MODEL, epoch });
             }
@@ -379,6 +424,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pictures_move_around_their_edges() {
+        let device = Device::flex();
+        let pictures = || backend::tensor((0..5 * 48).map(|at| at as f32).collect(), [5, 4, 4, 3], &device);
+        assert_eq!(backend::values(shifted(pictures(), 0, &mut Random::new(1))), backend::values(pictures()));
+        let given = backend::values(pictures());
+        let moved = backend::values(shifted(pictures(), 2, &mut Random::new(1)));
+        assert_ne!(given, moved);
+        let mut seen = std::collections::BTreeSet::new();
+        for (given, moved) in given.chunks(48).zip(moved.chunks(48)) {
+            let pixel = |picture: &[f32], y: usize, x: usize| picture[(y * 4 + x) * 3];
+            let fits = |down: usize, right: usize| {
+                (0..16).all(|at| {
+                    pixel(given, at / 4, at % 4) == pixel(moved, (at / 4 + down) % 4, (at % 4 + right) % 4)
+                })
+            };
+            let shift = (0..16).find(|&at| fits(at / 4, at % 4));
+            seen.insert(shift.unwrap_or_else(|| panic!("{moved:?}")));
+        }
+        assert!(seen.len() > 1, "{seen:?}");
+    }
+
+    #[test]
     fn classes_are_drawn_evenly_or_as_often_as_they_have_pictures() {
         let pictures =
             ImageSet::in_memory(1, (0..10).map(|at| at.to_string()).collect(), vec![0; 30]).unwrap();
@@ -392,6 +459,8 @@ mod tests {
             assert!(picks.iter().all(|&class| class != 1));
             picks.iter().filter(|&&class| class == 0).count() as f64 / 4000.0
         };
+        let others: Vec<usize> = (0..20).map(|_| drawer.another(0, &mut Random::new(1))).collect();
+        assert!(others.iter().all(|&class| class == 2) && drawer.another(2, &mut Random::new(1)) == 0);
         // Five standard errors of 4,000 draws.
         assert!((share(&drawer) - 0.5).abs() < 0.04);
         drawer.balanced = false;

@@ -100,6 +100,28 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     let result = studio.design(&wish, &cancel, |_| steps += 1).unwrap();
     assert_eq!(steps, wish.config.steps + 1);
     assert!(result.designs[0].preference.last() > result.designs[0].preference.first());
+    // Somebody else's recommender is asked by the same keys.
+    let other_member = folder::member(dvbpr::NAME, Way::FoldIn { lambda: 0.1 }, &second.2).unwrap();
+    let other = |network| {
+        Recommender::new(dvbpr::NAME, second.0.data.items.clone(), vec![other_member.clone()], network)
+            .unwrap()
+    };
+    let judged = studio.judge(&other(Some(second.1.clone())), &wish.bought, &result).unwrap();
+    assert_eq!(
+        (judged.designs.len(), judged.retrieved.len()),
+        (result.designs.len(), result.retrieved.len())
+    );
+    assert!(judged.designs.iter().chain(&judged.retrieved).all(|one| (0.0..=1.0).contains(&one.percentile)));
+    assert!(studio.judge(&other(None), &wish.bought, &result).is_err());
+    // The one it was made with says again what it said; bytes are pictures rounded.
+    let same = studio.judge(studio.recommender(), &wish.bought, &result).unwrap();
+    for (judgement, designed) in same.designs.iter().zip(&result.designs) {
+        let said = *designed.preference.last().unwrap();
+        assert!((judgement.preference - said).abs() < 0.02 * said.abs().max(1.0), "{judgement:?} {said}");
+    }
+    for (judgement, item) in same.retrieved.iter().zip(&result.retrieved) {
+        assert!((judgement.preference - item.preference).abs() < 1e-4, "{judgement:?} {item:?}");
+    }
     let place = tempfile::tempdir().unwrap();
     result.save(place.path()).unwrap();
     for file in ["design.png", "design-1.png", "design.json"] {

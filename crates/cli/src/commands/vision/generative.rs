@@ -7,13 +7,12 @@ use foldin_core::config::overlay;
 use foldin_core::{Epoch, FitError, Progress};
 use foldin_vision::backend::device;
 use foldin_vision::data::purchases;
-use foldin_vision::design::{DesignConfig, Group, Mean, Studio, Wish};
+use foldin_vision::design::{DesignConfig, DesignReport, Group, Judgement, Mean, Studio, Wish};
 use foldin_vision::error::VisionError;
-use foldin_vision::experiments::{
-    DesignOutcome, LsganExperiment, LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work,
-};
+use foldin_vision::experiments::{LsganExperiment, LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work};
 use foldin_vision::gan_report::ReportOptions;
 use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
+use foldin_vision::recommend::folder::Recommender;
 use foldin_vision::sheet::Sheet;
 use foldin_vision::study::html;
 use serde_json::Map;
@@ -271,6 +270,7 @@ const DESIGN_EXAMPLES: &str = "\
 Examples:
   foldin vision design --lsgan runs/lsgan/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
   foldin vision design … --bought 0108775015,0111565001 --category men-shoes --out design
+  foldin vision design … --judge runs/other                 a second recommender says what it thinks of the designs
   foldin vision design … --tailor images/12345.jpg          from that item instead of from noise";
 
 #[derive(Debug, clap::Args)]
@@ -303,6 +303,9 @@ pub(crate) struct DesignArgs {
     /// Real items with the generator's categories, by path or name, to compare with
     #[arg(long, default_value = "fashion-products", value_name = "DATA")]
     catalogue: String,
+    /// A second recommender's folder, trained apart (other customers, another seed), to judge the designs and the real items as well
+    #[arg(long, value_name = "DIR")]
+    judge: Option<PathBuf>,
     /// Item of the catalogue to start from, by the name of its picture
     #[arg(long, value_name = "PICTURE")]
     tailor: Option<String>,
@@ -323,13 +326,23 @@ pub(crate) struct DesignArgs {
 pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
     let changes = args.set.iter().map(|pair| parse_pair(pair)).collect::<anyhow::Result<Map<_, _>>>()?;
     let config = overlay("design", &DesignConfig::default(), &changes)?;
-    for (what, path) in [("generator", &args.lsgan), ("recommender", &args.model)] {
+    let folders = [
+        ("generator", Some(&args.lsgan)),
+        ("recommender", Some(&args.model)),
+        ("judge", args.judge.as_ref()),
+    ];
+    for (what, path) in folders.into_iter().filter_map(|(what, path)| Some((what, path?))) {
         if !path.exists() {
             return Err(usage(format!("there is no {what} in {}", path.display())));
         }
     }
     check_folder(&args.out)?;
     let studio = open_studio(&args.lsgan, &args.model, &args.catalogue, &args.device, global)?;
+    let judge = args
+        .judge
+        .as_ref()
+        .map(|folder| anyhow::Ok(Recommender::load(folder, &device(&args.device)?)?))
+        .transpose()?;
     let cancel = cancel_on_ctrl_c()?;
     let wish = Wish {
         user: args.user.clone().unwrap_or_else(|| "you".to_owned()),
@@ -344,7 +357,8 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         bar.epoch(Epoch { number: step.number, of: wish.config.steps, ..Epoch::default() });
     });
     bar.finish();
-    let found = found?;
+    let mut found = found?;
+    found.judged = judge.map(|judge| studio.judge(&judge, &wish.bought, &found)).transpose()?;
     found.save(&args.out)?;
     for (number, designed) in found.designs.iter().enumerate() {
         let (first, last) = (designed.preference.first(), designed.preference.last());
@@ -359,6 +373,17 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
     }
     if let Some(best) = found.retrieved.first() {
         print(format!("best real item: {} ({:.3})", best.item, best.preference))?;
+    }
+    if let Some(judged) = &found.judged {
+        let shares = |judgements: &[Judgement]| {
+            let shares = judgements.iter().map(|judgement| format!("{:.0} %", 100.0 * judgement.percentile));
+            shares.collect::<Vec<_>>().join(", ")
+        };
+        print(format!(
+            "by the judge, above so many of the category's real items: designs {}; retrieved items {}",
+            shares(&judged.designs),
+            shares(&judged.retrieved)
+        ))?;
     }
     print(format!("sheet and JSON written to {}", args.out.display()))
 }
@@ -423,8 +448,9 @@ pub(crate) fn reproduce(
     let data = match find_pictures(recipe.data, global, &out)? {
         Pictures::Products { path, .. } | Pictures::Idx { path, .. } => path,
     };
+    let purchases = recipe.purchases.map(|name| find(name, global)).transpose()?;
     let (mut tables, mut pictures) = (Vec::new(), Vec::new());
-    for part in recipe.parts(&data, &out, quick) {
+    for part in recipe.parts(&data, purchases.as_deref(), &out, quick) {
         let folder = out.join(part.name);
         print(format!("{}:", part.name))?;
         match part.work {
@@ -439,22 +465,18 @@ pub(crate) fn reproduce(
                 )?);
             }
             Work::Design(experiment) => {
-                let bar = FitBar::new("design", global.shows_progress());
-                let stage = |name: &str| bar.stage(name);
-                let watch = Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? };
-                let outcome = experiment.run(&folder, &device("cpu")?, &watch);
-                bar.finish();
-                let outcome = outcome?;
-                print_designs(&outcome, &folder)?;
-                tables.push(design_table(&outcome));
-                for person in folders(&folder.join("designs"))? {
-                    let name = person.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    pictures.push(picture(
-                        &person.join("design.png"),
-                        &format!("Designs for {name} (planted)"),
-                        "A row for each design: from the start by steps to the result, a gap, the nearest real items; last the person's \
-                         best real items.",
-                    )?);
+                let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                designs(&PLANTED, &outcome.report, &folder, &mut tables, &mut pictures)?;
+            }
+            Work::Customers(experiment) => {
+                let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                let [first, second] = outcome.scorers;
+                print(format!("AUC of the scorers on purchases left out: {first:.4} and {second:.4}"))?;
+                designs(&CUSTOMERS, &outcome.report, &folder, &mut tables, &mut pictures)?;
+                if let Some(table) = tables.last_mut() {
+                    table.notes.push(format!(
+                        "AUC of the scorers on a purchase of each of their customers that was left out: {first:.4} and {second:.4}."
+                    ));
                 }
             }
         }
@@ -519,8 +541,72 @@ fn folders(of: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Columns of [`groups`].
 const GROUPS: [&str; 6] = ["pictures", "percentile", "second scorer", "realism", "in category", "diversity"];
 
+/// What is told of designs for some kind of people.
+struct People {
+    heading: &'static str,
+    note: &'static str,
+    are: &'static str,
+}
+
+const PLANTED: People = People {
+    heading: "Designs beside real items, planted tastes",
+    note: "Tastes are planted: pictures are real, people are not. The second scorer was trained apart, on other pictures.",
+    are: "planted persons",
+};
+
+const CUSTOMERS: People = People {
+    heading: "Designs beside real items, customers",
+    note: "Customers and what they bought are real, and new to both scorers. The second scorer was trained apart, on other customers. Real \
+           items are those of the generator's data, not of the customers' shop.",
+    are: "customers",
+};
+
+/// Runs an experiment under a progress bar, until Ctrl-C.
+fn watched<T>(run: impl FnOnce(&Watch<'_>) -> Result<T, VisionError>, global: &Global) -> anyhow::Result<T> {
+    let bar = FitBar::new("design", global.shows_progress());
+    let stage = |name: &str| bar.stage(name);
+    let outcome = run(&Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? });
+    bar.finish();
+    Ok(outcome?)
+}
+
+/// Prints what came of designs, and adds a table and sheets for the page.
+fn designs(
+    people: &People,
+    report: &DesignReport,
+    folder: &Path,
+    tables: &mut Vec<html::Table>,
+    pictures: &mut Vec<html::Picture>,
+) -> anyhow::Result<()> {
+    let rows = groups(report);
+    let gains = gains(people, report);
+    let mut lines = table(GROUPS);
+    rows.iter().for_each(|row| {
+        lines.add_row(row);
+    });
+    print(lines)?;
+    print(format!("{gains}; sheets and report.json are in {}", folder.display()))?;
+    let means =
+        "Percentiles are among the category's real items; means over persons ± half their 95 % interval.";
+    tables.push(html::Table {
+        heading: people.heading.to_owned(),
+        notes: vec![people.note.to_owned(), means.to_owned(), gains],
+        columns: GROUPS.map(str::to_owned).to_vec(),
+        rows: rows.into_iter().map(|row| row.to_vec()).collect(),
+    });
+    for person in folders(&folder.join("designs"))? {
+        let name = person.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        pictures.push(picture(
+            &person.join("design.png"),
+            &format!("Designs for {name}"),
+            "A row for each design: from the start by steps to the result, a gap, the nearest real items; last the person's best real items.",
+        )?);
+    }
+    Ok(())
+}
+
 /// A row for each group of pictures, as means over persons with half their 95 % interval.
-fn groups(outcome: &DesignOutcome) -> Vec<[String; 6]> {
+fn groups(report: &DesignReport) -> Vec<[String; 6]> {
     let maybe = |found: Option<Mean>| found.map(mean).unwrap_or_default();
     let row = |(name, group): &(String, Group)| {
         [
@@ -532,7 +618,7 @@ fn groups(outcome: &DesignOutcome) -> Vec<[String; 6]> {
             maybe(group.diversity),
         ]
     };
-    outcome.report.groups.iter().map(row).collect()
+    report.groups.iter().map(row).collect()
 }
 
 fn mean(mean: Mean) -> String {
@@ -540,37 +626,15 @@ fn mean(mean: Mean) -> String {
 }
 
 /// How much more the best design is liked than the best real item.
-fn gains(outcome: &DesignOutcome) -> String {
-    let report = &outcome.report;
+fn gains(people: &People, report: &DesignReport) -> String {
     format!(
-        "best design less best real item: {} by the scorer that was climbed ({:.0} % of {} planted persons), {} by the second ({:.0} %)",
+        "best design less best real item, in standard deviations of the category's real items: {} by the scorer that was climbed (above 0 for \
+         {:.0} % of {} {}), {} by the second ({:.0} %)",
         mean(report.gain),
         100.0 * report.better.first,
         report.persons,
+        people.are,
         mean(report.second_gain),
         100.0 * report.better.second
     )
-}
-
-fn design_table(outcome: &DesignOutcome) -> html::Table {
-    html::Table {
-        heading: "Designs beside real items".to_owned(),
-        notes: vec![
-            "Tastes are planted: pictures are real, people are not. Percentiles are among the category's real items; means over persons \
-             ± half their 95 % interval. The second scorer was trained apart, on other pictures."
-                .to_owned(),
-            gains(outcome),
-        ],
-        columns: GROUPS.map(str::to_owned).to_vec(),
-        rows: groups(outcome).into_iter().map(|row| row.to_vec()).collect(),
-    }
-}
-
-fn print_designs(outcome: &DesignOutcome, out: &Path) -> anyhow::Result<()> {
-    let mut lines = table(GROUPS);
-    groups(outcome).into_iter().for_each(|row| {
-        lines.add_row(row);
-    });
-    print(lines)?;
-    print(format!("{}; sheets and report.json are in {}", gains(outcome), out.display()))
 }

@@ -1,0 +1,201 @@
+//! Designs for customers of a shop, judged by a recommender of other customers.
+//!
+//! Customers are dealt by seed: two groups train a `dvbpr` each, with seeds of their own, and those of the third are new to both. Either
+//! recommender folds a new customer in from what they bought; designs climb the first one's taste, and the second says whether
+//! it likes them too. Customers and purchases are real; that the items they are offered are another shop's is for both the same.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use foldin_core::random::{Random, child_seed};
+use foldin_core::{FitContext, FitError};
+use serde_json::json;
+
+use super::Watch;
+use super::design::{DesignOutcome, Workshop};
+use crate::checkpoints::trained;
+use crate::data::{LeaveOneOut, PrepareOptions, VisualDataset, prepare, purchases};
+use crate::design::{DesignConfig, Person, parts, taste_of};
+use crate::error::VisionError;
+use crate::images::Labels;
+use crate::recommend::dvbpr::{
+    self, Dvbpr, DvbprConfig, PretrainConfig, Pretrained, mean_over_pictures, pretrain,
+};
+use crate::recommend::linear::LinearModel;
+use crate::recommend::training::{self, picture_labels};
+
+/// Designs for customers to make and measure.
+#[derive(Clone, Debug)]
+pub struct CustomersExperiment {
+    /// Folder of purchases with pictures.
+    pub purchases: PathBuf,
+    /// Folder or archive of fashion products, whose categories the generator knows.
+    pub products: PathBuf,
+    /// Folder of decoded pictures.
+    pub cache: PathBuf,
+    /// Folder of the generator.
+    pub lsgan: PathBuf,
+    /// Folder of a classifier of the generator's categories, to see whether designs stay in theirs.
+    pub classifier: Option<PathBuf>,
+    /// Settings of both recommenders.
+    pub dvbpr: DvbprConfig,
+    /// Settings of what they start from, where items have labels.
+    pub pretraining: PretrainConfig,
+    /// Settings of the designs.
+    pub config: DesignConfig,
+    /// Customers to design for, each in one category; the categories take turns.
+    pub most: usize,
+    /// Designs drawn as sheets.
+    pub sheets: usize,
+    /// Seed of everything.
+    pub seed: u64,
+}
+
+impl CustomersExperiment {
+    /// Trains the recommenders that `folder` does not hold yet, designs, measures, and writes `report.json` and sheets. A scorer is as good as
+    /// its AUC on a purchase of each of its customers that it did not learn from, when they are folded in.
+    ///
+    /// # Errors
+    /// [`VisionError`] of reading, training and writing; [`VisionError::NothingLeft`] if there are too few customers;
+    /// [`VisionError::Fit`] if cancelled.
+    pub fn run(
+        &self,
+        folder: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<DesignOutcome<f64>, VisionError> {
+        let classifier = self.classifier.as_deref();
+        let workshop = Workshop::open(&self.lsgan, classifier, &self.products, &self.cache, device, watch)?;
+        std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
+        let purchases = purchases::open(&self.purchases)?;
+        let px = self.dvbpr.px;
+        let file = self.cache.join(format!("{}-customers-{px}.fpix", purchases.name));
+        let data = prepare(purchases, &PrepareOptions::new(px), &file, &|done, of| {
+            (watch.stage)(&format!("pictures of what was bought: {done} of {of}"));
+            if watch.cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
+        })?;
+
+        let mut order: Vec<u32> = (0..data.users.len() as u32).collect();
+        Random::new(child_seed(self.seed, "customers")).shuffle(&mut order);
+        if order.len() < 3 * self.most.max(1) {
+            return Err(VisionError::NothingLeft {
+                path: self.purchases.display().to_string(),
+                problem: format!(
+                    "{} customers are too few to design for {} and to learn from two other groups",
+                    order.len(),
+                    self.most
+                ),
+            });
+        }
+        let (new, rest) = order.split_at(self.most);
+        let (left, right) = rest.split_at(rest.len() / 2);
+        let first = self.scorer(1, &data, left, folder, device, watch)?;
+        let second = self.scorer(2, &data, right, folder, device, watch)?;
+        let persons = new
+            .iter()
+            .enumerate()
+            .map(|(number, &user)| {
+                let bought = data.purchases.by_user().row(user as usize).0;
+                Ok(Person {
+                    name: format!("customer-{:02}", number + 1),
+                    taste: taste_of(&first.recommender, bought)?,
+                    second: taste_of(&second.recommender, bought)?,
+                    class: number % workshop.model.classes().len(),
+                })
+            })
+            .collect::<Result<Vec<Person>, VisionError>>()?;
+        let report = workshop.judged(
+            [parts(&first.recommender)?.0, parts(&second.recommender)?.0],
+            &persons,
+            (&self.config, self.sheets, self.seed),
+            folder,
+            device,
+            watch,
+        )?;
+        let outcome = DesignOutcome {
+            config: self.config.clone(),
+            seed: self.seed,
+            scorers: [first.validation, second.validation],
+            report,
+        };
+        outcome.save(folder)?;
+        Ok(outcome)
+    }
+
+    /// A recommender of some of the customers.
+    fn scorer(
+        &self,
+        number: usize,
+        data: &VisualDataset,
+        users: &[u32],
+        folder: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<training::Chosen, VisionError> {
+        let mut users = users.to_vec();
+        users.sort_unstable();
+        let data = data.of_users(&users)?;
+        let seed = child_seed(self.seed, &format!("recommender-{number}"));
+        let split = LeaveOneOut::new(&data, seed)?;
+        let run = json!({
+            "dvbpr": self.dvbpr, "pretraining": self.pretraining, "seed": seed, "users": data.users.checksum(),
+            "items": data.items.checksum(), "pictures": data.images.len(),
+        });
+        let labels: Vec<Labels> = picture_labels(&data);
+        let pretrained = (!labels.is_empty())
+            .then(|| {
+                (watch.stage)(&format!("pretraining of scorer {number}"));
+                let (network, _) = trained(
+                    folder,
+                    &format!("pretrained-{number}"),
+                    run.clone(),
+                    |place| Pretrained::load(place, device),
+                    |store| {
+                        let ctx = watch.context(child_seed(seed, "pretraining"), store);
+                        pretrain(&self.pretraining, &data.images, &labels, device, &ctx)
+                    },
+                    Pretrained::save,
+                )?;
+                Ok::<_, VisionError>(network)
+            })
+            .transpose()?;
+        (watch.stage)(&format!("scorer {number}"));
+        let (network, _) = trained(
+            folder,
+            &format!("scorer-{number}"),
+            run,
+            |place| Dvbpr::load(place, device),
+            |store| {
+                let ctx = watch.context(seed, store);
+                Ok(dvbpr::fit(&self.dvbpr, &data, &split, pretrained.as_ref(), device, &ctx)?.dvbpr)
+            },
+            Dvbpr::save,
+        )?;
+        let k = network.network.k();
+        let phi = mean_over_pictures(&network.phi_of(&data.images)?, k, &data.pictures);
+        let model = LinearModel::new(dvbpr::NAME, k, Vec::new(), phi)?;
+        let ctx =
+            FitContext { progress: watch.progress, cancel: watch.cancel.clone(), ..FitContext::new(seed) };
+        let mut chosen = training::served(dvbpr::NAME, &data.items, &model, None, &split, &ctx)?;
+        chosen.recommender.network = Some(network);
+        Ok(chosen)
+    }
+}
+
+impl Default for CustomersExperiment {
+    fn default() -> Self {
+        Self {
+            purchases: PathBuf::new(),
+            products: PathBuf::new(),
+            cache: PathBuf::new(),
+            lsgan: PathBuf::from("lsgan"),
+            classifier: None,
+            dvbpr: DvbprConfig::pretrained(),
+            pretraining: PretrainConfig::default(),
+            config: DesignConfig::default(),
+            most: 60,
+            sheets: 6,
+            seed: 1,
+        }
+    }
+}
