@@ -188,6 +188,18 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         ["px=16", "epochs=1", "batch=8", "noise=8", "generator_channels=16", "discriminator_channels=8"];
     let tiny: Vec<&str> = tiny.iter().flat_map(|pair| ["--set", pair]).collect();
     ok(at, &[&lsgan[..], &tiny[..]].concat());
+    // A folder of pictures for each category will do.
+    for item in 0..24 {
+        let category = at.join("own").join(["hats", "shoes"][item % 2]);
+        std::fs::create_dir_all(&category).unwrap();
+        picture(&category.join(format!("{item}.png")), COLOURS[item % 3], item);
+    }
+    let own = ["vision", "train-lsgan", "--data", "own", "--out", "own-gan", "--no-score", "--quiet"];
+    ok(at, &[&own[..], &tiny[..]].concat());
+    let hats = ["vision", "generate", "--model", "own-gan/lsgan", "--category", "hats", "--out", "hats.png"];
+    assert!(ok(at, &hats).contains("16 pictures of hats"));
+    let said = refused(at, &["vision", "train-lsgan", "--data", "shop", "--out", "own-gan-2"]);
+    assert!(said.contains("folder of pictures for each of two categories"), "{said}");
     ok(
         at,
         &[

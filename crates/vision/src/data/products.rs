@@ -1,8 +1,9 @@
-//! Labelled pictures of fashion products: `styles.csv` and `images/ID.jpg`, in a folder or a zip archive.
+//! Labelled pictures of products, in a folder or a zip archive: `styles.csv` and `images/ID.jpg`, or a folder of pictures for each category
+//! (`tops/1.jpg`, `shoes/2.jpg`), as anybody can make of their own.
 //!
 //! The table's last column is the product's name and may hold commas without quotes, so a line is cut at the first nine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::data::purchases::ItemLabels;
@@ -44,17 +45,23 @@ pub struct Products {
     /// Names of pictures, in the order of the table.
     names: Vec<String>,
     labels: Vec<ItemLabels>,
+    /// Classes of [`CATEGORY`], in their order.
+    categories: Vec<String>,
 }
 
-/// Reads the table of a folder or archive.
+/// Reads the table of a folder or archive; where there is none, the folders that pictures lie in are their categories.
 ///
 /// # Errors
-/// [`VisionError::Format`] if there is no `styles.csv`, or no picture of what is in it.
+/// [`VisionError::Format`] if there is neither `styles.csv` nor two folders of pictures, or no picture of what is in the table.
 pub fn read(path: &Path) -> Result<Products, VisionError> {
     let bad = |problem: String| VisionError::Format { path: path.to_owned(), problem };
     let mut store = PictureStore::open(path)?;
     let pictures: Vec<String> = store.list()?.into_iter().map(|(name, _)| name).collect();
-    let (prefix, table) = read_table(&mut store, &pictures).map_err(&bad)?;
+    let (prefix, table) = match read_table(&mut store, &pictures) {
+        Ok(found) => found,
+        Err(Defect::Missing) => return of_folders(path, pictures),
+        Err(defect) => return Err(bad(format!("styles.csv: {defect}"))),
+    };
     // Pictures of the table's own folder, where an archive has several copies of the set.
     let by_id: HashMap<&str, &String> = pictures
         .iter()
@@ -79,6 +86,7 @@ pub fn read(path: &Path) -> Result<Products, VisionError> {
             .iter()
             .map(|(_, name)| ItemLabels { name: (*name).to_owned(), of: Vec::new() })
             .collect(),
+        categories: CATEGORIES.map(|(_, _, name)| name.to_owned()).to_vec(),
     };
     for line in lines {
         let fields: Vec<&str> = line.splitn(COLUMNS, ',').collect();
@@ -106,7 +114,7 @@ pub fn read(path: &Path) -> Result<Products, VisionError> {
 
 /// The folder of `styles.csv` within the store, ending in `/` unless empty, and its bytes: the first there is of the top and the folders
 /// that have a folder `images`, in the order of their names.
-fn read_table(store: &mut PictureStore, pictures: &[String]) -> Result<(String, Vec<u8>), String> {
+fn read_table(store: &mut PictureStore, pictures: &[String]) -> Result<(String, Vec<u8>), Defect> {
     let mut folders: Vec<&str> = std::iter::once("")
         .chain(pictures.iter().filter_map(|name| {
             let (before, _) = name.rsplit_once("images/")?;
@@ -123,7 +131,29 @@ fn read_table(store: &mut PictureStore, pictures: &[String]) -> Result<(String, 
             break;
         }
     }
-    found.map_err(|defect| format!("styles.csv: {defect}"))
+    found
+}
+
+/// Pictures whose folder is their category. Pictures in no folder have none, and are left out.
+fn of_folders(path: &Path, pictures: Vec<String>) -> Result<Products, VisionError> {
+    let category = |name: &str| Some(Path::new(name).parent()?.file_name()?.to_str()?.to_owned());
+    let (names, of): (Vec<String>, Vec<Option<String>>) = pictures
+        .into_iter()
+        .filter_map(|name| category(&name).map(|category| (name, Some(category))))
+        .unzip();
+    let categories: BTreeSet<String> = of.iter().flatten().cloned().collect();
+    if categories.len() < 2 {
+        return Err(VisionError::Format {
+            path: path.to_owned(),
+            problem: "neither styles.csv with a folder images, nor a folder of pictures for each of two categories or more".to_owned(),
+        });
+    }
+    Ok(Products {
+        store: path.to_owned(),
+        names,
+        labels: vec![ItemLabels { name: CATEGORY.to_owned(), of }],
+        categories: categories.into_iter().collect(),
+    })
 }
 
 impl Products {
@@ -159,11 +189,12 @@ impl Products {
             store: self.store.clone(),
             names: kept.iter().map(|&at| self.names[at].clone()).collect(),
             labels: self.labels.iter().map(of).collect(),
+            categories: self.categories.clone(),
         })
     }
 
-    /// Decodes the pictures (or finds them in `cache`), with all labels; [`CATEGORY`] has the papers' six classes in their order, whichever
-    /// occur.
+    /// Decodes the pictures (or finds them in the folder `cache`), with all labels; [`CATEGORY`] of a table has the papers' six classes in
+    /// their order, whichever occur.
     ///
     /// # Errors
     /// As [`build`].
@@ -174,17 +205,18 @@ impl Products {
         progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
     ) -> Result<(ImageSet, BuildReport), VisionError> {
         let mut store = PictureStore::open(&self.store)?;
-        let (mut set, report) = build(&mut store, &self.names, options, cache, progress)?;
+        let name = self.store.file_stem().unwrap_or_default().to_string_lossy();
+        let cache = cache.join(format!("{name}-{}.pixels", options.px));
+        let (mut set, report) = build(&mut store, &self.names, options, &cache, progress)?;
         let row: HashMap<&String, usize> =
             self.names.iter().enumerate().map(|(at, name)| (name, at)).collect();
         let rows: Vec<usize> = set.names().iter().filter_map(|name| row.get(name).copied()).collect();
         for labels in &self.labels {
             let of: Vec<Option<&str>> = rows.iter().map(|&row| labels.of[row].as_deref()).collect();
             let labels = if labels.name == CATEGORY {
-                let classes = CATEGORIES.map(|(_, _, name)| name.to_owned()).to_vec();
-                let number = |name: &str| CATEGORIES.iter().position(|category| category.2 == name);
+                let number = |name: &str| self.categories.iter().position(|category| category == name);
                 let of = of.iter().map(|name| name.and_then(number).map(|class| class as u32)).collect();
-                Labels::new(CATEGORY, classes, of)?
+                Labels::new(CATEGORY, self.categories.clone(), of)?
             } else {
                 Labels::from_names(&labels.name, &of)
             };
@@ -219,7 +251,12 @@ mod tests {
         assert_eq!(found.labels[4].of, [Some("Blue".to_owned()), None]);
         assert_eq!(found.labelled("colour").unwrap().len(), 1);
 
+        // Without the table folders are categories: one is none.
         std::fs::remove_file(place.path().join("set/styles.csv")).unwrap();
+        let folders = read(place.path()).unwrap();
+        assert_eq!(folders.categories, ["images", "other"]);
+        assert_eq!(folders.labelled(CATEGORY).unwrap().len(), 4);
+        std::fs::remove_dir_all(place.path().join("a")).unwrap();
         assert!(read(place.path()).unwrap_err().to_string().contains("styles.csv"));
     }
 }

@@ -63,7 +63,7 @@ impl Studio {
         Ok(Self { generator, recommender, catalogue })
     }
 
-    /// Loads a generator's folder and a recommender's, and decodes the pictures of fashion products (a folder or an archive), or finds them
+    /// Loads a generator's folder and a recommender's, and decodes the pictures of products (a folder or an archive), or finds them
     /// in the folder `cache`; `progress` hears how many of how many are decoded, and may stop it.
     ///
     /// # Errors
@@ -79,13 +79,11 @@ impl Studio {
         let recommender = Recommender::load(recommender, device)?;
         parts(&recommender)?;
         let generator = Lsgan::load(generator, device)?;
-        let px = generator.config().px;
-        let file = cache.join(format!("fashion-products-{px}.pixels"));
-        let products = products::read(products)?.labelled(products::CATEGORY)?;
-        let (pictures, _) = products.images(&BuildOptions::new(px), &file, progress)?;
+        let labelled = products::read(products)?.labelled(products::CATEGORY)?;
+        let (pictures, _) = labelled.images(&BuildOptions::new(generator.config().px), cache, progress)?;
         let labels =
             pictures.labels(products::CATEGORY).cloned().ok_or_else(|| VisionError::NothingLeft {
-                path: file.display().to_string(),
+                path: products.display().to_string(),
                 problem: "no picture has a category".to_owned(),
             })?;
         Self::new(generator, recommender, Catalogue::new(pictures, labels, device)?)

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use foldin_core::FitContext;
 use foldin_core::random::{Random, child_seed};
-use foldin_core::{FitContext, FitError};
 use serde_json::json;
 
 use super::Watch;
@@ -72,7 +72,7 @@ impl CustomersExperiment {
         let file = self.cache.join(format!("{}-customers-{px}.fpix", purchases.name));
         let data = prepare(purchases, &PrepareOptions::new(px), &file, &|done, of| {
             (watch.stage)(&format!("pictures of what was bought: {done} of {of}"));
-            if watch.cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
+            watch.go_on()
         })?;
 
         let mut order: Vec<u32> = (0..data.users.len() as u32).collect();

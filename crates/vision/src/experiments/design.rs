@@ -91,10 +91,9 @@ impl Workshop {
         (watch.stage)("pictures");
         let model = Lsgan::load(lsgan, device)?;
         let classifier = classifier.map(|place| Classifier::load(place, device)).transpose()?;
-        let px = model.config().px;
         let products = products::read(products)?.labelled(products::CATEGORY)?;
-        let cache = cache.join(format!("fashion-products-{px}.pixels"));
-        let (pictures, _) = products.images(&BuildOptions::new(px), &cache, &|_, _| Ok(()))?;
+        let options = BuildOptions::new(model.config().px);
+        let (pictures, _) = products.images(&options, cache, &|_, _| watch.go_on())?;
         Ok(Self { model, classifier, pictures })
     }
 

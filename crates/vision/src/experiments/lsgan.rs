@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use foldin_core::random::child_seed;
-use foldin_core::{CancelFlag, FitContext, fit::Progress};
+use foldin_core::{CancelFlag, FitContext, FitError, fit::Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xxhash_rust::xxh3::Xxh3;
@@ -21,7 +21,7 @@ use crate::sheet::Sheet;
 /// What is learned from.
 #[derive(Clone, Debug)]
 pub enum Pictures {
-    /// A folder or archive of fashion products: their six categories.
+    /// A folder or archive of products: the six categories of fashion products, or those that their folders are named after.
     Products {
         /// Where it is.
         path: PathBuf,
@@ -65,6 +65,11 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    /// An error once it was asked to stop.
+    pub(super) fn go_on(&self) -> Result<(), VisionError> {
+        if self.cancel.is_cancelled() { Err(FitError::Cancelled { epochs: 0 }.into()) } else { Ok(()) }
+    }
+
     /// The context of a fit that this watches.
     pub(super) fn context<'a>(&'a self, seed: u64, store: &'a Checkpoints) -> FitContext<'a> {
         FitContext { seed, progress: self.progress, cancel: self.cancel.clone(), checkpoints: Some(store) }
@@ -114,14 +119,13 @@ impl LsganExperiment {
     /// Pictures and their parts.
     ///
     /// # Errors
-    /// As reading them.
-    pub fn parts(&self) -> Result<Parts, VisionError> {
+    /// As reading them; [`VisionError::Fit`] if cancelled.
+    pub fn parts(&self, watch: &Watch<'_>) -> Result<Parts, VisionError> {
         match &self.pictures {
             Pictures::Products { path, cache } => {
                 let products = products::read(path)?.labelled(products::CATEGORY)?;
                 let px = self.config.px;
-                let cache = cache.join(format!("fashion-products-{px}.pixels"));
-                let (set, _) = products.images(&BuildOptions::new(px), &cache, &|_, _| Ok(()))?;
+                let (set, _) = products.images(&BuildOptions::new(px), cache, &|_, _| watch.go_on())?;
                 Parts::cut(&set, products::CATEGORY, self.test_share, child_seed(self.seed, "parts"))
             }
             Pictures::Idx { path, most } => {
@@ -152,7 +156,7 @@ impl LsganExperiment {
         watch: &Watch<'_>,
     ) -> Result<LsganOutcome, VisionError> {
         (watch.stage)("pictures");
-        let parts = self.parts()?;
+        let parts = self.parts(watch)?;
         let data = fingerprint(&parts)?;
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
 

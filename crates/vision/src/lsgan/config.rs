@@ -81,11 +81,6 @@ pub struct LsganConfig {
     /// Whether classes are drawn equally often; otherwise as often as they have pictures. Source: no (authors' code); ours: yes, so that
     /// a class of 156 pictures is learned beside one of 3,079.
     pub balanced: bool,
-    /// Pixels by which pictures are moved at most, around their edges, before the discriminator sees them, real ones as generated ones.
-    /// Source: 0 (authors' code); ours, for a few thousand pictures: an eighth of their side. A discriminator that cannot know pictures by
-    /// heart goes on teaching, and one that sees every pixel at every phase of its strides leaves no grid behind.
-    #[schemars(range(min = 0, max = 128))]
-    pub shift: usize,
     /// Factor of a third term of the discriminator's loss: real pictures shown as another class, which it is to reject as it does
     /// generated ones (Reed and others, 2016). Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 10.0))]
@@ -118,7 +113,6 @@ impl Default for LsganConfig {
             weight_decay: 0.0,
             discriminator_weight: 0.5,
             balanced: true,
-            shift: 0,
             mismatch: 0.0,
             cooling: 0.0,
             averaging: 0.999,
@@ -136,9 +130,6 @@ impl ModelConfig for LsganConfig {
                 "`generator_channels` is {}; it must be a multiple of 4",
                 self.generator_channels
             ));
-        }
-        if self.shift > self.px / 2 {
-            return Err(format!("`shift` is {}, more than half of the {} pixels", self.shift, self.px));
         }
         if self.refine && self.upsampling != Upsampling::Deconvolution {
             return Err("`refine` belongs to the published transposed convolutions: it needs `upsampling` = \"deconvolution\"".to_owned());
@@ -196,7 +187,6 @@ impl LsganConfig {
             weight_decay: 0.0,
             discriminator_weight: 0.5,
             balanced: false,
-            shift: 0,
             mismatch: 0.0,
             cooling: 0.0,
             averaging: 0.0,
@@ -267,7 +257,6 @@ mod tests {
             "{warmth:?}"
         );
         assert!((LsganConfig::default().warmth(14) - 1.0).abs() < 1e-12);
-        assert!(LsganConfig { shift: 17, ..LsganConfig::default() }.check().is_err());
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Trainer {
     }
 
     /// One step of the discriminator, then one of the generator with the same noise; the discriminator's loss, and the generator's.
-    fn step(&mut self, batch: Batch, warmth: f64, random: &mut Random) -> [f64; 2] {
+    fn step(&mut self, batch: Batch, warmth: f64) -> [f64; 2] {
         let Batch { pictures, classes, inputs, others } = batch;
         for adam in [&mut self.generator_adam, &mut self.discriminator_adam] {
             adam.learning_rate = self.config.learning_rate * warmth;
@@ -194,11 +194,9 @@ impl Trainer {
         update_moments(&mut self.generator_weights.moments, &moments, MOMENTS_DECAY);
 
         let discriminator = tracked(&self.discriminator_weights);
-        let shift = self.config.shift;
         let running = &mut self.discriminator_weights.moments;
         let mut look = |pictures: Tensor<4>, classes: Tensor<2>| {
             let mut moments = BatchMoments::new();
-            let pictures = shifted(pictures, shift, random);
             let seen =
                 self.discriminator.forward(&discriminator, pictures, classes, Mode::Training(&mut moments));
             update_moments(running, &moments, MOMENTS_DECAY);
@@ -221,7 +219,6 @@ impl Trainer {
             parameters: self.discriminator_weights.parameters.constant(),
             moments: self.discriminator_weights.moments.clone(),
         };
-        let made = shifted(made, shift, random);
         let seen =
             self.discriminator.forward(&fixed, made, classes, Mode::Training(&mut BatchMoments::new()));
         let generator_loss = (seen - 1.0).square().mean();
@@ -296,29 +293,6 @@ impl Trainer {
         self.steps = numbers.get("steps").copied().unwrap_or(0.0) as usize;
         Ok(())
     }
-}
-
-/// Groups of a batch that are moved together.
-const GROUPS: usize = 8;
-
-/// Pictures `[batch, px, px, 3]` moved by up to `most` pixels each way, what leaves at an edge coming in at the other; differentiable.
-fn shifted(pictures: Tensor<4>, most: usize, random: &mut Random) -> Tensor<4> {
-    if most == 0 {
-        return pictures;
-    }
-    let [batch, ..] = pictures.dims();
-    let groups = pictures.split(batch.div_ceil(GROUPS), 0).into_iter().map(|mut group| {
-        for dimension in [1, 2] {
-            let side = group.dims()[dimension];
-            let by = (side + random.below(2 * most + 1) - most) % side;
-            if by > 0 {
-                let parts = group.split_with_sizes(vec![by, side - by], dimension);
-                group = Tensor::cat(parts.into_iter().rev().collect(), dimension);
-            }
-        }
-        group
-    });
-    Tensor::cat(groups.collect(), 0)
 }
 
 /// Replaces the generator's moments by those of `batches` batches together, whose classes are drawn as in training.
@@ -396,7 +370,7 @@ pub(super) fn fit(
             let number = ((epoch - 1) * steps + at) as u64;
             let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number));
             let batch = drawer.draw(config, &mut random, device)?;
-            let losses = trainer.step(batch, config.warmth(epoch), &mut random);
+            let losses = trainer.step(batch, config.warmth(epoch));
             if losses.iter().any(|loss| !loss.is_finite()) {
                 return Err(VisionError::Diverged { model: MODEL, epoch });
             }
@@ -422,28 +396,6 @@ pub(super) fn fit(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pictures_move_around_their_edges() {
-        let device = Device::flex();
-        let pictures = || backend::tensor((0..5 * 48).map(|at| at as f32).collect(), [5, 4, 4, 3], &device);
-        assert_eq!(backend::values(shifted(pictures(), 0, &mut Random::new(1))), backend::values(pictures()));
-        let given = backend::values(pictures());
-        let moved = backend::values(shifted(pictures(), 2, &mut Random::new(1)));
-        assert_ne!(given, moved);
-        let mut seen = std::collections::BTreeSet::new();
-        for (given, moved) in given.chunks(48).zip(moved.chunks(48)) {
-            let pixel = |picture: &[f32], y: usize, x: usize| picture[(y * 4 + x) * 3];
-            let fits = |down: usize, right: usize| {
-                (0..16).all(|at| {
-                    pixel(given, at / 4, at % 4) == pixel(moved, (at / 4 + down) % 4, (at % 4 + right) % 4)
-                })
-            };
-            let shift = (0..16).find(|&at| fits(at / 4, at % 4));
-            seen.insert(shift.unwrap_or_else(|| panic!("{moved:?}")));
-        }
-        assert!(seen.len() > 1, "{seen:?}");
-    }
 
     #[test]
     fn classes_are_drawn_evenly_or_as_often_as_they_have_pictures() {

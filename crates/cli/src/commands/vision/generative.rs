@@ -30,12 +30,14 @@ Examples:
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
   foldin vision train-lsgan --data fashion-products --preset small-64 --set epochs=40 --out runs/lsgan-64
   foldin vision train-lsgan --data fashion-mnist --out runs/mnist
+  foldin vision train-lsgan --data shop/pictures --out runs/own                 pictures/tops/1.jpg, pictures/shoes/2.jpg, …
 The same command goes on with a training that was interrupted.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = TRAIN_EXAMPLES)]
 pub(crate) struct TrainLsganArgs {
-    /// Labelled pictures: fashion products (styles.csv and images, a folder or zip) or a folder of IDX files, by path or name
+    /// Labelled pictures, by path or name: a folder or zip with a folder of pictures for each category (tops/1.jpg, shoes/2.jpg), fashion
+    /// products (styles.csv and images), or a folder of IDX files
     #[arg(long, value_name = "DATA")]
     data: String,
     /// Settings to start from: authors, study, small-32, small-64, tiny-64, authors-128
@@ -79,13 +81,14 @@ fn find_pictures(name: &str, global: &Global, cache: &Path) -> anyhow::Result<Pi
     }
     let mut path = found.clone();
     if found.is_dir() && !found.join("styles.csv").exists() {
-        let zips = std::fs::read_dir(found).with_context(|| found.display().to_string())?;
-        let zip = zips
+        let entries = std::fs::read_dir(found).with_context(|| found.display().to_string())?;
+        let mut zips: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "zip"));
-        path = zip.with_context(|| {
-            format!("{}: neither styles.csv, nor a zip archive, nor IDX files", found.display())
-        })?;
+            .filter(|path| path.extension().is_some_and(|extension| extension == "zip"))
+            .collect();
+        zips.sort();
+        // An archive with everything, as the set is given out; a folder of categories otherwise.
+        path = zips.into_iter().next().unwrap_or(path);
     }
     Ok(Pictures::Products { path, cache: cache.to_owned() })
 }
@@ -399,7 +402,7 @@ pub(super) fn open_studio(
     let cache = cache()?;
     let Pictures::Products { path, .. } = find_pictures(catalogue, global, &cache)? else {
         return Err(usage(format!(
-            "`{catalogue}` is no set of fashion products, whose categories are known"
+            "`{catalogue}` is no set of pictures of products by category"
         )));
     };
     let cancel = cancel_on_ctrl_c()?;
