@@ -3,6 +3,7 @@
 use crate::error::ScoreError;
 use crate::features::FeatureRow;
 use crate::ids::UserId;
+use crate::model::Capabilities;
 
 /// A user as a model sees them: a history and side information. Many of them, `&[UserView]`, are a batch; the batch calls of a
 /// model are the primitive and a single user is a batch of one.
@@ -32,6 +33,13 @@ impl<'a> UserView<'a> {
     #[must_use]
     pub fn new(items: &'a [u32], values: &'a [f32]) -> Self {
         Self { items, values, ..Self::default() }
+    }
+
+    /// Whether a model of these capabilities has nothing to go by: no history, and no side information that it would use. Such a user is
+    /// served what is popular.
+    #[must_use]
+    pub fn is_blank_to(&self, capabilities: Capabilities) -> bool {
+        self.items.is_empty() && (self.features.columns.is_empty() || !capabilities.user_features)
     }
 
     /// Checks that a history can be scored by a model of `n_items` items: each item known, as many values as items,

@@ -263,12 +263,6 @@ impl History {
         self
     }
 
-    /// Whether a model has anything to go by.
-    #[must_use]
-    pub fn is_blank(&self) -> bool {
-        self.items.is_empty() && self.features.columns.is_empty()
-    }
-
     /// What the model sees.
     #[must_use]
     pub fn view(&self) -> UserView<'_> {

@@ -225,7 +225,8 @@ pub(crate) fn recommend_prepared(
     wish.check(serving)?;
     let history = prepared.history();
     let excluded = excluded(serving, catalogue, history, wish);
-    let source = if history.is_blank() { Source::Popular } else { Source::Generated };
+    let blank = history.view().is_blank_to(serving.model().capabilities());
+    let source = if blank { Source::Popular } else { Source::Generated };
     let (list, approximate) = match source {
         Source::Popular => (popular(serving, catalogue, wish, &excluded), false),
         Source::Generated => generated(serving, catalogue, prepared, wish, &excluded, share)?,

@@ -72,7 +72,9 @@ pub enum EvalError {
         label: String,
     },
     /// Clicks and purchases instead of ratings.
-    #[error("protocol `{protocol}` needs ratings, but the data are clicks or purchases without a scale")]
+    #[error(
+        "protocol `{protocol}` needs ratings, but the data are clicks or purchases without a scale; `top-n` and `top-n-new-users` rank items by them"
+    )]
     NotRatings {
         /// The protocol.
         protocol: &'static str,

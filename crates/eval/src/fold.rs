@@ -270,7 +270,10 @@ impl<'a> Cutter<'a> {
         data.check()?;
         let scale = data.interactions.feedback().scale();
         if scale.is_none() && !options.protocol.ranks() {
-            return Err(EvalError::NotRatings { protocol: options.protocol.name() });
+            // Of given splits the protocol is asked for by the name that it has without.
+            let protocol =
+                if options.protocol == Protocol::Given { Protocol::Ratings } else { options.protocol };
+            return Err(EvalError::NotRatings { protocol: protocol.name() });
         }
         if options.protocol.ranks() && (options.cutoffs.is_empty() || options.cutoffs.contains(&0)) {
             return Err(EvalError::NoPlaces);

@@ -3,7 +3,7 @@
 //! | figure | mean over tested users of | |
 //! | --- | --- | --- |
 //! | `ndcg@k`, `precision@k`, `recall@k`, `f1@k`, `mrr@k`, `map@k`, `hit@k` | the figure of [`Ranked`] with that meaning | higher is better |
-//! | `novelty@k` | the mean over the user's list of `log₂(training users / users who had the item)`, in bits; an item nobody had counts as had by one | |
+//! | `novelty@k` | the mean over the user's list of `log₂(users with anything in training / users who had the item)`, in bits; an item nobody had counts as had by one | |
 //!
 //! and of all lists together: `coverage@k`, the share of the catalogue that is in any list; `gini@k`, how unequally places in lists
 //! fall to the items of the catalogue: 0 if all have the same, near 1 if one has all.
@@ -62,13 +62,17 @@ pub(crate) struct Task<'a> {
     pub(crate) relevant: Vec<Vec<u32>>,
 }
 
-/// The list of each user, best first, `places` long or as long as there are items left.
+/// The list of each user, best first, `places` long or as long as there are items left. Users of whom the model has nothing to go by get what
+/// is popular in `train`, as they are served.
 pub(crate) fn lists(
     model: &dyn Recommender,
     task: &Task<'_>,
     places: usize,
+    train: &Interactions,
 ) -> Result<Vec<Vec<u32>>, RankError> {
     let n_items = model.n_items();
+    let capabilities = model.capabilities();
+    let popular: Vec<f32> = (0..n_items).map(|item| train.by_item().row_len(item) as f32).collect();
     let batch = (SCORES / n_items.max(1)).clamp(1, BATCH);
     let rank = |range: Range<usize>| {
         let mut scores = vec![0f32; range.len() * n_items];
@@ -77,7 +81,8 @@ pub(crate) fn lists(
             if let Some(item) = scores.iter().position(|score| !score.is_finite()) {
                 return Err(RankError::NotFinite { user, item: item as u32 });
             }
-            let best = top_k(scores, places, task.seen[user]);
+            let blank = task.views[user].is_blank_to(capabilities);
+            let best = top_k(if blank { &popular } else { scores }, places, task.seen[user]);
             Ok(best.into_iter().map(|scored| scored.item.0).collect())
         };
         // A catalogue without items has no rows to go through.
@@ -99,7 +104,8 @@ pub(crate) fn measure(
     cutoffs: &[usize],
 ) -> Result<Vec<Measured>, RankError> {
     let places = cutoffs.iter().copied().max().unwrap_or(0);
-    let lists = lists(model, task, places)?;
+    let lists = lists(model, task, places, train)?;
+    let n_users = (0..train.n_users()).filter(|&user| train.by_user().row_len(user) > 0).count();
     let ranked: Vec<Ranked> =
         lists.iter().zip(&task.relevant).map(|(list, relevant)| Ranked::new(list, relevant)).collect();
     let mut out = Vec::new();
@@ -108,7 +114,7 @@ pub(crate) fn measure(
             let by_user = ranked.iter().map(|ranked| figure(ranked, k)).collect();
             out.extend(Measured::mean(format!("{name}@{k}"), by_user));
         }
-        let by_user = lists.iter().map(|list| novelty(list, k, train)).collect();
+        let by_user = lists.iter().map(|list| novelty(list, k, train, n_users)).collect();
         out.extend(Measured::mean(format!("novelty@{k}"), by_user));
         let exposure = exposure(&lists, k, model.n_items());
         let covered = exposure.iter().filter(|&&places| places > 0).count();
@@ -128,10 +134,11 @@ impl Measured {
     }
 }
 
-fn novelty(list: &[u32], k: usize, train: &Interactions) -> f64 {
+/// Of `n_users` users who have anything in `train`.
+fn novelty(list: &[u32], k: usize, train: &Interactions, n_users: usize) -> f64 {
     let bits = |item: &u32| {
         let had = train.by_item().row_len(*item as usize).max(1);
-        (train.n_users().max(1) as f64 / had as f64).log2()
+        (n_users.max(1) as f64 / had as f64).log2()
     };
     let list = &list[..k.min(list.len())];
     list.iter().map(bits).sum::<f64>() / list.len().max(1) as f64
@@ -179,9 +186,9 @@ mod tests {
         let triples: Vec<(u32, u32, f32)> = (0..4).map(|user| (user, 0, 1.0)).chain([(2, 1, 1.0)]).collect();
         let csr = Csr::from_triples(4, 3, &triples).unwrap();
         let train = Interactions::new(csr, None, Feedback::Implicit).unwrap();
-        assert!((novelty(&[0, 1, 2], 3, &train) - 4.0 / 3.0).abs() < 1e-15);
-        assert!((novelty(&[0, 1, 2], 2, &train) - 1.0).abs() < 1e-15);
-        assert!(novelty(&[], 2, &train).abs() < 1e-15);
+        assert!((novelty(&[0, 1, 2], 3, &train, 4) - 4.0 / 3.0).abs() < 1e-15);
+        assert!((novelty(&[0, 1, 2], 2, &train, 4) - 1.0).abs() < 1e-15);
+        assert!(novelty(&[], 2, &train, 4).abs() < 1e-15);
     }
 
     #[test]

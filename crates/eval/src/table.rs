@@ -196,9 +196,11 @@ pub(crate) fn figures(report: &EvalReport) -> Grid {
     let against = report.models.first().map_or("", |model| model.label.as_str());
     let mut header = vec!["model".to_owned()];
     header.extend(names.iter().map(|name| in_words(name)));
-    // Six figures with their intervals would not fit a terminal; those of the main one stand beside its folds.
-    let figure =
-        |summary: &Summary| if names.len() > 3 { format!("{:.4}", summary.mean) } else { figure(summary) };
+    // Six figures with their intervals would not fit a terminal; those of the main one stand beside its folds, where there are some.
+    let main = if report.folds.len() == 1 { report.main_metric.as_str() } else { "" };
+    let figure = |name: &str, summary: &Summary| {
+        if names.len() > 3 && name != main { format!("{:.4}", summary.mean) } else { figure(summary) }
+    };
     if report.models.len() > 1 {
         let of = if report.main_metric.contains('@') { in_words(&report.main_metric) } else { String::new() };
         header.extend([format!("{of} − {against}").trim_start().to_owned(), "p (Holm)".to_owned()]);
@@ -206,7 +208,9 @@ pub(crate) fn figures(report: &EvalReport) -> Grid {
     header.extend(["fit", "one user", "peak", "rise"].map(str::to_owned));
     let rows = report.models.iter().map(|model| {
         let mut row = vec![model.label.clone()];
-        row.extend(names.iter().map(|name| model.metrics.get(name).map_or("cannot".to_owned(), figure)));
+        row.extend(names.iter().map(|name| {
+            model.metrics.get(name).map_or("cannot".to_owned(), |summary| figure(name, summary))
+        }));
         if model.cannot.is_none() {
             let blank = |name: &&str| model.metrics.get(name).is_none();
             for (place, _) in names.iter().enumerate().filter(|(_, name)| blank(name)) {

@@ -122,10 +122,12 @@ impl UnknownModel {
 pub fn find(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
     registry().iter().find(|entry| entry.name == name).ok_or_else(|| {
         let names: Vec<String> = registry().iter().map(|entry| entry.name.to_owned()).collect();
+        // Of a pair over users and over items, the one that serves new users.
+        let over_users = names.iter().find(|known| **known == format!("u-{name}")).cloned();
         let elsewhere = made_elsewhere().iter().any(|entry| entry.name == name);
         UnknownModel {
             name: name.to_owned(),
-            nearest: nearest(name, &names).filter(|_| !elsewhere),
+            nearest: over_users.or_else(|| nearest(name, &names)).filter(|_| !elsewhere),
             made_by: elsewhere.then_some(MAKER),
         }
     })
@@ -164,6 +166,7 @@ mod tests {
         let error = find("globl-mean").unwrap_err();
         assert_eq!(error.nearest.as_deref(), Some("global-mean"));
         assert!(error.to_string().contains("did you mean `global-mean`?"), "{error}");
+        assert_eq!(find("cfgan").unwrap_err().nearest.as_deref(), Some("u-cfgan"));
         assert_eq!(find("something else altogether").unwrap_err().nearest, None);
     }
 

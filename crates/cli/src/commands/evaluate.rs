@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let defaults = EvalOptions::default();
     let options = EvalOptions {
         protocol: if given.is_empty() || protocol.ranks() { protocol } else { Protocol::Given },
-        cutoffs: if args.cutoffs.is_empty() { defaults.cutoffs } else { args.cutoffs.clone() },
+        cutoffs: if args.cutoffs.is_empty() { defaults.cutoffs } else { once(&args.cutoffs) },
         liked_from: args.liked_from,
         folds,
         only_folds: args.only_folds.clone(),
@@ -176,6 +176,17 @@ pub(crate) fn splits_of(data: &DataArgs, asked: &[String]) -> Vec<(String, Strin
 }
 
 /// Refuses what only ranking understands, under other protocols.
+/// Numbers as given, each the first time alone.
+fn once(numbers: &[usize]) -> Vec<usize> {
+    let mut out = Vec::new();
+    numbers.iter().for_each(|number| {
+        if !out.contains(number) {
+            out.push(*number);
+        }
+    });
+    out
+}
+
 fn check_ranking(args: &Args, protocol: Protocol) -> anyhow::Result<()> {
     let ranking = [("--cutoffs", !args.cutoffs.is_empty()), ("--liked-from", args.liked_from.is_some())];
     match ranking.into_iter().find(|&(_, given)| given && !protocol.ranks()) {

@@ -1,17 +1,22 @@
 //! `lfg-rank`: factors generated from clicks, beside weights of pairs of items; both in closed form.
 //!
 //! The score of a user is a sum of up to three, each standardised over the items of that user (mean 0, variance 1):
-//! `s = (1 − v − w) z(Σ_members u·m_i) + v z(x_u B) + w z(x_u S)`, where
+//! `s = (1 − c_n) [(1 − v_n − w_n) z(Σ_members u·m_i) + v_n z(x_u B) + w_n z(x_u S)] + c_n z(x_u C)` with `v_n = (1 − r_n) v` and
+//! `w_n = (1 − r_n) w`, where
 //!
 //! * `u` is the posterior mean of the user's factors given the clicks, one regression over a Gram matrix of all items, with the items of
 //!   implicit ALS ([`crate::implicit_als`]; Rendle, Krichene, Zhang, Koren 2022), of several random starts: their errors differ, and the
 //!   mean of their scores is better than any;
 //! * `B` are item-to-item weights of the user-weighted closed form ([`crate::ease`]; Steck 2019);
-//! * `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)` is a similarity that damps busy users and popular items by exponents of their own.
+//! * `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)` is a similarity that damps busy users and popular items by exponents of their own;
+//! * `C` is the same with `b = 0`: the company that the items of a history keep, of which the popular ones are the most.
 //!
 //! Factors see what items have in common across all users, pairs what goes together and no factor has room for. Which share is best differs
 //! by data, so `v` and `w` are chosen: everything is fitted on all but a tenth of each user's clicks, the shares with the best nDCG@20 on
-//! that tenth are kept, and everything is fitted again on all clicks. That is our own; the parts are the papers'.
+//! that tenth are kept, and everything is fitted again on all clicks. A history of a few items is another matter: weights of pairs need many
+//! of them, and what is popular in the company of one item is a better guess than anything personal. So the part `r_n` of the pairs' shares that
+//! is left out with `n` clicks, and the share `c_n` of company, are chosen on the same tenth, users being given `n` of their clicks, at a
+//! few `n` of up to 16; both are 0 where that is not surely better (`side.rs` has the rule), and from 32 on. That is our own; the parts are the papers'.
 //!
 //! Side information, where the data have it, gives users and items a prior mean other than 0, by ridge regression of the factors on features (`side.rs`). It is
 //! what a user without clicks is served by, and where an item without clicks is placed. How much it counts, and whether, is decided on the same tenth.
@@ -19,7 +24,7 @@
 //! A user, known or new, is served in one pass: `members` regressions, `n` rows of `B` and of `S`. Nothing is kept of training users. The
 //! score is no inner product of few factors, so the model is no [`Generator`](foldin_core::Generator) to others.
 //!
-//! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 8 N² bytes for pairs of items (none above `max_items`).
+//! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 12 N² bytes for pairs of items (none above `max_items`).
 //! Deterministic by seed, the same bits at any number of threads.
 
 mod model;
@@ -69,6 +74,8 @@ pub struct LfgRankConfig {
     /// w: share of the similarity. Automatic: chosen on clicks held out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub similarity_share: Auto<f32>,
+    /// Whether short histories have shares of their own: `auto` chooses them on clicks held out, `off` serves all with the same.
+    pub short_histories: ShortHistories,
     /// Share of each user's clicks on which the automatic shares are chosen.
     #[schemars(range(min = 0.01, max = 0.5))]
     pub choosing_fraction: f64,
@@ -109,6 +116,7 @@ impl Default for LfgRankConfig {
             activity_exponent: factors.activity_exponent,
             ease_share: Auto::Auto,
             similarity_share: Auto::Auto,
+            short_histories: ShortHistories::Auto,
             choosing_fraction: 0.1,
             ease_regularization: ease.regularization,
             ease_user_exponent: ease.user_exponent,
@@ -119,6 +127,16 @@ impl Default for LfgRankConfig {
             max_items: ease.max_items,
         }
     }
+}
+
+/// Whether short histories have shares of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShortHistories {
+    /// Chosen on clicks held out.
+    Auto,
+    /// None.
+    Off,
 }
 
 /// Whether side information enters.

@@ -12,16 +12,17 @@ use crate::per_user::{PerUser, finite, recommender};
 use crate::ranking::standardise;
 
 use super::LfgRank;
-use super::side::{KNOTS, UserPrior};
+use super::side::{KNOTS, UserPrior, at_count, in_words};
 
 /// Users that one task scores: the more, the less often weights of pairs are read, and the more memory scores take.
 const USERS_AT_ONCE: usize = 128;
 
-/// Shares of the parts that weigh pairs of items; the factors have the rest.
+/// Shares of the parts: company has its own, of the rest these two theirs, and the factors what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Shares {
     pub(super) ease: f32,
     pub(super) similarity: f32,
+    pub(super) company: f32,
 }
 
 /// Factors of the items from one random start, and how users get theirs.
@@ -60,6 +61,32 @@ impl Member {
     }
 }
 
+/// How short histories are served, at the [`KNOTS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct ByLength {
+    /// Part of the pairs' shares that is left out.
+    pub(super) fewer_pairs: [f32; KNOTS.len()],
+    /// Share of company.
+    pub(super) company: [f32; KNOTS.len()],
+}
+
+impl ByLength {
+    /// Whether any history is asked of company.
+    pub(super) fn has_company(&self) -> bool {
+        self.company.iter().any(|&share| share > 0.0)
+    }
+
+    /// The shares of all parts for a user of `n` clicks.
+    pub(super) fn shares(&self, n: usize, all: Shares) -> Shares {
+        let rest = 1.0 - at_count(&self.fewer_pairs, n);
+        Shares {
+            ease: rest * all.ease,
+            similarity: rest * all.similarity,
+            company: at_count(&self.company, n),
+        }
+    }
+}
+
 /// A fitted `lfg-rank`.
 #[derive(Clone, Debug)]
 pub struct LfgRankModel {
@@ -68,7 +95,10 @@ pub struct LfgRankModel {
     /// `[n_items × n_items]` each, or empty where their share is 0.
     ease: Vec<f32>,
     similarity: Vec<f32>,
+    /// What those have who have the items of a history.
+    company: Vec<f32>,
     shares: Shares,
+    by_length: ByLength,
     /// What side information says of users, where there is any.
     prior: Option<UserPrior>,
     /// Items without clicks that were placed by their side information.
@@ -82,19 +112,26 @@ pub(super) struct PartScores {
     pub(super) factors: Vec<f32>,
     pub(super) ease: Vec<f32>,
     pub(super) similarity: Vec<f32>,
+    pub(super) company: Vec<f32>,
 }
 
 impl PartScores {
     /// Adds the parts by their shares; a part that was not scored has none.
     pub(super) fn blend(&self, shares: Shares, out: &mut [f32]) {
-        blend([&self.factors, &self.ease, &self.similarity], shares, out);
+        blend([&self.factors, &self.ease, &self.similarity, &self.company], shares, out);
     }
 }
 
-fn blend([factors, ease, similarity]: [&[f32]; 3], shares: Shares, out: &mut [f32]) {
-    let rest = 1.0 - shares.ease - shares.similarity;
+fn blend([factors, ease, similarity, company]: [&[f32]; 4], shares: Shares, out: &mut [f32]) {
+    let rest = 1.0 - shares.company;
+    let parts = [
+        (factors, rest * (1.0 - shares.ease - shares.similarity)),
+        (ease, rest * shares.ease),
+        (similarity, rest * shares.similarity),
+        (company, shares.company),
+    ];
     out.fill(0.0);
-    for (scores, share) in [(factors, rest), (ease, shares.ease), (similarity, shares.similarity)] {
+    for (scores, share) in parts {
         if share != 0.0 {
             out.iter_mut().zip(scores).for_each(|(out, x)| *out += share * x);
         }
@@ -115,7 +152,22 @@ impl LfgRankModel {
             shares.ease,
             shares.similarity
         )];
-        Self { n_items, members, ease, similarity, shares, prior: None, placed: 0, notes }
+        let (company, by_length) = (Vec::new(), ByLength::default());
+        Self { n_items, members, ease, similarity, company, shares, by_length, prior: None, placed: 0, notes }
+    }
+
+    /// The same with ways of its own for short histories; company is needed where it has a share.
+    pub(super) fn with_lengths(mut self, by_length: ByLength, company: Vec<f32>) -> Self {
+        for (what, weights) in [
+            ("part of the pairs' shares that is left out", by_length.fewer_pairs),
+            ("share of the company that items keep", by_length.company),
+        ] {
+            if weights.iter().any(|&weight| weight > 0.0) {
+                self.notes.push(format!("{what}, by clicks: {}", in_words(&weights)));
+            }
+        }
+        (self.by_length, self.company) = (by_length, company);
+        self
     }
 
     /// The same with a prior of users, and so many items that were placed by their side information.
@@ -155,7 +207,25 @@ impl LfgRankModel {
             Ok(parts.take(name, &[Some(n_items), Some(n_items)])?.data)
         };
         let (of_ease, of_similarity) = (pairs("ease", ease)?, pairs("similarity", similarity)?);
-        let model = Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity });
+        let model =
+            Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity, company: 0.0 });
+        // Folders of before there were any serve all histories alike.
+        let at_knots = |key: &str| -> Result<[f32; KNOTS.len()], LoadError> {
+            let weights: [f32; KNOTS.len()] =
+                if parts.meta.contains_key(key) { parts.get(key)? } else { Default::default() };
+            let fit = weights.iter().all(|weight| (0.0..=1.0).contains(weight));
+            if fit { Ok(weights) } else { Err(unusable(key)) }
+        };
+        let by_length = ByLength {
+            fewer_pairs: at_knots("fewer_pairs_by_count")?,
+            company: at_knots("company_by_count")?,
+        };
+        let company = if by_length.has_company() {
+            parts.take("company", &[Some(n_items), Some(n_items)])?.data
+        } else {
+            Vec::new()
+        };
+        let model = model.with_lengths(by_length, company);
         let prior = load_prior(&mut parts, &model.members)?;
         // Folders of before there were any do not say.
         let placed = parts.get("placed_items").unwrap_or(0);
@@ -194,12 +264,19 @@ impl LfgRankModel {
         Ok(out)
     }
 
+    /// Shares of the parts for a user.
+    fn shares_of(&self, user: &UserView<'_>) -> Shares {
+        self.by_length.shares(user.items.len(), self.shares)
+    }
+
     /// Standardised scores of the parts that weigh pairs.
     pub(super) fn add_pair_scores(&self, user: &UserView<'_>, out: &mut PartScores) {
         let history = ascending(user);
-        for (weights, scores) in [(&self.ease, &mut out.ease), (&self.similarity, &mut out.similarity)] {
-            *scores = self.pair_scores(&[&history], weights);
-        }
+        out.ease = self.pair_scores(&[&history], &self.ease);
+        out.similarity = self.pair_scores(&[&history], &self.similarity);
+        // Of company short histories alone are asked.
+        let counts = self.shares_of(user).company > 0.0;
+        out.company = if counts { self.pair_scores(&[&history], &self.company) } else { Vec::new() };
     }
 
     /// The same of one part for some histories, a row each; none where the model has not the part.
@@ -229,15 +306,20 @@ impl LfgRankModel {
         let histories: Vec<Vec<u32>> = users.iter().map(ascending).collect();
         let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
         let pairs = [&self.ease, &self.similarity].map(|weights| self.pair_scores(&histories, weights));
-        for (at, out) in out.chunks_exact_mut(self.n_items).enumerate() {
+        let shares: Vec<Shares> = users.iter().map(|user| self.shares_of(user)).collect();
+        let short = histories.iter().zip(&shares).filter(|(_, shares)| shares.company > 0.0);
+        let company = self.pair_scores(&short.map(|(one, _)| *one).collect::<Vec<_>>(), &self.company);
+        let mut company = company.chunks_exact(self.n_items);
+        for (at, (out, shares)) in out.chunks_exact_mut(self.n_items).zip(shares).enumerate() {
             // A part that the model has not has no scores.
             let row = |scores: &[f32]| {
                 if scores.is_empty() { 0..0 } else { at * self.n_items..(at + 1) * self.n_items }
             };
             let [ease, similarity] = &pairs;
+            let own = if shares.company > 0.0 { company.next().unwrap_or_default() } else { &[] };
             blend(
-                [&factors[row(&factors)], &ease[row(ease)], &similarity[row(similarity)]],
-                self.shares,
+                [&factors[row(&factors)], &ease[row(ease)], &similarity[row(similarity)], own],
+                shares,
                 out,
             );
         }
@@ -279,7 +361,7 @@ impl PerUser for LfgRankModel {
 
     fn state(&self, user: &UserView<'_>) -> Result<Vec<f32>, ScoreError> {
         let mut out = vec![0.0; self.n_items];
-        self.part_scores(user)?.blend(self.shares, &mut out);
+        self.part_scores(user)?.blend(self.shares_of(user), &mut out);
         Ok(out)
     }
 
@@ -312,7 +394,8 @@ impl PerUser for LfgRankModel {
             let m = Tensor::new([n, items.k], items.m.clone());
             parts.tensors.insert(format!("item_factors_{number}"), m);
         }
-        for (name, weights) in [("ease", &self.ease), ("similarity", &self.similarity)] {
+        let pairs = [("ease", &self.ease), ("similarity", &self.similarity), ("company", &self.company)];
+        for (name, weights) in pairs {
             if !weights.is_empty() {
                 parts.tensors.insert(name.to_owned(), Tensor::new([n, n], weights.clone()));
             }
@@ -332,6 +415,10 @@ impl PerUser for LfgRankModel {
         parts.set("members", self.members.len());
         parts.set("ease_share", self.shares.ease);
         parts.set("similarity_share", self.shares.similarity);
+        if self.by_length != ByLength::default() {
+            parts.set("fewer_pairs_by_count", self.by_length.fewer_pairs);
+            parts.set("company_by_count", self.by_length.company);
+        }
         parts
     }
 }
@@ -344,9 +431,25 @@ mod tests {
 
     #[test]
     fn shares_add_up() {
-        let parts = PartScores { factors: vec![1.0, 0.0], ease: vec![0.0, 2.0], similarity: Vec::new() };
+        let parts = PartScores {
+            factors: vec![1.0, 0.0],
+            ease: vec![0.0, 2.0],
+            company: vec![4.0, 0.0],
+            ..PartScores::default()
+        };
         let mut out = [0.0; 2];
-        parts.blend(Shares { ease: 0.25, similarity: 0.0 }, &mut out);
+        let shares = Shares { ease: 0.25, ..Shares::default() };
+        parts.blend(shares, &mut out);
         assert_eq!(out, [0.75, 0.5]);
+        parts.blend(Shares { company: 0.5, ..shares }, &mut out);
+        assert_eq!(out, [2.375, 0.25]);
+
+        // Half of the pairs left out with two clicks, none with four and so a quarter with three in the logarithm.
+        let by_length =
+            ByLength { fewer_pairs: [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], ..ByLength::default() };
+        assert_eq!(by_length.shares(2, shares).ease, 0.125);
+        assert_eq!(by_length.shares(4, shares), shares);
+        assert_eq!(by_length.shares(1000, shares), shares);
+        assert!((by_length.shares(3, shares).ease - 0.25 * (1.0 - 0.5 * (2.0 - 3f32.log2()))).abs() < 1e-6);
     }
 }

@@ -70,6 +70,23 @@ impl Designs {
     }
 }
 
+/// A weight that is known at the [`KNOTS`], for a user with `n` clicks.
+pub(super) fn at_count(by_count: &[f32; KNOTS.len()], n: usize) -> f32 {
+    if n == 0 {
+        return by_count[0];
+    }
+    let place = (n as f32).log2();
+    let at = place.floor() as usize;
+    let knot = |at: usize| by_count.get(at + 1).copied().unwrap_or(0.0);
+    knot(at) + (place - at as f32) * (knot(at + 1) - knot(at))
+}
+
+/// Weights at the [`KNOTS`] in words.
+pub(super) fn in_words(by_count: &[f32; KNOTS.len()]) -> String {
+    let at = KNOTS.iter().zip(by_count).map(|(n, weight)| format!("{weight} with {n}"));
+    at.collect::<Vec<_>>().join(", ")
+}
+
 /// What side information says of users.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UserPrior {
@@ -84,13 +101,7 @@ pub(super) struct UserPrior {
 impl UserPrior {
     /// ρ of a user with `n` clicks.
     pub(super) fn weight(&self, n: usize) -> f32 {
-        if n == 0 {
-            return self.by_count[0];
-        }
-        let place = (n as f32).log2();
-        let at = place.floor() as usize;
-        let knot = |at: usize| self.by_count.get(at + 1).copied().unwrap_or(0.0);
-        knot(at) + (place - at as f32) * (knot(at + 1) - knot(at))
+        at_count(&self.by_count, n)
     }
 
     /// Whether it is ever asked.
@@ -131,11 +142,7 @@ impl UserPrior {
 
     /// The weights in words.
     pub(super) fn note(&self) -> String {
-        let at = KNOTS.iter().zip(self.by_count).map(|(n, weight)| format!("{weight} with {n}"));
-        format!(
-            "weight of what side information says of a user, by clicks: {}",
-            at.collect::<Vec<_>>().join(", ")
-        )
+        format!("weight of what side information says of a user, by clicks: {}", in_words(&self.by_count))
     }
 }
 

@@ -14,10 +14,10 @@ use crate::implicit_als::{ImplicitAlsConfig, Problem, Sides, views_of};
 use crate::ranking::{PLACES, implicit_interactions, standardise};
 use crate::resume;
 
-use super::model::{LfgRankModel, Member, PartScores, Shares};
+use super::model::{ByLength, LfgRankModel, Member, PartScores, Shares};
 use super::pairs::similarity;
 use super::side::{Designs, KNOTS, UserPrior, WEIGHTS};
-use super::{LfgRank, LfgRankConfig};
+use super::{LfgRank, LfgRankConfig, ShortHistories};
 
 /// Shares are chosen among multiples of one part of this.
 const STEPS: usize = 10;
@@ -27,6 +27,9 @@ const BATCH: usize = 64;
 
 /// Users on whom the weights of a prior are chosen, at most.
 const WATCHED: usize = 1000;
+
+/// Histories of up to so many clicks are short. Longer ones are as whole histories often are, and the shares chosen on these hold.
+const SHORT: usize = 16;
 
 /// A weight must better nDCG@20 by so many standard errors of the difference, or it is chance.
 const SURE: f64 = 2.0;
@@ -39,7 +42,7 @@ pub(super) fn fit(
     let clicks = implicit_interactions(LfgRank::NAME, data)?;
     let choices = choices(config, clicks.n_items());
     let designs = Designs::of(config, data);
-    let open = choices.len() > 1 || designs.users.is_some();
+    let open = choices.len() > 1 || designs.users.is_some() || by_length(config, clicks);
     let holdout = open.then(|| Holdout::cut(clicks, config.choosing_fraction, ctx.seed));
     let of_phase = config.members * config.iterations;
     let phases = 1 + usize::from(holdout.is_some());
@@ -69,13 +72,19 @@ pub(super) fn fit(
         }
         first += of_phase;
     }
-    let chosen = run.chosen.unwrap_or(Chosen { shares: choices[0], prior: NO_PRIOR });
+    let chosen =
+        run.chosen.unwrap_or(Chosen { shares: choices[0], by_length: ByLength::default(), prior: NOTHING });
     run.chosen = Some(chosen);
     let fitted = run.members(clicks, first)?;
     let Members { placed, prior, members } = fitted;
-    let model = run.model(clicks, members, chosen.shares)?;
+    let model = run.model(clicks, members, chosen.shares, chosen.by_length)?;
     let prior = prior.map(|prior| UserPrior { by_count: chosen.prior, ..prior });
     Ok(model.with_side(prior, placed))
+}
+
+/// Whether short histories get shares of their own: it takes pairs of items.
+fn by_length(config: &LfgRankConfig, clicks: &Interactions) -> bool {
+    config.short_histories == ShortHistories::Auto && clicks.n_items() <= config.max_items
 }
 
 /// The shares to choose among: all that the settings leave open.
@@ -89,19 +98,23 @@ fn choices(config: &LfgRankConfig, n_items: usize) -> Vec<Shares> {
     };
     let similarities = open(config.similarity_share);
     let all = open(config.ease_share).into_iter().flat_map(|ease| {
-        similarities.iter().map(move |&similarity| Shares { ease, similarity }).collect::<Vec<_>>()
+        similarities
+            .iter()
+            .map(move |&similarity| Shares { ease, similarity, company: 0.0 })
+            .collect::<Vec<_>>()
     });
     // 0.9 + 0.1 is a little more than 1 in binary.
     all.filter(|shares| shares.ease + shares.similarity < 1.0 + 1e-6).collect()
 }
 
-/// Side information that counts for nothing.
-const NO_PRIOR: [f32; KNOTS.len()] = [0.0; KNOTS.len()];
+/// Weights at the knots of what counts for nothing.
+const NOTHING: [f32; KNOTS.len()] = [0.0; KNOTS.len()];
 
 /// What is chosen on clicks held out.
 #[derive(Clone, Copy, Debug)]
 struct Chosen {
     shares: Shares,
+    by_length: ByLength,
     /// Weights of the prior of users, at the knots.
     prior: [f32; KNOTS.len()],
 }
@@ -169,7 +182,7 @@ impl Run<'_> {
             // Of users who cannot be foretold nothing is expected.
             let nothing = || vec![0.0; (width + 1) * problem.k()];
             let weights = of_users.into_iter().map(|weights| weights.unwrap_or_else(nothing)).collect();
-            out.prior = Some(UserPrior { weights, width, by_count: NO_PRIOR });
+            out.prior = Some(UserPrior { weights, width, by_count: NOTHING });
         }
         Ok(out)
     }
@@ -179,24 +192,35 @@ impl Run<'_> {
         clicks: &Interactions,
         members: Vec<Member>,
         shares: Shares,
+        by_length: ByLength,
     ) -> Result<LfgRankModel, FitError> {
         let ease = if shares.ease > 0.0 {
             item_weights(LfgRank::NAME, clicks, &self.config.ease(), self.ctx)?
         } else {
             Vec::new()
         };
-        let similarity = if shares.similarity > 0.0 { similarity(self.config, clicks)? } else { Vec::new() };
-        Ok(LfgRankModel::new(clicks.n_items(), members, ease, similarity, shares))
+        let pairs = |wanted: bool, exponent: f32| -> Result<Vec<f32>, FitError> {
+            if wanted { similarity(self.config, clicks, exponent) } else { Ok(Vec::new()) }
+        };
+        let similarity = pairs(shares.similarity > 0.0, self.config.similarity_target_exponent)?;
+        let company = pairs(by_length.has_company(), 0.0)?;
+        let model = LfgRankModel::new(clicks.n_items(), members, ease, similarity, shares);
+        Ok(model.with_lengths(by_length, company))
     }
 
-    /// The shares of the best nDCG@20 on what is held out, of equal ones the first; then the weights of the prior.
+    /// The shares of the best nDCG@20 on what is held out, of equal ones the first; then those of short histories, and then the weights of
+    /// the prior.
     fn choose(&self, holdout: &Holdout, fitted: Members, choices: &[Shares]) -> Result<Chosen, FitError> {
         // Whatever any choice needs.
         let most = choices.iter().fold(Shares::default(), |most, shares| Shares {
             ease: most.ease.max(shares.ease),
             similarity: most.similarity.max(shares.similarity),
+            company: 0.0,
         });
-        let model = self.model(&holdout.train, fitted.members, most)?;
+        let lengths = by_length(self.config, self.clicks);
+        let company = if lengths { [1.0; KNOTS.len()] } else { NOTHING };
+        let model =
+            self.model(&holdout.train, fitted.members, most, ByLength { company, ..ByLength::default() })?;
         let diverged =
             |_| FitError::Diverged { model: LfgRank::NAME, epoch: self.done, what: "the scores of a user" };
         let mut best = 0;
@@ -209,13 +233,49 @@ impl Run<'_> {
             }
         }
         let shares = choices[best];
+        let watched = Watched { holdout, data: self.data, seed: self.ctx.seed };
+        let mut by_length = ByLength::default();
+        if lengths {
+            let tried = |by_length: ByLength, of: fn(&mut ByLength) -> &mut [f32; KNOTS.len()]| {
+                watched.weights(
+                    |view| model.part_scores(view),
+                    |parts, n, weight, out| {
+                        let mut tried = by_length;
+                        *of(&mut tried) = [weight; KNOTS.len()];
+                        parts.blend(tried.shares(n, shares), out);
+                    },
+                )
+            };
+            let short = |weights: [f32; KNOTS.len()]| {
+                std::array::from_fn(|at| if KNOTS[at] <= SHORT { weights[at] } else { 0.0 })
+            };
+            by_length.fewer_pairs =
+                tried(by_length, |by_length| &mut by_length.fewer_pairs).map(short).map_err(diverged)?;
+            by_length.company =
+                tried(by_length, |by_length| &mut by_length.company).map(short).map_err(diverged)?;
+        }
         let prior = match &fitted.prior {
-            Some(prior) => {
-                weights_of(&model, prior, shares, holdout, self.data, self.ctx.seed).map_err(diverged)?
-            }
-            None => NO_PRIOR,
+            Some(prior) => watched
+                .weights(
+                    |view| {
+                        let mut parts = PartScores::default();
+                        model.add_pair_scores(view, &mut parts);
+                        // Factors, and so their scores, are linear in the weight.
+                        let without = model.factor_scores(view, None)?;
+                        Ok((parts, without, model.factor_scores(view, Some((prior, 1.0)))?))
+                    },
+                    |(parts, without, with), n, weight, out| {
+                        let pairs = without.iter().zip(with);
+                        parts.factors =
+                            pairs.map(|(without, with)| without + weight * (*with - *without)).collect();
+                        standardise(&mut parts.factors);
+                        parts.blend(by_length.shares(n, shares), out);
+                    },
+                )
+                .map_err(diverged)?,
+            None => NOTHING,
         };
-        Ok(Chosen { shares, prior })
+        Ok(Chosen { shares, by_length, prior })
     }
 
     fn state(&self, problem: &Problem<'_>) -> TrainState {
@@ -223,11 +283,17 @@ impl Run<'_> {
         for (member, sides) in self.sides.iter().enumerate() {
             problem.keep(&mut state, &format!("member_{member}_"), sides);
         }
-        if let Some(Chosen { shares: Shares { ease, similarity }, prior }) = self.chosen {
-            state.numbers.insert("ease_share".to_owned(), f64::from(ease));
-            state.numbers.insert("similarity_share".to_owned(), f64::from(similarity));
-            for (n, weight) in KNOTS.iter().zip(prior) {
-                state.numbers.insert(format!("prior_weight_{n}"), f64::from(weight));
+        if let Some(Chosen { shares, by_length, prior }) = self.chosen {
+            state.numbers.insert("ease_share".to_owned(), f64::from(shares.ease));
+            state.numbers.insert("similarity_share".to_owned(), f64::from(shares.similarity));
+            for (what, weights) in [
+                ("prior_weight", prior),
+                ("fewer_pairs", by_length.fewer_pairs),
+                ("company_share", by_length.company),
+            ] {
+                for (n, weight) in KNOTS.iter().zip(weights) {
+                    state.numbers.insert(format!("{what}_{n}"), f64::from(weight));
+                }
             }
         }
         state
@@ -238,8 +304,15 @@ impl Run<'_> {
         self.done = saved.epochs;
         let share = |name: &str| saved.numbers.get(name).map(|&share| share as f32);
         if let (Some(ease), Some(similarity)) = (share("ease_share"), share("similarity_share")) {
-            let prior = KNOTS.map(|n| share(&format!("prior_weight_{n}")).unwrap_or(0.0));
-            self.chosen = Some(Chosen { shares: Shares { ease, similarity }, prior });
+            let at_knots = |what: &str| KNOTS.map(|n| share(&format!("{what}_{n}")).unwrap_or(0.0));
+            self.chosen = Some(Chosen {
+                shares: Shares { ease, similarity, company: 0.0 },
+                by_length: ByLength {
+                    fewer_pairs: at_knots("fewer_pairs"),
+                    company: at_knots("company_share"),
+                },
+                prior: at_knots("prior_weight"),
+            });
         }
         let problem = Problem::new(LfgRank::NAME, &self.factors, self.clicks);
         let kept = saved.tensors.keys().filter(|name| name.ends_with("items")).count();
@@ -277,77 +350,78 @@ fn ndcg_of(model: &LfgRankModel, holdout: &Holdout, choices: &[Shares]) -> Resul
     Ok(total)
 }
 
-/// The weights of the prior at the knots: each the best of [`WEIGHTS`] in nDCG@20 of what is held out when users give so many of
-/// their clicks, drawn at random; 0 if that is not surely better than none.
-fn weights_of(
-    model: &LfgRankModel,
-    prior: &UserPrior,
-    shares: Shares,
-    holdout: &Holdout,
-    data: &TrainingData<'_>,
+/// Users given some of their clicks, to see what is held out of them foretold.
+struct Watched<'a> {
+    holdout: &'a Holdout,
+    data: &'a TrainingData<'a>,
     seed: u64,
-) -> Result<[f32; KNOTS.len()], ScoreError> {
-    let watched: Vec<&[(u32, u32, f32)]> = holdout.validation.chunk_by(|one, next| one.0 == next.0).collect();
-    let watched: Vec<&[(u32, u32, f32)]> =
-        watched.iter().step_by(watched.len().div_ceil(WATCHED).max(1)).copied().collect();
-    // For each knot, the gain over no prior of every weight: count, sum and sum of squares over users.
-    type Gains = [[(f64, f64, f64); WEIGHTS.len()]; KNOTS.len()];
-    let parts = chunked(watched.len(), BATCH, |range| -> Result<Gains, ScoreError> {
-        let mut gains = Gains::default();
-        let mut scores = vec![0.0; holdout.train.n_items()];
-        for of_user in &watched[range] {
-            let user = UserId(of_user[0].0);
-            let seen = holdout.train.by_user().row(user.index()).0;
-            let relevant: Vec<u32> = of_user.iter().map(|&(_, item, _)| item).collect();
-            let mut order = seen.to_vec();
-            Random::new(numbered_seed(seed, "prior", u64::from(user.0))).shuffle(&mut order);
-            let ones = vec![1.0; order.len()];
-            for (&n, gains) in KNOTS.iter().zip(&mut gains) {
-                if n > order.len() {
-                    break;
-                }
-                let features = data.user_features.row(user.index());
-                let view = UserView { features, ..UserView::new(&order[..n], &ones[..n]) };
-                let mut parts = PartScores::default();
-                model.add_pair_scores(&view, &mut parts);
-                // Factors, and so their scores, are linear in the weight.
-                let without = model.factor_scores(&view, None)?;
-                let with = model.factor_scores(&view, Some((prior, 1.0)))?;
-                let mut none = 0.0;
-                for (&weight, gain) in WEIGHTS.iter().zip(gains) {
-                    let pairs = without.iter().zip(&with);
-                    parts.factors =
-                        pairs.map(|(without, with)| without + weight * (with - without)).collect();
-                    standardise(&mut parts.factors);
-                    parts.blend(shares, &mut scores);
-                    let list: Vec<u32> =
-                        top_k(&scores, PLACES, seen).into_iter().map(|scored| scored.item.0).collect();
-                    let ndcg = Ranked::new(&list, &relevant).ndcg(PLACES);
-                    if weight == 0.0 {
-                        none = ndcg;
+}
+
+impl Watched<'_> {
+    /// A weight for each knot: the best of [`WEIGHTS`] in nDCG@20 of what is held out when users give so many of their clicks, drawn at
+    /// random; 0 if that is not surely better than none. `prepare` looks at a user, `score` tells of a knot and a weight what it
+    /// makes of all items.
+    fn weights<P>(
+        &self,
+        prepare: impl Fn(&UserView<'_>) -> Result<P, ScoreError> + Sync,
+        score: impl Fn(&mut P, usize, f32, &mut [f32]) + Sync,
+    ) -> Result<[f32; KNOTS.len()], ScoreError> {
+        let Self { holdout, data, seed } = *self;
+        let watched: Vec<&[(u32, u32, f32)]> =
+            holdout.validation.chunk_by(|one, next| one.0 == next.0).collect();
+        let watched: Vec<&[(u32, u32, f32)]> =
+            watched.iter().step_by(watched.len().div_ceil(WATCHED).max(1)).copied().collect();
+        // For each knot, the gain over a weight of 0 of every weight: count, sum and sum of squares over users.
+        type Gains = [[(f64, f64, f64); WEIGHTS.len()]; KNOTS.len()];
+        let parts = chunked(watched.len(), BATCH, |range| -> Result<Gains, ScoreError> {
+            let mut gains = Gains::default();
+            let mut scores = vec![0.0; holdout.train.n_items()];
+            for of_user in &watched[range] {
+                let user = UserId(of_user[0].0);
+                let seen = holdout.train.by_user().row(user.index()).0;
+                let relevant: Vec<u32> = of_user.iter().map(|&(_, item, _)| item).collect();
+                let mut order = seen.to_vec();
+                Random::new(numbered_seed(seed, "prior", u64::from(user.0))).shuffle(&mut order);
+                let ones = vec![1.0; order.len()];
+                for (&n, gains) in KNOTS.iter().zip(&mut gains) {
+                    if n > order.len() {
+                        break;
                     }
-                    let more = ndcg - none;
-                    *gain = (gain.0 + 1.0, gain.1 + more, gain.2 + more * more);
+                    let features = data.user_features.row(user.index());
+                    let view = UserView { features, ..UserView::new(&order[..n], &ones[..n]) };
+                    let mut prepared = prepare(&view)?;
+                    let mut none = 0.0;
+                    for (&weight, gain) in WEIGHTS.iter().zip(gains) {
+                        score(&mut prepared, n, weight, &mut scores);
+                        let list: Vec<u32> =
+                            top_k(&scores, PLACES, seen).into_iter().map(|scored| scored.item.0).collect();
+                        let ndcg = Ranked::new(&list, &relevant).ndcg(PLACES);
+                        if weight == 0.0 {
+                            none = ndcg;
+                        }
+                        let more = ndcg - none;
+                        *gain = (gain.0 + 1.0, gain.1 + more, gain.2 + more * more);
+                    }
                 }
             }
-        }
-        Ok(gains)
-    });
-    let mut total = Gains::default();
-    for part in parts {
-        for (total, part) in total.iter_mut().flatten().zip(part?.iter().flatten()) {
-            *total = (total.0 + part.0, total.1 + part.1, total.2 + part.2);
-        }
-    }
-    Ok(total.map(|gains| {
-        let mut best = 0;
-        for (at, gain) in gains.iter().enumerate() {
-            if gain.1 > gains[best].1 {
-                best = at;
+            Ok(gains)
+        });
+        let mut total = Gains::default();
+        for part in parts {
+            for (total, part) in total.iter_mut().flatten().zip(part?.iter().flatten()) {
+                *total = (total.0 + part.0, total.1 + part.1, total.2 + part.2);
             }
         }
-        let (n, sum, squares) = gains[best];
-        let error = (squares - sum * sum / n.max(1.0)).max(0.0).sqrt();
-        if sum > SURE * error { WEIGHTS[best] } else { 0.0 }
-    }))
+        Ok(total.map(|gains| {
+            let mut best = 0;
+            for (at, gain) in gains.iter().enumerate() {
+                if gain.1 > gains[best].1 {
+                    best = at;
+                }
+            }
+            let (n, sum, squares) = gains[best];
+            let error = (squares - sum * sum / n.max(1.0)).max(0.0).sqrt();
+            if sum > SURE * error { WEIGHTS[best] } else { 0.0 }
+        }))
+    }
 }

@@ -1,7 +1,7 @@
 //! Are designs better than what can be bought, by a judge that did not make them?
 //!
 //! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
-//! generated ones, and designs with and without the realism term. All are scored by the scorer that was climbed and by a second one
+//! generated ones, and designs with the realism term, without it, and with four times of it. All are scored by the scorer that was climbed and by a second one
 //! that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
 
 use burn::tensor::Tensor;
@@ -127,17 +127,19 @@ pub fn evaluate(
     cancel: &CancelFlag,
     mut progress: impl FnMut(usize),
 ) -> Result<DesignReport, VisionError> {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 7] = [
         "random real",
         "best real",
         "best few real",
         "random generated",
         "designed",
         "designed without realism",
+        "designed with four times the realism",
     ];
     let mut groups: [Collected; NAMES.len()] = Default::default();
     let (mut gains, mut second_gains) = (Vec::new(), Vec::new());
     let plain = DesignConfig { realism: 0.0, ..config.clone() };
+    let careful = DesignConfig { realism: 4.0 * config.realism, ..config.clone() };
     for (number, person) in persons.iter().enumerate() {
         let category = model.classes().get(person.class).ok_or_else(|| VisionError::Unknown {
             what: "category",
@@ -168,6 +170,7 @@ pub fn evaluate(
             model.generate(person.class, config.keep, child_seed(own_seed, "random-generated"))?,
             designs(config)?,
             designs(&plain)?,
+            designs(&careful)?,
         ];
         let mut firsts = Vec::new();
         for (group, bytes) in groups.iter_mut().zip(&pictures) {

@@ -401,9 +401,7 @@ pub(super) fn open_studio(
 ) -> anyhow::Result<Studio> {
     let cache = cache()?;
     let Pictures::Products { path, .. } = find_pictures(catalogue, global, &cache)? else {
-        return Err(usage(format!(
-            "`{catalogue}` is no set of pictures of products by category"
-        )));
+        return Err(usage(format!("`{catalogue}` is no set of pictures of products by category")));
     };
     let cancel = cancel_on_ctrl_c()?;
     let bar = FitBar::new("pictures", global.shows_progress());
