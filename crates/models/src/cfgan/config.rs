@@ -71,7 +71,7 @@ pub struct CfganConfig {
     /// Step of the discriminator's Adam.
     #[schemars(range(min = 0.0, max = 1.0), extend("search" = "log:0.0001:0.005"))]
     pub discriminator_learning_rate: f64,
-    /// Rows (users or items) of a batch of the generator.
+    /// Rows (users or items) of a batch of the generator; each takes two numbers a place of memory.
     #[schemars(range(min = 1, max = 1_000_000), extend("search" = "choice:32:64:128:256"))]
     pub batch_size: usize,
     /// Rows of a batch of the discriminator.

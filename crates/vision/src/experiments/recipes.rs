@@ -96,9 +96,10 @@ impl Recipe {
         };
         let products = || Pictures::Products { path: data.to_owned(), cache: cache.to_owned() };
         let epochs = |full: usize, few: usize| if quick { few } else { full };
-        let small = LsganConfig { upsampling: Upsampling::EvenDeconvolution, ..LsganConfig::default() };
+        let small =
+            LsganConfig { upsampling: Upsampling::EvenDeconvolution, cooling: 0.5, ..LsganConfig::default() };
         let part_32 = || {
-            let config = LsganConfig { epochs: epochs(60, 5), ..small.clone() };
+            let config = LsganConfig { epochs: epochs(120, 5), ..small.clone() };
             lsgan("lsgan-32", products(), config, false)
         };
         match self.name {
@@ -107,7 +108,7 @@ impl Recipe {
                     px: 64,
                     generator_channels: 64,
                     discriminator_channels: 16,
-                    epochs: epochs(50, 1),
+                    epochs: epochs(100, 1),
                     ..small.clone()
                 };
                 let mut parts = vec![part_32()];
