@@ -1,9 +1,11 @@
 //! Folding a user into a linear factor model of clicks: one ridge regression on the items of the history.
 //!
-//! Two objectives, by how the items were learned ([`ClickRule`]); `H` is the history, of `n` items, and `N` the number of all items.
+//! Three objectives, by how the items were learned ([`ClickRule`]); `H` is the history, of `n` items, and `N` the number of all items.
 //!
 //! * **Pointwise**, of implicit ALS: `Σ_{i∈H} w (1 − x·m_i)² + α₀ Σ_j (x·m_j)² + λ (n + α₀ N)^ν |x|²` with `w = a n^−e`.
-//! * **Pairwise**, of BPR: `Σ_{i∈H} mean_j −ln σ(s_i − s_j) + ½ n λ |x|²` with `s_i = b_i + x·m_i` over all items `j`, whose scores are taken
+//! * **Pairwise**, of folders that older versions wrote of BPR: every clicked item should beat the average other one by 2, by least squares,
+//!   `Σ_{i∈H} mean_j (2 − (s_i − s_j))² + 4 n λ |x|²`. With scores `s̃` about their mean that is `Σ_{i∈H} (2 − s̃_i)² + n/N Σ_j s̃_j² + …`.
+//! * **Logistic**, of BPR: `Σ_{i∈H} mean_j −ln σ(s_i − s_j) + ½ n λ |x|²` with `s_i = b_i + x·m_i` over all items `j`, whose scores are taken
 //!   for draws of a normal distribution: with scores `s̃` about their mean over the items, and `v` their variance,
 //!   `Σ_{i∈H} E_{z∼N(0,1)} −ln σ(s̃_i − √v z) + ½ n λ |x|²`. Its slope is `−p_i` by `s̃_i` and, as a normal's mean of a second derivative is twice the
 //!   slope by the variance, `½ Σ h_i` by `v`, with `p` the mean of `σ(√v z − s̃_i)` and `h` that of `σ(1 − σ)`. So Newton's step, but for how
@@ -11,7 +13,7 @@
 //!   `−ln σ` (Jaakkola and Jordan 2000) by which the first two steps go: `h = ¼` towards scores of 2, then `h = tanh(ξ/2)/2ξ`
 //!   towards `1/2h` with `ξ² = s̃_i² + v`.
 //!
-//! The sums over all items are one [`Gram`] for everybody, so a user costs O(n·k² / 2 + k³ / 6), as with ratings, six times at most for pairs;
+//! The sums over all items are one [`Gram`] for everybody, so a user costs O(n·k² / 2 + k³ / 6), as with ratings, six times at most for the last;
 //! deterministic. Of somebody without history a regression says nothing, and gets the mean of the training users instead.
 
 use foldin_core::{Factors, ItemFactors, LoadError, ModelParts, ScoreError, Tensor, UserView};
@@ -28,8 +30,13 @@ use serde::{Deserialize, Serialize};
 pub enum ClickRule {
     /// Clicked items towards 1, all of them towards 0.
     Pointwise(Pointwise),
-    /// Clicked items above all others.
+    /// Clicked items above all others, by least squares: what folders of before [`ClickRule::Logistic`] say.
     Pairwise {
+        /// λ; positive.
+        regularization: f32,
+    },
+    /// Clicked items above all others.
+    Logistic {
         /// λ; positive.
         regularization: f32,
     },
@@ -235,7 +242,7 @@ impl Spread {
     }
 }
 
-/// Regressions of a pairwise fold-in at most, and the change of the largest factor, of its size, that ends them sooner.
+/// Regressions of a logistic fold-in at most, and the change of the largest factor, of its size, that ends them sooner.
 const STEPS: usize = 6;
 const SETTLED: f32 = 1e-3;
 
@@ -271,7 +278,7 @@ fn curvature_above(squared: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub struct ClickFoldIn {
     rule: ClickRule,
-    /// For pairs.
+    /// For the logistic rule.
     spread: Option<Spread>,
     /// Factors of somebody without history.
     nobody: Vec<f32>,
@@ -289,9 +296,9 @@ impl ClickFoldIn {
     pub fn new(rule: ClickRule, items: &ItemFactors, nobody: Vec<f32>) -> Self {
         let given = match rule {
             ClickRule::Pointwise(_) => Given::pointwise(&items.m, items.k, |_| 1.0),
-            ClickRule::Pairwise { .. } => Given::pairwise(items),
+            ClickRule::Pairwise { .. } | ClickRule::Logistic { .. } => Given::pairwise(items),
         };
-        let spread = matches!(rule, ClickRule::Pairwise { .. }).then(|| Spread::of(&given));
+        let spread = matches!(rule, ClickRule::Logistic { .. }).then(|| Spread::of(&given));
         Self { rule, spread, nobody, given }
     }
 
@@ -343,7 +350,7 @@ impl ClickFoldIn {
                 let weight = weights.weight(n);
                 (weights.unobserved / weight, weights.ridge(n, n_items) / weight)
             }
-            ClickRule::Pairwise { regularization } => {
+            ClickRule::Pairwise { regularization } | ClickRule::Logistic { regularization } => {
                 (n as f32 / n_items as f32, 4.0 * n as f32 * regularization)
             }
         }
@@ -367,7 +374,7 @@ impl ClickFoldIn {
             out.copy_from_slice(&self.nobody);
             return Ok(());
         }
-        if let (ClickRule::Pairwise { regularization }, Some(spread)) = (self.rule, &self.spread) {
+        if let (ClickRule::Logistic { regularization }, Some(spread)) = (self.rule, &self.spread) {
             return self.above_others(spread, user.items, n as f32 * regularization, room, out);
         }
         let (all, lambda) = self.strength(n, n_items);
@@ -377,7 +384,7 @@ impl ClickFoldIn {
         Ok(())
     }
 
-    /// The pairwise fold-in of a history; regressions as the header has them.
+    /// The logistic fold-in of a history; regressions as the header has them.
     fn above_others(
         &self,
         spread: &Spread,
@@ -444,7 +451,9 @@ impl ClickFoldIn {
             ClickRule::Pointwise(Pointwise { unobserved, regularization, activity, .. }) => {
                 positive(unobserved) && positive(regularization) && positive(activity)
             }
-            ClickRule::Pairwise { regularization } => positive(regularization),
+            ClickRule::Pairwise { regularization } | ClickRule::Logistic { regularization } => {
+                positive(regularization)
+            }
         };
         if !usable || items.k == 0 {
             return Err(LoadError::Meta { key: RULE.to_owned() });
@@ -495,6 +504,15 @@ mod tests {
             }
             ClickRule::Pairwise { regularization } => {
                 let score = |item: usize| f64::from(items.bias[item]) + dot(item);
+                let pairs: f64 = history
+                    .iter()
+                    .flat_map(|&i| (0..n_items).map(move |j| (i as usize, j)))
+                    .map(|(i, j)| (2.0 - score(i) + score(j)).powi(2))
+                    .sum();
+                pairs / n_items as f64 + 4.0 * n as f64 * f64::from(regularization) * norm
+            }
+            ClickRule::Logistic { regularization } => {
+                let score = |item: usize| f64::from(items.bias[item]) + dot(item);
                 let scores: Vec<f64> = (0..n_items).map(score).collect();
                 let mean = scores.iter().sum::<f64>() / n_items as f64;
                 let variance = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n_items as f64;
@@ -524,7 +542,12 @@ mod tests {
             activity_exponent: 0.25,
             activity: 2.5,
         };
-        for rule in [ClickRule::Pointwise(pointwise), ClickRule::Pairwise { regularization: 0.01 }] {
+        let regularization = 0.01;
+        for rule in [
+            ClickRule::Pointwise(pointwise),
+            ClickRule::Pairwise { regularization },
+            ClickRule::Logistic { regularization },
+        ] {
             let fold_in = ClickFoldIn::new(rule, &items, vec![0.0; k]);
             let factors = fold_in.generate(&items, &[UserView::new(&history, &values)]).unwrap();
             let x: Vec<f64> = factors.u.iter().map(|&x| f64::from(x)).collect();
@@ -535,8 +558,8 @@ mod tests {
                 let slope = (objective(rule, &items, &history, &up)
                     - objective(rule, &items, &history, &down))
                     / 2e-4;
-                // The curvature is below some hundred and x is right to 1e-6; of pairs, whose steps end sooner, to 1e-3 and below ten.
-                let right = if matches!(rule, ClickRule::Pointwise(_)) { 1e-3 } else { 1e-2 };
+                // The curvature is below some hundred and x is right to 1e-6; of the logistic rule, whose steps end sooner, to 1e-3 and below ten.
+                let right = if matches!(rule, ClickRule::Logistic { .. }) { 1e-2 } else { 1e-3 };
                 assert!(slope.abs() < right, "{rule:?}, column {at}: {slope}");
             }
         }

@@ -8,7 +8,7 @@
 //! We depart in where `j` comes from: items are dealt to eight groups anew each epoch, and `j` is drawn from the group of `i`, so that blocks
 //! of users and items can be learned in parallel without meeting, with the same bits at any number of threads; over the epochs
 //! every `j` is as likely as with draws from all items. Users that are folded in get factors by the same objective over all
-//! items ([`crate::click_fold_in`], pairwise), in a few regressions.
+//! items ([`crate::click_fold_in`], logistic), in a few regressions.
 //!
 //! Time O(epochs · clicks · k) and as many random numbers, memory O((users + items) · k + clicks).
 

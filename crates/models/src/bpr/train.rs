@@ -77,7 +77,7 @@ pub(super) fn fit(
         .filter(|&(user, _)| train.by_user().row_len(user) > 0)
         .flat_map(|(_, row)| row.iter().copied())
         .collect();
-    let rule = ClickRule::Pairwise { regularization: config.regularization };
+    let rule = ClickRule::Logistic { regularization: config.regularization };
     let fold_in = ClickFoldIn::new(rule, &items, mean_of_rows(&active, config.factors));
     let bias = vec![0.0; train.n_users()];
     Ok((items, fold_in, UserFactors { u, bias }))
