@@ -1,6 +1,6 @@
 //! `lfg-rank`: factors generated from clicks, beside weights of pairs of items; both in closed form.
 //!
-//! The score of a user is a sum of up to three, each standardised over the items of that user (mean 0, variance 1):
+//! The score of a user is a sum of up to four, each standardised over the items of that user (mean 0, variance 1):
 //! `s = (1 − c_n) [(1 − v_n − w_n) z(Σ_members u·m_i) + v_n z(x_u B) + w_n z(x_u S)] + c_n z(x_u C)` with `v_n = (1 − r_n) v` and
 //! `w_n = (1 − r_n) w`, where
 //!
@@ -21,7 +21,7 @@
 //! Side information, where the data have it, gives users and items a prior mean other than 0, by ridge regression of the factors on features (`side.rs`). It is
 //! what a user without clicks is served by, and where an item without clicks is placed. How much it counts, and whether, is decided on the same tenth.
 //!
-//! A user, known or new, is served in one pass: `members` regressions, `n` rows of `B` and of `S`. Nothing is kept of training users. The
+//! A user, known or new, is served in one pass: `members` regressions, `n` rows of `B`, of `S` and of `C`. Nothing is kept of training users. The
 //! score is no inner product of few factors, so the model is no [`Generator`](foldin_core::Generator) to others.
 //!
 //! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 12 N² bytes for pairs of items (none above `max_items`).
