@@ -53,7 +53,7 @@ pub struct CustomersExperiment {
 
 impl CustomersExperiment {
     /// Trains the recommenders that `folder` does not hold yet, designs, measures, and writes `report.json` and sheets. A scorer is as good as
-    /// its AUC on a purchase of each of its customers that it did not learn from, when they are folded in.
+    /// its AUC on the validation purchase of each of its customers, by which epochs and λ are chosen, when they are folded in.
     ///
     /// # Errors
     /// [`VisionError`] of reading, training and writing; [`VisionError::NothingLeft`] if there are too few customers;

@@ -472,11 +472,11 @@ pub(crate) fn reproduce(
             Work::Customers(experiment) => {
                 let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
                 let [first, second] = outcome.scorers;
-                print(format!("AUC of the scorers on purchases left out: {first:.4} and {second:.4}"))?;
+                print(format!("validation AUC of the scorers: {first:.4} and {second:.4}"))?;
                 designs(&CUSTOMERS, &outcome.report, &folder, &mut tables, &mut pictures)?;
                 if let Some(table) = tables.last_mut() {
                     table.notes.push(format!(
-                        "AUC of the scorers on a purchase of each of their customers that was left out: {first:.4} and {second:.4}."
+                        "AUC of the scorers on the purchase of each of their customers by which epochs and λ were chosen: {first:.4} and {second:.4}."
                     ));
                 }
             }
