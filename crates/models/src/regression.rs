@@ -24,7 +24,7 @@ pub(crate) struct Regression {
 }
 
 impl Regression {
-    /// `gram` is `[width × width]`; the column `constant` is not penalised. `model` is the name for errors.
+    /// `gram` is `[width × width]`; the column `constant`, if there is one, is not penalised. `model` is the name for errors.
     ///
     /// # Errors
     /// [`FitError::Diverged`] for a matrix that is not positive definite, such as one of numbers too large.
@@ -32,11 +32,11 @@ impl Regression {
         model: &'static str,
         mut gram: Vec<f64>,
         ridge: f64,
-        constant: usize,
+        constant: Option<usize>,
     ) -> Result<Self, FitError> {
         let width = gram.len().isqrt();
         for column in 0..width {
-            gram[column * width + column] += if column == constant { 1e-9 } else { ridge };
+            gram[column * width + column] += if Some(column) == constant { 1e-9 } else { ridge };
         }
         cholesky(&mut gram, width).map_err(|_| FitError::Diverged {
             model,
@@ -105,7 +105,7 @@ pub(crate) fn cross_validated(
         };
         about_mean += rows().map(|row| error(row, &mean)).sum::<f64>();
         for (sum, &ridge) in errors.iter_mut().zip(&RIDGES) {
-            let weights = Regression::new(model, gram.clone(), ridge, constant)?.solve(&right, k);
+            let weights = Regression::new(model, gram.clone(), ridge, Some(constant))?.solve(&right, k);
             for row in rows() {
                 foretold.fill(0.0);
                 design.add_product(row, &weights, &mut foretold);
@@ -117,7 +117,7 @@ pub(crate) fn cross_validated(
     if errors[best].is_nan() || errors[best] > (1.0 - LEAST) * about_mean {
         return Ok(None);
     }
-    let regression = Regression::new(model, sum(&grams, PARTS), RIDGES[best], constant)?;
+    let regression = Regression::new(model, sum(&grams, PARTS), RIDGES[best], Some(constant))?;
     Ok(Some(regression.solve(&sum(&rights, PARTS), k)))
 }
 

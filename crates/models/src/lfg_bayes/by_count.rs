@@ -181,7 +181,7 @@ impl Sample {
         };
         let targets = scaled(means, 1);
         let regression =
-            Regression::new(LfgBayes::NAME, design.gram(|_| true), ridge, design.sparse_width())?;
+            Regression::new(LfgBayes::NAME, design.gram(|_| true), ridge, Some(design.sparse_width()))?;
         let right = design.transposed_product(&targets, order, |_| true);
         let mut prior = Prior { weights: regression.solve(&right, order), precision: vec![0.0; order] };
         let mut variance = vec![0f64; order];

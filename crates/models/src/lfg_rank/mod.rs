@@ -1,32 +1,34 @@
 //! `lfg-rank`: factors generated from clicks, beside weights of pairs of items; both in closed form.
 //!
-//! The score of a user is a sum of up to four, each standardised over the items of that user (mean 0, variance 1):
-//! `s = (1 − c_n) [(1 − v_n − w_n) z(Σ_members u·m_i) + v_n z(x_u B) + w_n z(x_u S)] + c_n z(x_u C)` with `v_n = (1 − r_n) v` and
-//! `w_n = (1 − r_n) w`, where
+//! The score of a user is a sum of up to three, each standardised over the items of that user (mean 0, variance 1):
+//! `s = (1 − v_n − w_n) z(Σ_members u·m_i) + v_n z(x_u B) + w_n z(x_u S)`, where
 //!
-//! * `u` is the posterior mean of the user's factors given the clicks, one regression over a Gram matrix of all items, with the items of
-//!   implicit ALS ([`crate::implicit_als`]; Rendle, Krichene, Zhang, Koren 2022), of several random starts: their errors differ, and the
-//!   mean of their scores is better than any;
+//! * `u` are the user's factors, with the items of implicit ALS ([`crate::implicit_als`]; Rendle, Krichene, Zhang, Koren 2022), of several random
+//!   starts: their errors differ, and the mean of their scores is better than any. They are the posterior mean given the clicks, one
+//!   regression over a Gram matrix of all items, or with few clicks what these foretell (below);
 //! * `B` are item-to-item weights of the user-weighted closed form ([`crate::ease`]; Steck 2019);
-//! * `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)` is a similarity that damps busy users and popular items by exponents of their own;
-//! * `C` is the same with `b = 0`: the company that the items of a history keep, of which the popular ones are the most.
+//! * `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)` is a similarity that damps busy users and popular items by exponents of their own.
 //!
 //! Factors see what items have in common across all users, pairs what goes together and no factor has room for. Which share is best differs
-//! by data, so `v` and `w` are chosen: everything is fitted on all but a tenth of each user's clicks, the shares with the best nDCG@20 on
-//! that tenth are kept, and everything is fitted again on all clicks. A history of a few items is another matter: weights of pairs need many
-//! of them, and what is popular in the company of one item is a better guess than anything personal. So the part `r_n` of the pairs' shares that
-//! is left out with `n` clicks, and the share `c_n` of company, are chosen on the same tenth, users being given `n` of their clicks, at a
-//! few `n` of up to 16; both are 0 where that is not surely better (`side.rs` has the rule), and from 32 on. That is our own; the parts are the papers'.
+//! by data, so the shares `v` and `w` are chosen: everything is fitted on all but a tenth of each user's clicks, the shares with the best
+//! nDCG@20 on that tenth are kept, and everything is fitted again on all clicks.
+//!
+//! A history of a few items is another matter: the rest of it is unknown, not disliked. So the factors of short histories are foretold by a linear map
+//! that is learned for each length, in closed form, from training users who give so many of their clicks (`foretold.rs`): `u` is `(1 − r_n)`
+//! times the posterior mean and `r_n` times what is foretold. And weights of pairs need many clicks: `v_n` and `w_n` leave parts of `v` and `w`
+//! out. `r_n` and these parts are chosen on the same tenth, users being given `n` of their clicks, at a few `n` of up to 16; a choice that is
+//! not surely better than the plain sum is dropped, and from 32 clicks on there is none. This is our own; the parts are the papers'.
 //!
 //! Side information, where the data have it, gives users and items a prior mean other than 0, by ridge regression of the factors on features (`side.rs`). It is
 //! what a user without clicks is served by, and where an item without clicks is placed. How much it counts, and whether, is decided on the same tenth.
 //!
-//! A user, known or new, is served in one pass: `members` regressions, `n` rows of `B`, of `S` and of `C`. Nothing is kept of training users. The
+//! A user, known or new, is served in one pass: `members` regressions or maps, and `n` rows of `B` and of `S`. Nothing is kept of training users. The
 //! score is no inner product of few factors, so the model is no [`Generator`](foldin_core::Generator) to others.
 //!
-//! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 12 N² bytes for pairs of items (none above `max_items`).
+//! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 8 N² bytes for pairs of items (none above `max_items`).
 //! Deterministic by seed, the same bits at any number of threads.
 
+mod foretold;
 mod model;
 mod pairs;
 mod side;
@@ -74,7 +76,8 @@ pub struct LfgRankConfig {
     /// w: share of the similarity. Automatic: chosen on clicks held out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub similarity_share: Auto<f32>,
-    /// Whether short histories have shares of their own: `auto` chooses them on clicks held out, `off` serves all with the same.
+    /// Whether short histories are served in a way of their own, by factors that they foretell and with other shares: `auto` chooses it on
+    /// clicks held out, `off` serves all alike.
     pub short_histories: ShortHistories,
     /// Share of each user's clicks on which the automatic shares are chosen.
     #[schemars(range(min = 0.01, max = 0.5))]
@@ -91,7 +94,7 @@ pub struct LfgRankConfig {
     /// b: an item of n users is damped by n^b where it is scored.
     #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub similarity_target_exponent: f32,
-    /// c: an item of n users is damped by n^c where it is in a history.
+    /// c: an item of n users is damped by n^c where it is in a history, in the similarity and where factors are foretold.
     #[schemars(range(min = 0.0, max = 2.0), extend("search" = "uniform:0:1"))]
     pub similarity_history_exponent: f32,
     /// Whether side information enters: users' factors are drawn towards what their features foretell, items without clicks get what theirs
@@ -129,7 +132,7 @@ impl Default for LfgRankConfig {
     }
 }
 
-/// Whether short histories have shares of their own.
+/// Whether short histories are served in a way of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShortHistories {

@@ -12,17 +12,17 @@ use crate::per_user::{PerUser, finite, recommender};
 use crate::ranking::standardise;
 
 use super::LfgRank;
+use super::foretold::{Foretold, LEARNED};
 use super::side::{KNOTS, UserPrior, at_count, in_words};
 
 /// Users that one task scores: the more, the less often weights of pairs are read, and the more memory scores take.
 const USERS_AT_ONCE: usize = 128;
 
-/// Shares of the parts: company has its own, of the rest these two theirs, and the factors what is left.
+/// Shares of the parts; the factors have what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Shares {
     pub(super) ease: f32,
     pub(super) similarity: f32,
-    pub(super) company: f32,
 }
 
 /// Factors of the items from one random start, and how users get theirs.
@@ -30,60 +30,93 @@ pub(super) struct Shares {
 pub(super) struct Member {
     pub(super) items: ItemFactors,
     pub(super) fold_in: ClickFoldIn,
+    /// How users of a few clicks may get theirs; all members have it or none.
+    pub(super) foretold: Option<Foretold>,
     /// The items' factors as the right side of a product.
     packed: Packed,
 }
 
 impl Member {
-    pub(super) fn new(items: ItemFactors, fold_in: ClickFoldIn) -> Self {
+    pub(super) fn new(items: ItemFactors, fold_in: ClickFoldIn, foretold: Option<Foretold>) -> Self {
         let packed = Packed::new(Matrix::new(&items.m, items.bias.len(), items.k).transposed());
-        Self { items, fold_in, packed }
+        Self { items, fold_in, foretold, packed }
     }
 
-    /// Factors of a user; `prior` says what is expected of them (with this member's number), and how much that counts.
+    /// Factors of a user: the posterior mean, and by the weight `of_foretold` what the history foretells. `prior` says what is expected of
+    /// them (with this member's number), and how much that counts.
     fn factors(
         &self,
         number: usize,
         user: &UserView<'_>,
         prior: Option<(&UserPrior, f32)>,
+        of_foretold: f32,
     ) -> Result<Vec<f32>, ScoreError> {
         let Self { items, fold_in, .. } = self;
-        match prior.and_then(|(prior, weight)| Some((prior.expected(number, user)?, weight))) {
-            Some((expected, weight)) if weight > 0.0 => {
-                // Without history there is no more to it than the mean of all users on the other side.
-                let rest = if user.items.is_empty() { 1.0 - weight } else { 0.0 };
-                let pairs = expected.iter().zip(fold_in.nobody());
-                let expected: Vec<f32> = pairs.map(|(e, nobody)| weight * e + rest * nobody).collect();
+        let expected = prior
+            .and_then(|(prior, weight)| Some((prior.expected(number, user)?, weight)))
+            .filter(|(_, weight)| *weight > 0.0);
+        // What is expected beside what is expected of anybody.
+        let about = |around: &[f32], expected: &[f32], weight: f32| -> Vec<f32> {
+            let pairs = around.iter().zip(expected).zip(fold_in.nobody());
+            pairs.map(|((around, expected), nobody)| around + weight * (expected - nobody)).collect()
+        };
+        let posterior = || match &expected {
+            Some((expected, weight)) if user.items.is_empty() => {
+                fold_in.generate_about(items, user, &about(fold_in.nobody(), expected, *weight))
+            }
+            Some((expected, weight)) => {
+                let expected: Vec<f32> = expected.iter().map(|x| weight * x).collect();
                 fold_in.generate_about(items, user, &expected)
             }
-            _ => Ok(fold_in.generate(items, &[*user])?.u),
+            None => Ok(fold_in.generate(items, &[*user])?.u),
+        };
+        let Some(foretold) = self.foretold.as_ref().filter(|_| of_foretold > 0.0 && !user.items.is_empty())
+        else {
+            return posterior();
+        };
+        let mut out = foretold.factors(user.items, &items.m, items.k);
+        if let Some((expected, weight)) = &expected {
+            out = about(&out, expected, *weight);
         }
+        if of_foretold < 1.0 {
+            let pairs = out.iter_mut().zip(posterior()?);
+            pairs.for_each(|(out, x)| *out = of_foretold * *out + (1.0 - of_foretold) * x);
+        }
+        Ok(out)
     }
 }
 
 /// How short histories are served, at the [`KNOTS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct ByLength {
-    /// Part of the pairs' shares that is left out.
-    pub(super) fewer_pairs: [f32; KNOTS.len()],
-    /// Share of company.
-    pub(super) company: [f32; KNOTS.len()],
+    /// Weight of the factors that are foretold beside the posterior's.
+    pub(super) foretold: [f32; KNOTS.len()],
+    /// Parts of the pairs' shares that are left out.
+    pub(super) less_ease: [f32; KNOTS.len()],
+    pub(super) less_similarity: [f32; KNOTS.len()],
 }
 
 impl ByLength {
-    /// Whether any history is asked of company.
-    pub(super) fn has_company(&self) -> bool {
-        self.company.iter().any(|&share| share > 0.0)
-    }
-
     /// The shares of all parts for a user of `n` clicks.
     pub(super) fn shares(&self, n: usize, all: Shares) -> Shares {
-        let rest = 1.0 - at_count(&self.fewer_pairs, n);
+        let rest = |less: &[f32; KNOTS.len()]| 1.0 - at_count(less, n);
         Shares {
-            ease: rest * all.ease,
-            similarity: rest * all.similarity,
-            company: at_count(&self.company, n),
+            ease: rest(&self.less_ease) * all.ease,
+            similarity: rest(&self.less_similarity) * all.similarity,
         }
+    }
+
+    /// Its weights by their names in a model folder, and in words.
+    fn named(&self) -> [(&'static str, &'static str, [f32; KNOTS.len()]); 3] {
+        [
+            ("foretold_by_count", "weight of the factors that a history foretells", self.foretold),
+            ("less_ease_by_count", "part of the closed-form pairs' share that is left out", self.less_ease),
+            (
+                "less_similarity_by_count",
+                "part of the similarity's share that is left out",
+                self.less_similarity,
+            ),
+        ]
     }
 }
 
@@ -95,8 +128,6 @@ pub struct LfgRankModel {
     /// `[n_items × n_items]` each, or empty where their share is 0.
     ease: Vec<f32>,
     similarity: Vec<f32>,
-    /// What those have who have the items of a history.
-    company: Vec<f32>,
     shares: Shares,
     by_length: ByLength,
     /// What side information says of users, where there is any.
@@ -112,23 +143,20 @@ pub(super) struct PartScores {
     pub(super) factors: Vec<f32>,
     pub(super) ease: Vec<f32>,
     pub(super) similarity: Vec<f32>,
-    pub(super) company: Vec<f32>,
 }
 
 impl PartScores {
     /// Adds the parts by their shares; a part that was not scored has none.
     pub(super) fn blend(&self, shares: Shares, out: &mut [f32]) {
-        blend([&self.factors, &self.ease, &self.similarity, &self.company], shares, out);
+        blend([&self.factors, &self.ease, &self.similarity], shares, out);
     }
 }
 
-fn blend([factors, ease, similarity, company]: [&[f32]; 4], shares: Shares, out: &mut [f32]) {
-    let rest = 1.0 - shares.company;
+fn blend([factors, ease, similarity]: [&[f32]; 3], shares: Shares, out: &mut [f32]) {
     let parts = [
-        (factors, rest * (1.0 - shares.ease - shares.similarity)),
-        (ease, rest * shares.ease),
-        (similarity, rest * shares.similarity),
-        (company, shares.company),
+        (factors, 1.0 - shares.ease - shares.similarity),
+        (ease, shares.ease),
+        (similarity, shares.similarity),
     ];
     out.fill(0.0);
     for (scores, share) in parts {
@@ -152,21 +180,18 @@ impl LfgRankModel {
             shares.ease,
             shares.similarity
         )];
-        let (company, by_length) = (Vec::new(), ByLength::default());
-        Self { n_items, members, ease, similarity, company, shares, by_length, prior: None, placed: 0, notes }
+        let by_length = ByLength::default();
+        Self { n_items, members, ease, similarity, shares, by_length, prior: None, placed: 0, notes }
     }
 
-    /// The same with ways of its own for short histories; company is needed where it has a share.
-    pub(super) fn with_lengths(mut self, by_length: ByLength, company: Vec<f32>) -> Self {
-        for (what, weights) in [
-            ("part of the pairs' shares that is left out", by_length.fewer_pairs),
-            ("share of the company that items keep", by_length.company),
-        ] {
+    /// The same with ways of its own for short histories; members know what these foretell where that has any weight.
+    pub(super) fn with_lengths(mut self, by_length: ByLength) -> Self {
+        for (_, what, weights) in by_length.named() {
             if weights.iter().any(|&weight| weight > 0.0) {
                 self.notes.push(format!("{what}, by clicks: {}", in_words(&weights)));
             }
         }
-        (self.by_length, self.company) = (by_length, company);
+        self.by_length = by_length;
         self
     }
 
@@ -187,6 +212,22 @@ impl LfgRankModel {
         if n_items == 0 || n_members == 0 || n_members > 64 {
             return Err(unusable("members"));
         }
+        // Folders of before there were any serve all histories alike, as do those that were told to.
+        let mut by_length = ByLength::default();
+        let mut damping = None;
+        if parts.meta.contains_key("foretold_by_count") {
+            let at_knots = |key: &str| -> Result<[f32; KNOTS.len()], LoadError> {
+                let weights: [f32; KNOTS.len()] = parts.get(key)?;
+                let fit = weights.iter().all(|weight| (0.0..=1.0).contains(weight));
+                if fit { Ok(weights) } else { Err(unusable(key)) }
+            };
+            by_length = ByLength {
+                foretold: at_knots("foretold_by_count")?,
+                less_ease: at_knots("less_ease_by_count")?,
+                less_similarity: at_knots("less_similarity_by_count")?,
+            };
+            damping = Some(parts.take("history_damping", &[Some(n_items)])?.data);
+        }
         let mut members = Vec::new();
         for number in 0..n_members {
             let m = parts.take(&format!("item_factors_{number}"), &[Some(n_items), None])?;
@@ -194,7 +235,17 @@ impl LfgRankModel {
             let nobody = parts.take(&format!("fold_in_nobody_{number}"), &[Some(items.k)])?;
             parts.tensors.insert("fold_in_nobody".to_owned(), nobody);
             let fold_in = ClickFoldIn::from_parts(&mut parts, &items)?;
-            members.push(Member::new(items, fold_in.ok_or_else(|| unusable("click_fold_in"))?));
+            let fold_in = fold_in.ok_or_else(|| unusable("click_fold_in"))?;
+            let foretold = match &damping {
+                Some(damping) => {
+                    let shape = [Some(LEARNED), Some(items.k + 1), Some(items.k)];
+                    let maps = parts.take(&format!("foretold_{number}"), &shape)?.data;
+                    let maps = maps.chunks_exact((items.k + 1) * items.k).map(<[f32]>::to_vec).collect();
+                    Some(Foretold { damping: damping.clone(), maps })
+                }
+                None => None,
+            };
+            members.push(Member::new(items, fold_in, foretold));
         }
         let (ease, similarity): (f32, f32) = (parts.get("ease_share")?, parts.get("similarity_share")?);
         if !((0.0..=1.0).contains(&ease) && (0.0..=1.0).contains(&similarity)) {
@@ -207,41 +258,27 @@ impl LfgRankModel {
             Ok(parts.take(name, &[Some(n_items), Some(n_items)])?.data)
         };
         let (of_ease, of_similarity) = (pairs("ease", ease)?, pairs("similarity", similarity)?);
-        let model =
-            Self::new(n_items, members, of_ease, of_similarity, Shares { ease, similarity, company: 0.0 });
-        // Folders of before there were any serve all histories alike.
-        let at_knots = |key: &str| -> Result<[f32; KNOTS.len()], LoadError> {
-            let weights: [f32; KNOTS.len()] =
-                if parts.meta.contains_key(key) { parts.get(key)? } else { Default::default() };
-            let fit = weights.iter().all(|weight| (0.0..=1.0).contains(weight));
-            if fit { Ok(weights) } else { Err(unusable(key)) }
-        };
-        let by_length = ByLength {
-            fewer_pairs: at_knots("fewer_pairs_by_count")?,
-            company: at_knots("company_by_count")?,
-        };
-        let company = if by_length.has_company() {
-            parts.take("company", &[Some(n_items), Some(n_items)])?.data
-        } else {
-            Vec::new()
-        };
-        let model = model.with_lengths(by_length, company);
+        let shares = Shares { ease, similarity };
+        let model = Self::new(n_items, members, of_ease, of_similarity, shares).with_lengths(by_length);
         let prior = load_prior(&mut parts, &model.members)?;
         // Folders of before there were any do not say.
         let placed = parts.get("placed_items").unwrap_or(0);
         Ok(model.with_side(prior, placed))
     }
 
-    /// Scores by the factors of all members, summed; `prior` says what is expected of the user and how much that counts.
+    /// Scores by the factors of all members, summed; `prior` says what is expected of the user and how much that counts, `of_foretold` how much
+    /// the factors that the history foretells do.
     pub(super) fn factor_scores(
         &self,
         user: &UserView<'_>,
         prior: Option<(&UserPrior, f32)>,
+        of_foretold: f32,
     ) -> Result<Vec<f32>, ScoreError> {
         let mut of_member = vec![0.0; self.n_items];
         let mut sum = vec![0.0; self.n_items];
         for (number, member) in self.members.iter().enumerate() {
-            member.packed.row_times(&member.factors(number, user, prior)?, &mut of_member);
+            let factors = member.factors(number, user, prior, of_foretold)?;
+            member.packed.row_times(&factors, &mut of_member);
             sum.iter_mut().zip(&of_member).for_each(|(sum, x)| *sum += x);
         }
         Ok(sum)
@@ -257,8 +294,9 @@ impl LfgRankModel {
 
     /// Standardised scores of all parts that the model has.
     pub(super) fn part_scores(&self, user: &UserView<'_>) -> Result<PartScores, ScoreError> {
-        let mut out =
-            PartScores { factors: self.factor_scores(user, self.prior_of(user)?)?, ..PartScores::default() };
+        let foretold = at_count(&self.by_length.foretold, user.items.len());
+        let factors = self.factor_scores(user, self.prior_of(user)?, foretold)?;
+        let mut out = PartScores { factors, ..PartScores::default() };
         standardise(&mut out.factors);
         self.add_pair_scores(user, &mut out);
         Ok(out)
@@ -274,9 +312,6 @@ impl LfgRankModel {
         let history = ascending(user);
         out.ease = self.pair_scores(&[&history], &self.ease);
         out.similarity = self.pair_scores(&[&history], &self.similarity);
-        // Of company short histories alone are asked.
-        let counts = self.shares_of(user).company > 0.0;
-        out.company = if counts { self.pair_scores(&[&history], &self.company) } else { Vec::new() };
     }
 
     /// The same of one part for some histories, a row each; none where the model has not the part.
@@ -297,7 +332,8 @@ impl LfgRankModel {
             let mut of_users = Vec::with_capacity(users.len() * member.items.k);
             for user in users {
                 user.check(self.n_items)?;
-                of_users.extend(member.factors(number, user, self.prior_of(user)?)?);
+                let foretold = at_count(&self.by_length.foretold, user.items.len());
+                of_users.extend(member.factors(number, user, self.prior_of(user)?, foretold)?);
             }
             let of_users = Matrix::new(&of_users, users.len(), member.items.k);
             matmul_packed(of_users, &member.packed, number > 0, &mut factors);
@@ -306,20 +342,15 @@ impl LfgRankModel {
         let histories: Vec<Vec<u32>> = users.iter().map(ascending).collect();
         let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
         let pairs = [&self.ease, &self.similarity].map(|weights| self.pair_scores(&histories, weights));
-        let shares: Vec<Shares> = users.iter().map(|user| self.shares_of(user)).collect();
-        let short = histories.iter().zip(&shares).filter(|(_, shares)| shares.company > 0.0);
-        let company = self.pair_scores(&short.map(|(one, _)| *one).collect::<Vec<_>>(), &self.company);
-        let mut company = company.chunks_exact(self.n_items);
-        for (at, (out, shares)) in out.chunks_exact_mut(self.n_items).zip(shares).enumerate() {
+        for (at, (out, user)) in out.chunks_exact_mut(self.n_items).zip(users).enumerate() {
             // A part that the model has not has no scores.
             let row = |scores: &[f32]| {
                 if scores.is_empty() { 0..0 } else { at * self.n_items..(at + 1) * self.n_items }
             };
             let [ease, similarity] = &pairs;
-            let own = if shares.company > 0.0 { company.next().unwrap_or_default() } else { &[] };
             blend(
-                [&factors[row(&factors)], &ease[row(ease)], &similarity[row(similarity)], own],
-                shares,
+                [&factors[row(&factors)], &ease[row(ease)], &similarity[row(similarity)]],
+                self.shares_of(user),
                 out,
             );
         }
@@ -386,7 +417,13 @@ impl PerUser for LfgRankModel {
     fn to_parts(&self) -> ModelParts {
         let mut parts = ModelParts::default();
         let n = self.n_items;
-        for (number, Member { items, fold_in, .. }) in self.members.iter().enumerate() {
+        for (number, Member { items, fold_in, foretold, .. }) in self.members.iter().enumerate() {
+            if let Some(Foretold { damping, maps }) = foretold {
+                let maps = Tensor::new([LEARNED, items.k + 1, items.k], maps.concat());
+                parts.tensors.insert(format!("foretold_{number}"), maps);
+                let damping = Tensor::new([n], damping.clone());
+                parts.tensors.insert("history_damping".to_owned(), damping);
+            }
             fold_in.to_parts(&mut parts);
             if let Some(nobody) = parts.tensors.remove("fold_in_nobody") {
                 parts.tensors.insert(format!("fold_in_nobody_{number}"), nobody);
@@ -394,8 +431,7 @@ impl PerUser for LfgRankModel {
             let m = Tensor::new([n, items.k], items.m.clone());
             parts.tensors.insert(format!("item_factors_{number}"), m);
         }
-        let pairs = [("ease", &self.ease), ("similarity", &self.similarity), ("company", &self.company)];
-        for (name, weights) in pairs {
+        for (name, weights) in [("ease", &self.ease), ("similarity", &self.similarity)] {
             if !weights.is_empty() {
                 parts.tensors.insert(name.to_owned(), Tensor::new([n, n], weights.clone()));
             }
@@ -415,9 +451,10 @@ impl PerUser for LfgRankModel {
         parts.set("members", self.members.len());
         parts.set("ease_share", self.shares.ease);
         parts.set("similarity_share", self.shares.similarity);
-        if self.by_length != ByLength::default() {
-            parts.set("fewer_pairs_by_count", self.by_length.fewer_pairs);
-            parts.set("company_by_count", self.by_length.company);
+        if self.members.iter().any(|member| member.foretold.is_some()) {
+            for (key, _, weights) in self.by_length.named() {
+                parts.set(key, weights);
+            }
         }
         parts
     }
@@ -431,22 +468,15 @@ mod tests {
 
     #[test]
     fn shares_add_up() {
-        let parts = PartScores {
-            factors: vec![1.0, 0.0],
-            ease: vec![0.0, 2.0],
-            company: vec![4.0, 0.0],
-            ..PartScores::default()
-        };
+        let parts = PartScores { factors: vec![1.0, 0.0], ease: vec![0.0, 2.0], ..PartScores::default() };
         let mut out = [0.0; 2];
-        let shares = Shares { ease: 0.25, ..Shares::default() };
+        let shares = Shares { ease: 0.25, similarity: 0.0 };
         parts.blend(shares, &mut out);
         assert_eq!(out, [0.75, 0.5]);
-        parts.blend(Shares { company: 0.5, ..shares }, &mut out);
-        assert_eq!(out, [2.375, 0.25]);
 
         // Half of the pairs left out with two clicks, none with four and so a quarter with three in the logarithm.
         let by_length =
-            ByLength { fewer_pairs: [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], ..ByLength::default() };
+            ByLength { less_ease: [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], ..ByLength::default() };
         assert_eq!(by_length.shares(2, shares).ease, 0.125);
         assert_eq!(by_length.shares(4, shares), shares);
         assert_eq!(by_length.shares(1000, shares), shares);

@@ -4,31 +4,24 @@ use foldin_core::{FitError, Interactions, ModelFamily};
 use foldin_nn::gram::weighted_gram;
 use rayon::prelude::*;
 
+use super::foretold::damping;
 use super::{LfgRank, LfgRankConfig};
 
-/// `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)`, `[n_items × n_items]`, a row for each item `j` of a history; 0 on the diagonal. `b` is given:
-/// 0 for company.
+/// `S_ji = Σ_v x_vj x_vi n_v^−a / (n_i^b n_j^c)`, `[n_items × n_items]`, a row for each item `j` of a history; 0 on the diagonal.
 ///
 /// # Errors
 /// [`FitError::TooMuchData`] for more items than `max_items`.
-pub(super) fn similarity(
-    config: &LfgRankConfig,
-    clicks: &Interactions,
-    target_exponent: f32,
-) -> Result<Vec<f32>, FitError> {
+pub(super) fn similarity(config: &LfgRankConfig, clicks: &Interactions) -> Result<Vec<f32>, FitError> {
     let (by_user, by_item, n) = (clicks.by_user(), clicks.by_item(), clicks.n_items());
     if n > config.max_items {
         let (model, most) = (LfgRank::NAME, "as many items as `max_items` says");
         return Err(FitError::TooMuchData { model, most, have: format!("{n} items") });
     }
-    let power = |n: usize, exponent: f32| (n.max(1) as f64).powf(-f64::from(exponent));
-    let users: Vec<f64> = (0..clicks.n_users())
-        .map(|user| power(by_user.row_len(user), config.similarity_user_exponent))
-        .collect();
-    let damping = |exponent: f32| -> Vec<f32> {
-        (0..n).map(|item| power(by_item.row_len(item), exponent) as f32).collect()
-    };
-    let (targets, histories) = (damping(target_exponent), damping(config.similarity_history_exponent));
+    let exponent = -f64::from(config.similarity_user_exponent);
+    let users: Vec<f64> =
+        (0..clicks.n_users()).map(|user| (by_user.row_len(user).max(1) as f64).powf(exponent)).collect();
+    let targets = damping(clicks, config.similarity_target_exponent);
+    let histories = damping(clicks, config.similarity_history_exponent);
     let mut out = weighted_gram(by_user, by_item, &users);
     out.par_chunks_mut(n.max(1)).zip(&histories).enumerate().for_each(|(item, (row, history))| {
         row.iter_mut().zip(&targets).for_each(|(x, target)| *x *= target * history);
@@ -51,10 +44,11 @@ mod tests {
         let clicks = Interactions::new(csr, None, Feedback::Implicit).unwrap();
         let config = LfgRankConfig {
             similarity_user_exponent: 1.0,
+            similarity_target_exponent: 1.0,
             similarity_history_exponent: 0.5,
             ..LfgRankConfig::default()
         };
-        let weights = similarity(&config, &clicks, 1.0).unwrap();
+        let weights = similarity(&config, &clicks).unwrap();
         // From 0 to 1: (1/4 + 1/2) / (3 √2), and back: the same pairs / (2 √3).
         assert!((weights[1] - 0.75 / (3.0 * 2f32.sqrt())).abs() < 1e-6);
         assert!((weights[4] - 0.75 / (2.0 * 3f32.sqrt())).abs() < 1e-6);

@@ -14,9 +14,10 @@ use crate::implicit_als::{ImplicitAlsConfig, Problem, Sides, views_of};
 use crate::ranking::{PLACES, implicit_interactions, standardise};
 use crate::resume;
 
+use super::foretold::{Foretold, damping};
 use super::model::{ByLength, LfgRankModel, Member, PartScores, Shares};
 use super::pairs::similarity;
-use super::side::{Designs, KNOTS, UserPrior, WEIGHTS};
+use super::side::{Designs, KNOTS, UserPrior, WEIGHTS, at_count};
 use super::{LfgRank, LfgRankConfig, ShortHistories};
 
 /// Shares are chosen among multiples of one part of this.
@@ -28,8 +29,15 @@ const BATCH: usize = 64;
 /// Users on whom the weights of a prior are chosen, at most.
 const WATCHED: usize = 1000;
 
-/// Histories of up to so many clicks are short. Longer ones are as whole histories often are, and the shares chosen on these hold.
+/// Histories of up to so many clicks are short. Longer ones are as whole histories often are, and the shares chosen on these hold: who gives 64
+/// of many clicks is another than who has no more.
 const SHORT: usize = 16;
+
+/// Weights of the factors that a history foretells, to choose from.
+const OF_FORETOLD: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+
+/// Parts of the shares of closed-form pairs and of the similarity that may be left out, to choose from.
+const LESS: [(f32, f32); 6] = [(0.0, 0.0), (0.5, 0.5), (0.75, 0.5), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0)];
 
 /// A weight must better nDCG@20 by so many standard errors of the difference, or it is chance.
 const SURE: f64 = 2.0;
@@ -42,7 +50,7 @@ pub(super) fn fit(
     let clicks = implicit_interactions(LfgRank::NAME, data)?;
     let choices = choices(config, clicks.n_items());
     let designs = Designs::of(config, data);
-    let open = choices.len() > 1 || designs.users.is_some() || by_length(config, clicks);
+    let open = choices.len() > 1 || designs.users.is_some() || config.short_histories == ShortHistories::Auto;
     let holdout = open.then(|| Holdout::cut(clicks, config.choosing_fraction, ctx.seed));
     let of_phase = config.members * config.iterations;
     let phases = 1 + usize::from(holdout.is_some());
@@ -75,16 +83,10 @@ pub(super) fn fit(
     let chosen =
         run.chosen.unwrap_or(Chosen { shares: choices[0], by_length: ByLength::default(), prior: NOTHING });
     run.chosen = Some(chosen);
-    let fitted = run.members(clicks, first)?;
-    let Members { placed, prior, members } = fitted;
+    let Members { placed, prior, members } = run.members(clicks, first)?;
     let model = run.model(clicks, members, chosen.shares, chosen.by_length)?;
     let prior = prior.map(|prior| UserPrior { by_count: chosen.prior, ..prior });
     Ok(model.with_side(prior, placed))
-}
-
-/// Whether short histories get shares of their own: it takes pairs of items.
-fn by_length(config: &LfgRankConfig, clicks: &Interactions) -> bool {
-    config.short_histories == ShortHistories::Auto && clicks.n_items() <= config.max_items
 }
 
 /// The shares to choose among: all that the settings leave open.
@@ -98,10 +100,7 @@ fn choices(config: &LfgRankConfig, n_items: usize) -> Vec<Shares> {
     };
     let similarities = open(config.similarity_share);
     let all = open(config.ease_share).into_iter().flat_map(|ease| {
-        similarities
-            .iter()
-            .map(move |&similarity| Shares { ease, similarity, company: 0.0 })
-            .collect::<Vec<_>>()
+        similarities.iter().map(move |&similarity| Shares { ease, similarity }).collect::<Vec<_>>()
     });
     // 0.9 + 0.1 is a little more than 1 in binary.
     all.filter(|shares| shares.ease + shares.similarity < 1.0 + 1e-6).collect()
@@ -174,8 +173,14 @@ impl Run<'_> {
             let k = problem.k();
             of_users.push(self.designs.of_users(&sides.users, k, clicks.by_user())?);
             out.placed = out.placed.max(self.designs.place_items(&mut sides.items, k, clicks.by_item())?);
+            let foretold = if self.config.short_histories == ShortHistories::Auto {
+                let damping = damping(clicks, self.config.similarity_history_exponent);
+                Some(Foretold::learn(clicks, &sides.users, &sides.items, k, damping)?)
+            } else {
+                None
+            };
             let (items, fold_in) = problem.model_of(sides);
-            out.members.push(Member::new(items, fold_in));
+            out.members.push(Member::new(items, fold_in, foretold));
         }
         if self.designs.users.is_some() {
             let width = self.data.user_features.width();
@@ -199,13 +204,9 @@ impl Run<'_> {
         } else {
             Vec::new()
         };
-        let pairs = |wanted: bool, exponent: f32| -> Result<Vec<f32>, FitError> {
-            if wanted { similarity(self.config, clicks, exponent) } else { Ok(Vec::new()) }
-        };
-        let similarity = pairs(shares.similarity > 0.0, self.config.similarity_target_exponent)?;
-        let company = pairs(by_length.has_company(), 0.0)?;
+        let similarity = if shares.similarity > 0.0 { similarity(self.config, clicks)? } else { Vec::new() };
         let model = LfgRankModel::new(clicks.n_items(), members, ease, similarity, shares);
-        Ok(model.with_lengths(by_length, company))
+        Ok(model.with_lengths(by_length))
     }
 
     /// The shares of the best nDCG@20 on what is held out, of equal ones the first; then those of short histories, and then the weights of
@@ -215,12 +216,8 @@ impl Run<'_> {
         let most = choices.iter().fold(Shares::default(), |most, shares| Shares {
             ease: most.ease.max(shares.ease),
             similarity: most.similarity.max(shares.similarity),
-            company: 0.0,
         });
-        let lengths = by_length(self.config, self.clicks);
-        let company = if lengths { [1.0; KNOTS.len()] } else { NOTHING };
-        let model =
-            self.model(&holdout.train, fitted.members, most, ByLength { company, ..ByLength::default() })?;
+        let model = self.model(&holdout.train, fitted.members, most, ByLength::default())?;
         let diverged =
             |_| FitError::Diverged { model: LfgRank::NAME, epoch: self.done, what: "the scores of a user" };
         let mut best = 0;
@@ -235,44 +232,52 @@ impl Run<'_> {
         let shares = choices[best];
         let watched = Watched { holdout, data: self.data, seed: self.ctx.seed };
         let mut by_length = ByLength::default();
-        if lengths {
-            let tried = |by_length: ByLength, of: fn(&mut ByLength) -> &mut [f32; KNOTS.len()]| {
-                watched.weights(
-                    |view| model.part_scores(view),
-                    |parts, n, weight, out| {
-                        let mut tried = by_length;
-                        *of(&mut tried) = [weight; KNOTS.len()];
-                        parts.blend(tried.shares(n, shares), out);
-                    },
-                )
-            };
-            let short = |weights: [f32; KNOTS.len()]| {
-                std::array::from_fn(|at| if KNOTS[at] <= SHORT { weights[at] } else { 0.0 })
-            };
-            by_length.fewer_pairs =
-                tried(by_length, |by_length| &mut by_length.fewer_pairs).map(short).map_err(diverged)?;
-            by_length.company =
-                tried(by_length, |by_length| &mut by_length.company).map(short).map_err(diverged)?;
+        if self.config.short_histories == ShortHistories::Auto {
+            let tried = |choice: usize| (OF_FORETOLD[choice / LESS.len()], LESS[choice % LESS.len()]);
+            let best = watched.best(
+                OF_FORETOLD.len() * LESS.len(),
+                |view| {
+                    let mut parts = PartScores::default();
+                    model.add_pair_scores(view, &mut parts);
+                    Ok((parts, model.factor_scores(view, None, 0.0)?, model.factor_scores(view, None, 1.0)?))
+                },
+                |(parts, posterior, foretold), _, choice, out| {
+                    let (weight, (ease, similarity)) = tried(choice);
+                    if choice % LESS.len() == 0 {
+                        between(posterior, foretold, weight, &mut parts.factors);
+                    }
+                    let shares = Shares {
+                        ease: (1.0 - ease) * shares.ease,
+                        similarity: (1.0 - similarity) * shares.similarity,
+                    };
+                    parts.blend(shares, out);
+                },
+            );
+            let short = best.map_err(diverged)?.into_iter().enumerate().filter(|(at, _)| KNOTS[*at] <= SHORT);
+            for (at, choice) in short {
+                (by_length.foretold[at], (by_length.less_ease[at], by_length.less_similarity[at])) =
+                    tried(choice);
+            }
         }
         let prior = match &fitted.prior {
             Some(prior) => watched
-                .weights(
+                .best(
+                    WEIGHTS.len(),
                     |view| {
                         let mut parts = PartScores::default();
                         model.add_pair_scores(view, &mut parts);
                         // Factors, and so their scores, are linear in the weight.
-                        let without = model.factor_scores(view, None)?;
-                        Ok((parts, without, model.factor_scores(view, Some((prior, 1.0)))?))
+                        let foretold = at_count(&by_length.foretold, view.items.len());
+                        let without = model.factor_scores(view, None, foretold)?;
+                        Ok((parts, without, model.factor_scores(view, Some((prior, 1.0)), foretold)?))
                     },
-                    |(parts, without, with), n, weight, out| {
-                        let pairs = without.iter().zip(with);
-                        parts.factors =
-                            pairs.map(|(without, with)| without + weight * (*with - *without)).collect();
-                        standardise(&mut parts.factors);
+                    |(parts, without, with), n, choice, out| {
+                        between(without, with, WEIGHTS[choice], &mut parts.factors);
                         parts.blend(by_length.shares(n, shares), out);
                     },
                 )
-                .map_err(diverged)?,
+                .map_err(diverged)?
+                .map(|choice| WEIGHTS[choice]),
             None => NOTHING,
         };
         Ok(Chosen { shares, by_length, prior })
@@ -288,8 +293,9 @@ impl Run<'_> {
             state.numbers.insert("similarity_share".to_owned(), f64::from(shares.similarity));
             for (what, weights) in [
                 ("prior_weight", prior),
-                ("fewer_pairs", by_length.fewer_pairs),
-                ("company_share", by_length.company),
+                ("foretold", by_length.foretold),
+                ("less_ease", by_length.less_ease),
+                ("less_similarity", by_length.less_similarity),
             ] {
                 for (n, weight) in KNOTS.iter().zip(weights) {
                     state.numbers.insert(format!("{what}_{n}"), f64::from(weight));
@@ -306,10 +312,11 @@ impl Run<'_> {
         if let (Some(ease), Some(similarity)) = (share("ease_share"), share("similarity_share")) {
             let at_knots = |what: &str| KNOTS.map(|n| share(&format!("{what}_{n}")).unwrap_or(0.0));
             self.chosen = Some(Chosen {
-                shares: Shares { ease, similarity, company: 0.0 },
+                shares: Shares { ease, similarity },
                 by_length: ByLength {
-                    fewer_pairs: at_knots("fewer_pairs"),
-                    company: at_knots("company_share"),
+                    foretold: at_knots("foretold"),
+                    less_ease: at_knots("less_ease"),
+                    less_similarity: at_knots("less_similarity"),
                 },
                 prior: at_knots("prior_weight"),
             });
@@ -321,6 +328,13 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The standardised scores between two, of which the second counts by a weight.
+fn between(one: &[f32], other: &[f32], weight: f32, out: &mut Vec<f32>) {
+    out.clear();
+    out.extend(one.iter().zip(other).map(|(one, other)| one + weight * (other - one)));
+    standardise(out);
 }
 
 /// The sum of nDCG@20 over the users with something held out, for each choice.
@@ -358,23 +372,25 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// A weight for each knot: the best of [`WEIGHTS`] in nDCG@20 of what is held out when users give so many of their clicks, drawn at
-    /// random; 0 if that is not surely better than none. `prepare` looks at a user, `score` tells of a knot and a weight what it
-    /// makes of all items.
-    fn weights<P>(
+    /// A choice out of `n` for each knot: the one of the best nDCG@20 of what is held out when users give so many of their clicks, drawn at
+    /// random; the first if that is not surely better. `prepare` looks at a user, `score` tells of a knot and a choice, which come in
+    /// order, what it makes of all items.
+    fn best<P>(
         &self,
+        n: usize,
         prepare: impl Fn(&UserView<'_>) -> Result<P, ScoreError> + Sync,
-        score: impl Fn(&mut P, usize, f32, &mut [f32]) + Sync,
-    ) -> Result<[f32; KNOTS.len()], ScoreError> {
+        score: impl Fn(&mut P, usize, usize, &mut [f32]) + Sync,
+    ) -> Result<[usize; KNOTS.len()], ScoreError> {
         let Self { holdout, data, seed } = *self;
         let watched: Vec<&[(u32, u32, f32)]> =
             holdout.validation.chunk_by(|one, next| one.0 == next.0).collect();
         let watched: Vec<&[(u32, u32, f32)]> =
             watched.iter().step_by(watched.len().div_ceil(WATCHED).max(1)).copied().collect();
-        // For each knot, the gain over a weight of 0 of every weight: count, sum and sum of squares over users.
-        type Gains = [[(f64, f64, f64); WEIGHTS.len()]; KNOTS.len()];
+        // For each knot, the gain of every choice over the first: count, sum and sum of squares over users.
+        type Gains = [Vec<(f64, f64, f64)>; KNOTS.len()];
+        let none = || -> Gains { std::array::from_fn(|_| vec![(0.0, 0.0, 0.0); n]) };
         let parts = chunked(watched.len(), BATCH, |range| -> Result<Gains, ScoreError> {
-            let mut gains = Gains::default();
+            let mut gains = none();
             let mut scores = vec![0.0; holdout.train.n_items()];
             for of_user in &watched[range] {
                 let user = UserId(of_user[0].0);
@@ -383,30 +399,30 @@ impl Watched<'_> {
                 let mut order = seen.to_vec();
                 Random::new(numbered_seed(seed, "prior", u64::from(user.0))).shuffle(&mut order);
                 let ones = vec![1.0; order.len()];
-                for (&n, gains) in KNOTS.iter().zip(&mut gains) {
-                    if n > order.len() {
+                for (&given, gains) in KNOTS.iter().zip(&mut gains) {
+                    if given > order.len() {
                         break;
                     }
                     let features = data.user_features.row(user.index());
-                    let view = UserView { features, ..UserView::new(&order[..n], &ones[..n]) };
+                    let view = UserView { features, ..UserView::new(&order[..given], &ones[..given]) };
                     let mut prepared = prepare(&view)?;
-                    let mut none = 0.0;
-                    for (&weight, gain) in WEIGHTS.iter().zip(gains) {
-                        score(&mut prepared, n, weight, &mut scores);
+                    let mut first = 0.0;
+                    for (choice, gain) in gains.iter_mut().enumerate() {
+                        score(&mut prepared, given, choice, &mut scores);
                         let list: Vec<u32> =
                             top_k(&scores, PLACES, seen).into_iter().map(|scored| scored.item.0).collect();
                         let ndcg = Ranked::new(&list, &relevant).ndcg(PLACES);
-                        if weight == 0.0 {
-                            none = ndcg;
+                        if choice == 0 {
+                            first = ndcg;
                         }
-                        let more = ndcg - none;
+                        let more = ndcg - first;
                         *gain = (gain.0 + 1.0, gain.1 + more, gain.2 + more * more);
                     }
                 }
             }
             Ok(gains)
         });
-        let mut total = Gains::default();
+        let mut total = none();
         for part in parts {
             for (total, part) in total.iter_mut().flatten().zip(part?.iter().flatten()) {
                 *total = (total.0 + part.0, total.1 + part.1, total.2 + part.2);
@@ -421,7 +437,7 @@ impl Watched<'_> {
             }
             let (n, sum, squares) = gains[best];
             let error = (squares - sum * sum / n.max(1.0)).max(0.0).sqrt();
-            if sum > SURE * error { WEIGHTS[best] } else { 0.0 }
+            if sum > SURE * error { best } else { 0 }
         }))
     }
 }
