@@ -78,7 +78,8 @@ fn how_figures_are_made(report: &EvalReport) -> &'static str {
              differences are from the first model, paired by user."
         }
         (true, false) => {
-            "Means over users; ±, where there is one, is the standard deviation over fits; differences are from the first model, paired by user."
+            "Means over users ± half the width of their 95 % confidence interval, and in brackets, of several fits, the standard deviation over these (where ± is \
+             said to be of fits, it is that); differences are from the first model, paired by user."
         }
         (false, _) => {
             "Mean over folds ± half the width of its 95 % confidence interval; differences are paired by fold against the first model."
