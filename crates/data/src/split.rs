@@ -65,8 +65,8 @@ pub fn read_split(
 /// [`read_split`] cuts apart again.
 ///
 /// # Errors
-/// As [`open`](crate::open) for either file; a pair that is in both is a [`LineProblem::Duplicate`](crate::LineProblem) unless
-/// `options` say what to do with it.
+/// As [`open`](crate::open) for either file; [`ReadError::Split`] for a pair that is in both, unless `options` say what to do with
+/// duplicates: then [`read_split`] refuses it.
 pub fn open_split(
     name: &str,
     train: &str,
@@ -90,7 +90,17 @@ pub fn open_split(
             read_any(input, label, options, &mut builder)
         })?;
     }
-    Ok(assemble(name.to_owned(), builder.finish()?, &SideTable::default(), &mut SideTable::default())?)
+    let ratings = builder.finish().map_err(|error| match error {
+        ReadError::Duplicate { file, line, first_file: Some(first_file), first_line, user, item, .. } => {
+            let reason = format!(
+                "user `{user}` and item `{item}` are in the training part ({first_file}, line {first_line}) and in the test part ({file}, \
+                 line {line}): leave them out of one"
+            );
+            ReadError::Split { split: format!("{train},{test}"), reason }
+        }
+        other => other,
+    })?;
+    Ok(assemble(name.to_owned(), ratings, &SideTable::default(), &mut SideTable::default())?)
 }
 
 /// The two files of a split that comes with the data.

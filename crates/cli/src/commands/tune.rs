@@ -115,6 +115,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         )));
     }
     let entry = find(&args.model)?;
+    if protocol.tests_new_users() && !entry.capabilities.new_users {
+        return Err(usage(format!(
+            "{} cannot serve users who were not in the training, which protocol {protocol} asks for",
+            entry.name
+        )));
+    }
     let fixed = args.settings.of_each(&[Target { label: entry.name, entry }], global)?.remove(0);
     let spaces = spaces(entry, args, &fixed)?;
     if let Some((key, _)) = spaces.iter().find(|(key, _)| fixed.contains_key(key)) {
@@ -207,7 +213,11 @@ fn spaces(entry: &ModelEntry, args: &Args, fixed: &Settings) -> anyhow::Result<V
         }
     }
     if out.is_empty() {
-        return Err(usage(format!("{} has nothing to search; say what with --space KEY=SPACE", entry.name)));
+        return Err(usage(if keys.is_empty() {
+            format!("{} has no settings, so there is nothing to search", entry.name)
+        } else {
+            format!("{} has nothing to search; say what with --space KEY=SPACE", entry.name)
+        }));
     }
     Ok(out)
 }

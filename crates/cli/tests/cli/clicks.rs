@@ -67,6 +67,7 @@ fn splits_with_odd_test_files() {
         ("unseen.csv", with("u0,new\nall,new\n")),
         ("only-unseen.csv", format!("{header}u0,new\n")),
         ("stranger.csv", with("nobody,i3\n")),
+        ("overlap.csv", with("u1,i0\n")),
     ] {
         write(at, name, text);
     }
@@ -94,7 +95,12 @@ fn splits_with_odd_test_files() {
     // Somebody without training ratings is tested.
     let stranger = report("stranger.csv");
     assert_eq!((&stranger["test_users"], recall(&stranger)), (&json("[11]"), vec![1.0; 3]));
-    for (test, says) in [("empty.csv", "no interaction was found"), ("only-unseen.csv", "were left out")] {
+    let overlap = "train.csv, line 7) and in the test part (";
+    for (test, says) in [
+        ("empty.csv", "no interaction was found"),
+        ("only-unseen.csv", "were left out"),
+        ("overlap.csv", overlap),
+    ] {
         let split = format!("train.csv,{test}");
         let said = refused(at, 1, &[&TOP_N[..], &["--split", &split, "--models", "popularity"]].concat());
         assert!(said.contains(says), "{test}: {said}");
@@ -182,6 +188,11 @@ fn a_search_is_kept_and_goes_on() {
         let said = refused(at, 2, &[&search[..], flags].concat());
         assert!(said.contains(says), "{flags:?}: {said}");
     }
-    let said = refused(at, 2, &["tune", "--data", "ratings.csv", "--model", "global-mean"]);
-    assert!(said.contains("nothing to search"), "{said}");
+    for (more, says) in [
+        (&["--model", "global-mean"][..], "global-mean has no settings"),
+        (&["--model", "i-cfgan", "--protocol", "top-n-new-users"], "cannot serve users who were not"),
+    ] {
+        let said = refused(at, 2, &[&["tune", "--data", "ratings.csv"], more].concat());
+        assert!(said.contains(says), "{said}");
+    }
 }

@@ -37,6 +37,7 @@ impl Scheme {
 #[serde(deny_unknown_fields)]
 pub struct CfganConfig {
     /// How cells without a purchase are used: `zr`, `pm` or `zp`.
+    #[schemars(extend("search" = "choice:zr:pm:zp"))]
     pub scheme: Scheme,
     /// Widths of the generator's hidden layers, at least one, each of 1 to 16384 units.
     #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[100]:[200]:[400]:[200,200]"))]
