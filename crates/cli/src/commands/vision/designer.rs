@@ -14,7 +14,7 @@ use foldin_vision::error::VisionError;
 use foldin_vision::sheet::png;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::generative::open_studio;
+use super::design::open_studio;
 use crate::common::{Global, usage};
 
 /// What `foldin serve` designs with.

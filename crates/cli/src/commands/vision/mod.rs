@@ -1,7 +1,9 @@
 //! `foldin vision`: recommenders that look at pictures, and pictures of new items.
 
+mod design;
 pub(crate) mod designer;
 mod generative;
+mod pages;
 mod recommend;
 pub(crate) mod studies;
 mod train;
@@ -61,7 +63,7 @@ enum Command {
     /// Make pictures with a trained generator
     Generate(generative::GenerateArgs),
     /// Design new items for one person
-    Design(generative::DesignArgs),
+    Design(design::DesignArgs),
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -92,7 +94,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         Command::Evaluate(args) => studies::evaluate(args, global),
         Command::TrainLsgan(args) => generative::train(args, global),
         Command::Generate(args) => generative::generate(args),
-        Command::Design(args) => generative::design(args, global),
+        Command::Design(args) => design::design(args, global),
     }
 }
 

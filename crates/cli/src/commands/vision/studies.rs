@@ -19,7 +19,7 @@ use foldin_vision::study::{
 use serde::Deserialize;
 use serde_json::Map;
 
-use super::{cache, find, generative};
+use super::{cache, find, pages};
 use crate::common::{Global, check_writable, command_line, print, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::settings::parse_pair;
@@ -82,7 +82,7 @@ pub(crate) fn list() -> anyhow::Result<Vec<(String, String)>> {
         let data = [vec![recipe.data], recipe.also].concat().join(", ");
         (name.to_owned(), format!("{} ({data}, {} splits)", recipe.title, recipe.seeds.len()))
     };
-    Ok(all()?.into_iter().map(line).chain(generative::recipes()).collect())
+    Ok(all()?.into_iter().map(line).chain(pages::recipes()).collect())
 }
 
 /// Runs a recipe and writes `NAME.html` and `NAME.json`; false if it is none of pictures.
@@ -94,7 +94,7 @@ pub(crate) fn reproduce(
     global: &Global,
 ) -> anyhow::Result<bool> {
     let Some((_, recipe)) = all()?.into_iter().find(|(known, _)| *known == name) else {
-        return generative::reproduce(name, quick, notes, out, global);
+        return pages::reproduce(name, quick, notes, out, global);
     };
     // A look at a recipe does not take the place of the recipe.
     let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
