@@ -37,7 +37,8 @@ pub(crate) fn times(report: &EvalReport) -> Option<Grid> {
     Some(Grid { header, rows: rows.collect() })
 }
 
-/// The first model beside the best of the others that serve new users as it does, for one number of given ratings.
+/// The first model beside the best of the others that serve new users as it does, for one number of given ratings. Others are other models,
+/// or, where there are none, the same with other settings.
 pub(crate) struct Lead<'a> {
     pub(crate) given: &'a str,
     own: f64,
@@ -64,12 +65,14 @@ pub(crate) fn leads(report: &EvalReport) -> Vec<Lead<'_>> {
     let again = others
         .iter()
         .find(|other| is_retrained(other) && other.model == first.model && other.config == first.config);
+    let other_models = others.iter().filter(serves).any(|other| other.model != first.model);
+    let rival = |other: &&ModelReport| serves(other) && (!other_models || other.model != first.model);
     let of = |model: &ModelReport, name: &str| model.metrics.get(name).map(|summary| summary.mean);
     columns(report)
         .into_iter()
         .filter_map(|(given, name)| {
             let own = of(first, name)?;
-            let rivals = others.iter().filter(serves).filter_map(|other| Some((of(other, name)?, other)));
+            let rivals = others.iter().filter(rival).filter_map(|other| Some((of(other, name)?, other)));
             let (best, other) = rivals.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
             let test = other.paired.as_ref().and_then(|paired| paired.by_metric.get(name));
             Some(Lead { given, own, other, best, test, retrained: again.and_then(|again| of(again, name)) })
@@ -88,7 +91,7 @@ pub(crate) fn in_a_sentence(report: &EvalReport, leads: &[Lead<'_>]) -> Option<S
     let given = |leads: &[&Lead<'_>]| leads.iter().map(|lead| lead.given).collect::<Vec<_>>().join(", ");
     if behind.is_empty() {
         return Some(format!(
-            "{} has the highest {figure} of all that are not fitted again, whatever is given.",
+            "{} is ahead of every other model that is not fitted again in {figure}, whatever is given.",
             first.label
         ));
     }
@@ -97,7 +100,7 @@ pub(crate) fn in_a_sentence(report: &EvalReport, leads: &[Lead<'_>]) -> Option<S
     } else {
         let given = given(&ahead);
         format!(
-            "{} has the highest {figure} of all that are not fitted again with {given} given",
+            "{} is ahead of every other model that is not fitted again in {figure} with {given} given",
             first.label
         )
     };
