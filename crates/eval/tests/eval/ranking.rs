@@ -158,9 +158,11 @@ fn a_page_says_who_leads_among_new_users_and_how_long_a_list_takes() {
         request::<ItemMean>(),
         request::<History>().labelled("other"),
         request::<ItemMean>().meeting(NewUserMode::RetrainEach).labelled("again"),
+        // What a model is with other settings is no other model.
+        request::<ItemMean>().labelled("same"),
     ];
     let report = evaluate(&generated(30), &requests, &options, &()).unwrap();
-    for (model, timed) in report.models.iter().zip([true, true, false]) {
+    for (model, timed) in report.models.iter().zip([true, true, false, true]) {
         let given: Vec<&str> = model.seconds_per_list.iter().map(|(given, _)| given).collect();
         let all = ["0", "1", "3", "5", "10", "20", "all"];
         assert_eq!(given, if timed { &all[..] } else { &[] }, "{}", model.label);
