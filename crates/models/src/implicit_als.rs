@@ -150,6 +150,8 @@ pub(crate) struct Problem<'a> {
     k: usize,
     weights: Pointwise,
     clicks: &'a Interactions,
+    /// Users with clicks. Others, who may be there for a test part alone, change nothing; the catalogue is what it is.
+    active: usize,
     start_scale: f32,
     /// Of conjugate gradients; 0 for exact solutions.
     steps: usize,
@@ -168,7 +170,11 @@ impl<'a> Problem<'a> {
     /// `model` is the name for errors.
     pub(crate) fn new(model: &'static str, config: &ImplicitAlsConfig, clicks: &'a Interactions) -> Self {
         let n = clicks.len() as f64;
-        let (users, items) = (clicks.n_users() as f64, clicks.n_items() as f64);
+        let by_user = clicks.by_user();
+        let active =
+            || (0..clicks.n_users()).map(|user| by_user.row_len(user)).filter(|&clicked| clicked > 0);
+        let count = active().count().max(1);
+        let (users, items) = (count as f64, clicks.n_items() as f64);
         let unobserved =
             config.unobserved.or_else(|| (0.75 * (n / users).sqrt() * n / (users * items)) as f32);
         // By what all cells together weigh more than clicks alone.
@@ -179,20 +185,17 @@ impl<'a> Problem<'a> {
             (0.46 * noise * frequency.powf(1.0 - f64::from(config.frequency_exponent))) as f32
         });
         let exponent = f64::from(config.activity_exponent);
-        let by_user = clicks.by_user();
-        let active = (0..clicks.n_users()).map(|user| by_user.row_len(user)).filter(|&n| n > 0);
-        let (sum, count) =
-            active.fold((0.0, 0usize), |(sum, count), n| (sum + (n as f64).powf(exponent), count + 1));
+        let activity: f64 = active().map(|n| (n as f64).powf(exponent)).sum();
         let k = config.factors_for(clicks.len());
         let weights = Pointwise {
             unobserved,
             regularization,
             frequency_exponent: config.frequency_exponent,
             activity_exponent: config.activity_exponent,
-            activity: (sum / count.max(1) as f64) as f32,
+            activity: (activity / users) as f32,
         };
         let steps = config.conjugate_steps.or_else(|| if k >= 64 { 3 } else { 0 });
-        Self { model, k, weights, clicks, start_scale: config.start_scale, steps }
+        Self { model, k, weights, clicks, active: count, start_scale: config.start_scale, steps }
     }
 
     /// Random factors of the items, nought of the users.
@@ -232,7 +235,8 @@ impl<'a> Problem<'a> {
         let given = Given::pointwise(&sides.items, self.k, |_| 1.0);
         let weight = |n: usize| self.weights.weight(n);
         let what = "the factors of a user";
-        self.half_step(given, self.clicks.by_user(), weight, &mut sides.users, steps, iteration, what)?;
+        let rows = (self.clicks.by_user(), self.clicks.n_items());
+        self.half_step(given, rows, weight, &mut sides.users, steps, iteration, what)?;
         Ok(())
     }
 
@@ -240,7 +244,7 @@ impl<'a> Problem<'a> {
     pub(crate) fn iterate(&self, sides: &mut Sides, iteration: usize) -> Result<f64, FitError> {
         self.solve_users(sides, self.steps, iteration)?;
         let given = Given::pointwise(&sides.users, self.k, |user| self.user_weight(user));
-        let (by_user, by_item) = (self.clicks.by_user(), self.clicks.by_item());
+        let (by_user, by_item) = (self.clicks.by_user(), (self.clicks.by_item(), self.active));
         let what = "the factors of an item";
         let explained =
             self.half_step(given, by_item, |_| 1.0, &mut sides.items, self.steps, iteration, what)?;
@@ -253,7 +257,7 @@ impl<'a> Problem<'a> {
         Ok(of_user.sum::<f64>() - explained)
     }
 
-    /// Solves for everybody on one side, given the other; by how much this explains the clicks.
+    /// Solves for everybody on one side, by its rows of what the other side has, `of` of whom count; by how much this explains the clicks.
     #[expect(
         clippy::too_many_arguments,
         reason = "the two sides, how they are solved for, and words for an error"
@@ -261,7 +265,7 @@ impl<'a> Problem<'a> {
     fn half_step(
         &self,
         given: Given,
-        rows: &Csr,
+        (rows, of): (&Csr, usize),
         weight: impl Fn(usize) -> f32 + Sync,
         out: &mut [f32],
         steps: usize,
@@ -282,7 +286,7 @@ impl<'a> Problem<'a> {
                     }
                     let weight = weight(columns.len());
                     let all = self.weights.unobserved / weight;
-                    let ridge = self.weights.ridge(columns.len(), rows.n_cols()) / weight;
+                    let ridge = self.weights.ridge(columns.len(), of) / weight;
                     let explained = if steps > 0 {
                         given.improve(room, columns, all, ridge, steps, out)
                     } else {
@@ -315,7 +319,11 @@ impl<'a> Problem<'a> {
 
     /// The model of items and of [settled](Problem::settle) users.
     pub(crate) fn model_of(&self, sides: Sides) -> (ItemFactors, ClickFoldIn) {
-        let nobody = mean_of_rows(&sides.users, self.k);
+        let by_user = self.clicks.by_user();
+        let active = (0..self.clicks.n_users()).filter(|&user| by_user.row_len(user) > 0);
+        let of_users: Vec<f32> =
+            active.flat_map(|user| &sides.users[user * self.k..(user + 1) * self.k]).copied().collect();
+        let nobody = mean_of_rows(&of_users, self.k);
         let items =
             ItemFactors { k: self.k, m: sides.items, bias: vec![0.0; self.clicks.n_items()], mean: 0.0 };
         let fold_in = ClickFoldIn::new(ClickRule::Pointwise(self.weights), &items, nobody);
@@ -433,15 +441,34 @@ mod tests {
                 }
             }
         }
-        for (rows, factors) in [(by_user, users), (by_item, items)] {
+        for (rows, of, factors) in [(by_user, by_item.n_rows(), users), (by_item, problem.active, items)] {
             for at in 0..rows.n_rows() {
-                let frequency = rows.row_len(at) as f64 + alpha * rows.n_cols() as f64;
+                let frequency = rows.row_len(at) as f64 + alpha * of as f64;
                 let ridge = f64::from(problem.weights.regularization)
                     * frequency.powf(f64::from(problem.weights.frequency_exponent));
                 sum += ridge * row(factors, at).iter().map(|x| x * x).sum::<f64>();
             }
         }
         sum
+    }
+
+    #[test]
+    fn users_without_clicks_change_nothing() {
+        let clicks = clicks();
+        let (n_users, n_items) = (clicks.n_users(), clicks.n_items());
+        let triples: Vec<(u32, u32, f32)> = clicks.by_user().triples().collect();
+        let fit = |n_users: usize| {
+            let csr = Csr::from_triples(n_users, n_items, &triples).unwrap();
+            let clicks = Interactions::new(csr, None, foldin_core::Feedback::Implicit).unwrap();
+            let problem = Problem::new("test", &ImplicitAlsConfig::default(), &clicks);
+            let mut sides = problem.start(1);
+            for iteration in 0..3 {
+                problem.iterate(&mut sides, iteration).unwrap();
+            }
+            let (items, fold_in) = problem.finish(sides, 3).unwrap();
+            (items.m, fold_in.nobody().to_vec())
+        };
+        assert_eq!(fit(n_users), fit(n_users + 7));
     }
 
     #[test]

@@ -17,19 +17,24 @@ const RIDGES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0];
 /// The share of the squared error about the mean that features must take away to be of use; less may be chance.
 const LEAST: f64 = 0.005;
 
-/// A ridge regression on features, its matrix factored once.
+/// The matrix of a regression on features, for errors.
+pub(crate) const FEATURES: &str = "the Gram matrix of the features";
+
+/// A ridge regression, its matrix factored once.
 pub(crate) struct Regression {
     width: usize,
     factor: Vec<f64>,
 }
 
 impl Regression {
-    /// `gram` is `[width × width]`; the column `constant`, if there is one, is not penalised. `model` is the name for errors.
+    /// `gram` is `[width × width]`; the column `constant`, if there is one, is not penalised. `model` is the name for errors, and `what` that of
+    /// the matrix.
     ///
     /// # Errors
     /// [`FitError::Diverged`] for a matrix that is not positive definite, such as one of numbers too large.
     pub(crate) fn new(
         model: &'static str,
+        what: &'static str,
         mut gram: Vec<f64>,
         ridge: f64,
         constant: Option<usize>,
@@ -38,11 +43,7 @@ impl Regression {
         for column in 0..width {
             gram[column * width + column] += if Some(column) == constant { 1e-9 } else { ridge };
         }
-        cholesky(&mut gram, width).map_err(|_| FitError::Diverged {
-            model,
-            epoch: 0,
-            what: "the Gram matrix of the features",
-        })?;
+        cholesky(&mut gram, width).map_err(|_| FitError::Diverged { model, epoch: 0, what })?;
         Ok(Self { width, factor: gram })
     }
 
@@ -105,7 +106,8 @@ pub(crate) fn cross_validated(
         };
         about_mean += rows().map(|row| error(row, &mean)).sum::<f64>();
         for (sum, &ridge) in errors.iter_mut().zip(&RIDGES) {
-            let weights = Regression::new(model, gram.clone(), ridge, Some(constant))?.solve(&right, k);
+            let weights =
+                Regression::new(model, FEATURES, gram.clone(), ridge, Some(constant))?.solve(&right, k);
             for row in rows() {
                 foretold.fill(0.0);
                 design.add_product(row, &weights, &mut foretold);
@@ -117,7 +119,7 @@ pub(crate) fn cross_validated(
     if errors[best].is_nan() || errors[best] > (1.0 - LEAST) * about_mean {
         return Ok(None);
     }
-    let regression = Regression::new(model, sum(&grams, PARTS), RIDGES[best], Some(constant))?;
+    let regression = Regression::new(model, FEATURES, sum(&grams, PARTS), RIDGES[best], Some(constant))?;
     Ok(Some(regression.solve(&sum(&rights, PARTS), k)))
 }
 

@@ -18,7 +18,7 @@ use super::history::HistoryFeatures;
 use super::prior::Prior;
 use super::step::Side;
 use crate::item_design::Design;
-use crate::regression::Regression;
+use crate::regression::{FEATURES, Regression};
 
 /// Counts stop where fewer than this share of the users have as many ratings.
 const LEAST_USERS: f64 = 0.5;
@@ -180,8 +180,13 @@ impl Sample {
             .collect()
         };
         let targets = scaled(means, 1);
-        let regression =
-            Regression::new(LfgBayes::NAME, design.gram(|_| true), ridge, Some(design.sparse_width()))?;
+        let regression = Regression::new(
+            LfgBayes::NAME,
+            FEATURES,
+            design.gram(|_| true),
+            ridge,
+            Some(design.sparse_width()),
+        )?;
         let right = design.transposed_product(&targets, order, |_| true);
         let mut prior = Prior { weights: regression.solve(&right, order), precision: vec![0.0; order] };
         let mut variance = vec![0f64; order];

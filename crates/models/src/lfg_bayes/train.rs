@@ -18,7 +18,7 @@ use super::prior::Prior;
 use super::step::{Given, Side, Summary};
 use crate::item_design::{Design, ItemDesign};
 use crate::linear::explicit_ratings;
-use crate::regression::Regression;
+use crate::regression::{FEATURES, Regression};
 use crate::resume;
 
 /// Share of the ratings' variance that is taken for noise before the first iteration.
@@ -79,7 +79,7 @@ impl Learner {
         let prior = Prior::flat(design.width(), order, INITIAL_PRECISION);
         // The first dense column is the constant.
         let gram = design.gram(|row| ratings.row_len(row) > 0);
-        let regression = Regression::new(LfgBayes::NAME, gram, ridge, Some(design.sparse_width()))?;
+        let regression = Regression::new(LfgBayes::NAME, FEATURES, gram, ridge, Some(design.sparse_width()))?;
         let prior_means = prior.means(&design);
         let side = Side::zeros(design.n_rows(), order);
         Ok(Self { name, design, regression, prior, prior_means, side })

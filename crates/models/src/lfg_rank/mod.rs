@@ -16,16 +16,17 @@
 //! A history of a few items is another matter: the rest of it is unknown, not disliked. So the factors of short histories are foretold by a linear map
 //! that is learned for each length, in closed form, from training users who give so many of their clicks (`foretold.rs`): `u` is `(1 − r_n)`
 //! times the posterior mean and `r_n` times what is foretold. And weights of pairs need many clicks: `v_n` and `w_n` leave parts of `v` and `w`
-//! out. `r_n` and these parts are chosen on the same tenth, users being given `n` of their clicks, at a few `n` of up to 16; a choice that is
-//! not surely better than the plain sum is dropped, and from 32 clicks on there is none. This is our own; the parts are the papers'.
+//! out. `r_n` and these parts are chosen on the same tenth, users being given `n` of their clicks, at a few `n` of up to 16, where the best choice
+//! is surely better than the plain sum (by three standard errors); from there they fade out up to 32 clicks. This is our own; the parts are the papers'.
 //!
 //! Side information, where the data have it, gives users and items a prior mean other than 0, by ridge regression of the factors on features (`side.rs`). It is
 //! what a user without clicks is served by, and where an item without clicks is placed. How much it counts, and whether, is decided on the same tenth.
 //!
-//! A user, known or new, is served in one pass: `members` regressions or maps, and `n` rows of `B` and of `S`. Nothing is kept of training users. The
+//! A user, known or new, is served in one pass: `members` regressions, or maps, or with `r_n` between 0 and 1 both, and `n` rows of `B` and of `S`. Of
+//! a history items that nobody clicked and nothing placed are left out. Nothing is kept of training users. The
 //! score is no inner product of few factors, so the model is no [`Generator`](foldin_core::Generator) to others.
 //!
-//! Cost: `2 · members` fits of `implicit-als`, two inverses of `N` items; memory 8 N² bytes for pairs of items (none above `max_items`).
+//! Cost: `2 · members` fits of `implicit-als`, the maps (`foretold.rs`), two inverses of `N` items, and lists for up to 1,000 users by each choice; memory 8 N² bytes for pairs of items (none above `max_items`).
 //! Deterministic by seed, the same bits at any number of threads.
 
 mod foretold;
@@ -76,10 +77,10 @@ pub struct LfgRankConfig {
     /// w: share of the similarity. Automatic: chosen on clicks held out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub similarity_share: Auto<f32>,
-    /// Whether short histories are served in a way of their own, by factors that they foretell and with other shares: `auto` chooses it on
-    /// clicks held out, `off` serves all alike.
+    /// Whether histories of up to 16 clicks, and less and less up to 32, are served in a way of their own, by factors that they foretell and with
+    /// other shares: `auto` chooses it on clicks held out, which takes a fit more if nothing else is chosen, `off` serves all alike.
     pub short_histories: ShortHistories,
-    /// Share of each user's clicks on which the automatic shares are chosen.
+    /// Share of each user's clicks on which is chosen what is automatic: shares, ways of short histories, weights of side information.
     #[schemars(range(min = 0.01, max = 0.5))]
     pub choosing_fraction: f64,
     /// λ of the weights of pairs, as in `ease`.

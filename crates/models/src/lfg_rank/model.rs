@@ -30,7 +30,7 @@ pub(super) struct Shares {
 pub(super) struct Member {
     pub(super) items: ItemFactors,
     pub(super) fold_in: ClickFoldIn,
-    /// How users of a few clicks may get theirs; all members have it or none.
+    /// How users of a few clicks get theirs, if that has any weight; all members have it or none.
     pub(super) foretold: Option<Foretold>,
     /// The items' factors as the right side of a product.
     packed: Packed,
@@ -184,7 +184,7 @@ impl LfgRankModel {
         Self { n_items, members, ease, similarity, shares, by_length, prior: None, placed: 0, notes }
     }
 
-    /// The same with ways of its own for short histories; members know what these foretell where that has any weight.
+    /// The same with ways of its own for short histories.
     pub(super) fn with_lengths(mut self, by_length: ByLength) -> Self {
         for (_, what, weights) in by_length.named() {
             if weights.iter().any(|&weight| weight > 0.0) {
@@ -248,7 +248,11 @@ impl LfgRankModel {
             members.push(Member::new(items, fold_in, foretold));
         }
         let (ease, similarity): (f32, f32) = (parts.get("ease_share")?, parts.get("similarity_share")?);
-        if !((0.0..=1.0).contains(&ease) && (0.0..=1.0).contains(&similarity)) {
+        // 0.9 + 0.1 is a little more than 1 in binary.
+        if !((0.0..=1.0).contains(&ease)
+            && (0.0..=1.0).contains(&similarity)
+            && ease + similarity < 1.0 + 1e-6)
+        {
             return Err(unusable("ease_share"));
         }
         let mut pairs = |name: &str, share: f32| -> Result<Vec<f32>, LoadError> {
@@ -302,6 +306,19 @@ impl LfgRankModel {
         Ok(out)
     }
 
+    /// The history without items of which nothing is known, which nobody clicked and nothing placed: they say nothing, and would make the
+    /// history longer than it is. `None` if there are none of them.
+    fn known_part(&self, user: &UserView<'_>) -> Option<(Vec<u32>, Vec<f32>)> {
+        let Member { items, foretold, .. } = self.members.first()?;
+        // Folders of before go on counting them.
+        foretold.as_ref()?;
+        let known = |item: u32| items.row(item as usize).iter().any(|&x| x != 0.0);
+        if user.items.iter().all(|&item| known(item)) {
+            return None;
+        }
+        Some(user.items.iter().zip(user.values).filter(|(item, _)| known(**item)).unzip())
+    }
+
     /// Shares of the parts for a user.
     fn shares_of(&self, user: &UserView<'_>) -> Shares {
         self.by_length.shares(user.items.len(), self.shares)
@@ -327,11 +344,14 @@ impl LfgRankModel {
 
     /// Scores of some users at once: their factors times those of all items as one product, and rows of weights read for all of them.
     fn scores_of(&self, users: &[UserView<'_>], out: &mut [f32]) -> Result<(), ScoreError> {
+        users.iter().try_for_each(|user| user.check(self.n_items))?;
+        let known: Vec<_> = users.iter().map(|user| self.known_part(user)).collect();
+        let users: Vec<UserView<'_>> =
+            users.iter().zip(&known).map(|(user, known)| with_history(user, known.as_ref())).collect();
         let mut factors = vec![0.0; out.len()];
         for (number, member) in self.members.iter().enumerate() {
             let mut of_users = Vec::with_capacity(users.len() * member.items.k);
-            for user in users {
-                user.check(self.n_items)?;
+            for user in &users {
                 let foretold = at_count(&self.by_length.foretold, user.items.len());
                 of_users.extend(member.factors(number, user, self.prior_of(user)?, foretold)?);
             }
@@ -342,7 +362,7 @@ impl LfgRankModel {
         let histories: Vec<Vec<u32>> = users.iter().map(ascending).collect();
         let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
         let pairs = [&self.ease, &self.similarity].map(|weights| self.pair_scores(&histories, weights));
-        for (at, (out, user)) in out.chunks_exact_mut(self.n_items).zip(users).enumerate() {
+        for (at, (out, user)) in out.chunks_exact_mut(self.n_items).zip(&users).enumerate() {
             // A part that the model has not has no scores.
             let row = |scores: &[f32]| {
                 if scores.is_empty() { 0..0 } else { at * self.n_items..(at + 1) * self.n_items }
@@ -356,6 +376,11 @@ impl LfgRankModel {
         }
         finite(out)
     }
+}
+
+/// A user with another history, if there is one.
+fn with_history<'a>(user: &UserView<'a>, known: Option<&'a (Vec<u32>, Vec<f32>)>) -> UserView<'a> {
+    known.map_or(*user, |(items, values)| UserView { items, values, ..*user })
 }
 
 /// The prior of users, if the folder has one; folders of before there was any have none.
@@ -391,6 +416,9 @@ impl PerUser for LfgRankModel {
     }
 
     fn state(&self, user: &UserView<'_>) -> Result<Vec<f32>, ScoreError> {
+        user.check(self.n_items)?;
+        let known = self.known_part(user);
+        let user = &with_history(user, known.as_ref());
         let mut out = vec![0.0; self.n_items];
         self.part_scores(user)?.blend(self.shares_of(user), &mut out);
         Ok(out)

@@ -17,6 +17,10 @@ use crate::regression::cross_validated;
 /// Clicks for which weights of the prior are chosen.
 pub(super) const KNOTS: [usize; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
 
+/// Histories of up to so many clicks are short. Longer ones are as whole histories often are, and what is chosen for these holds: who gives 64 of
+/// many clicks is another than who has no more.
+pub(super) const SHORT: usize = 16;
+
 /// The weights to choose from.
 pub(super) const WEIGHTS: [f32; 9] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0];
 

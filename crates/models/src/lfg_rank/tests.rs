@@ -1,6 +1,6 @@
 use foldin_core::random::Random;
 use foldin_core::{
-    Auto, Csr, Features, Feedback, FitContext, Interactions, ModelFamily, Recommender, TrainingData,
+    Auto, Csr, Features, Feedback, FitContext, Interactions, ItemId, ModelFamily, Recommender, TrainingData,
     UserView, top_k,
 };
 use foldin_testkit::planted::{Planted, with_side_information};
@@ -101,38 +101,47 @@ fn features_that_are_noise_are_left_alone() {
     assert!(!model.notes().iter().any(|note| note.contains("of a user")), "{:?}", model.notes());
 }
 
-/// Users of three groups, who click a third of what each of 30 items of their group makes them: the first of a group nearly everybody has, the
-/// last hardly anybody.
+/// Users of six groups, who click items of their group the rather the more popular these are, the first of 40 nearly always and the last
+/// hardly ever, and half as often those of other groups.
 fn with_favourites(n_users: usize, seed: u64) -> Vec<Vec<u32>> {
     let mut random = Random::new(seed);
     let of_user = |user: usize| -> Vec<u32> {
         let wanted = |item: &u32| {
-            let place = f64::from(item % 30);
-            let own = *item as usize / 30 == user % 3;
-            random.chance(0.9 / (1.0 + 0.15 * place) * if own { 1.0 } else { 0.15 })
+            let own = *item as usize / 40 == user % 6;
+            let popular = 0.95 / (1.0 + 0.1 * f64::from(item % 40));
+            random.chance(popular * if own { 1.0 } else { 0.5 })
         };
-        let mut items: Vec<u32> = (0..90).filter(wanted).collect();
+        let mut items: Vec<u32> = (0..N_FAVOURITES as u32).filter(wanted).collect();
         random.shuffle(&mut items);
         items
     };
     (0..n_users).map(of_user).collect()
 }
 
+const N_FAVOURITES: usize = 240;
+
 #[test]
 fn few_clicks_foretell_the_rest() {
-    let rows = with_favourites(400, 1);
+    let rows = with_favourites(600, 1);
     let triples = (0u32..).zip(&rows).flat_map(|(user, row)| row.iter().map(move |&item| (user, item, 1.0)));
-    let csr = Csr::from_triples(rows.len(), 90, &triples.collect::<Vec<_>>()).unwrap();
+    let csr = Csr::from_triples(rows.len(), N_FAVOURITES, &triples.collect::<Vec<_>>()).unwrap();
     let clicks = Interactions::new(csr, None, Feedback::Implicit).unwrap();
-    let (user_features, item_features) = (&Features::none(rows.len()), &Features::none(90));
+    let (user_features, item_features) = (&Features::none(rows.len()), &Features::none(N_FAVOURITES));
     let data = TrainingData { interactions: &clicks, user_features, item_features };
     let fit = |short_histories| {
-        let config = LfgRankConfig { short_histories, ..config(SideInformation::Off) };
+        // Factors alone, so that nothing else makes up for them.
+        let config = LfgRankConfig {
+            short_histories,
+            factors: Auto::Value(8),
+            ease_share: Auto::Value(0.0),
+            similarity_share: Auto::Value(0.0),
+            ..config(SideInformation::Off)
+        };
         LfgRank::fit(&config, &data, &FitContext::new(1)).unwrap()
     };
     let (auto, off) = (fit(ShortHistories::Auto), fit(ShortHistories::Off));
     let new = with_favourites(200, 2);
-    let ones = [1.0; 90];
+    let ones = [1.0; N_FAVOURITES];
     // Of the ten best, those that new users have beside what they gave.
     let found = |model: &LfgRankModel, given: usize| -> f64 {
         let hits = new.iter().map(|row| {
@@ -144,12 +153,53 @@ fn few_clicks_foretell_the_rest() {
     };
     for given in [1, 2, 4] {
         let (auto, off) = (found(&auto, given), found(&off, given));
-        assert!(auto > off + 0.03, "{given} given: {auto} and {off}");
+        assert!(auto > off + 0.15, "{given} given: {auto} and {off}");
     }
     assert!(auto.notes().iter().any(|note| note.contains("foretells")), "{:?}", auto.notes());
+    // What was saved serves as what was fitted does, one user at a time as all together.
+    let saved = LfgRankModel::load(auto.to_parts()).unwrap();
+    let views: Vec<UserView<'_>> =
+        new.iter().map(|row| UserView::new(&row[..row.len().min(3)], &ones[..row.len().min(3)])).collect();
+    let mut together = vec![0.0; views.len() * N_FAVOURITES];
+    saved.score(&views, &mut together).unwrap();
+    for (view, together) in views.iter().zip(together.chunks_exact(N_FAVOURITES)) {
+        let pairs: Vec<(u32, ItemId)> = (0..N_FAVOURITES as u32).map(|item| (0, ItemId(item))).collect();
+        let mut alone = vec![0.0; N_FAVOURITES];
+        auto.predict(&[*view], &pairs, &mut alone).unwrap();
+        let near = |(one, other): (&f32, &f32)| (one - other).abs() < 1e-5;
+        assert!(alone.iter().zip(together).all(near), "{alone:?} and {together:?}");
+    }
     // Long histories are served alike, and whoever wants no ways of their own has nothing for them.
     let long: Vec<u32> = (0..32).collect();
     let long = UserView::new(&long, &ones[..32]);
     assert_eq!(scores(&auto, long), scores(&off, long));
     assert!(!off.to_parts().tensors.keys().any(|name| name.starts_with("foretold")));
+}
+
+#[test]
+fn items_of_which_nothing_is_known_say_nothing() {
+    let planted = planted().without_features();
+    let model =
+        LfgRank::fit(&config(SideInformation::Off), &planted.training_data(), &FitContext::new(1)).unwrap();
+    let ones = [1.0; 4];
+    let of = |history: &[u32]| scores(&model, UserView::new(history, &ones[..history.len()]));
+    // Nobody clicked the last.
+    assert_eq!(of(&[3, 59, 20]), of(&[3, 20]));
+    assert_eq!(of(&[59]), of(&[]));
+    assert!(of(&[]).iter().any(|&score| score != 0.0));
+}
+
+#[test]
+fn items_that_were_placed_weigh_in_a_history_as_others_do() {
+    let planted = planted();
+    let model =
+        LfgRank::fit(&config(SideInformation::Auto), &planted.training_data(), &FitContext::new(1)).unwrap();
+    let parts = model.to_parts();
+    let (damping, factors) = (&parts.tensors["history_damping"].data, &parts.tensors["item_factors_0"]);
+    let k = factors.shape[1];
+    let size = |item: usize| {
+        damping[item] * factors.data[item * k..(item + 1) * k].iter().map(|x| x * x).sum::<f32>().sqrt()
+    };
+    let largest = (0..59).map(size).fold(0.0, f32::max);
+    assert!(size(59) > 0.0 && size(59) < 1.5 * largest, "{} and {largest}", size(59));
 }

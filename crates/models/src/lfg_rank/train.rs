@@ -17,7 +17,7 @@ use crate::resume;
 use super::foretold::{Foretold, damping};
 use super::model::{ByLength, LfgRankModel, Member, PartScores, Shares};
 use super::pairs::similarity;
-use super::side::{Designs, KNOTS, UserPrior, WEIGHTS, at_count};
+use super::side::{Designs, KNOTS, SHORT, UserPrior, WEIGHTS, at_count};
 use super::{LfgRank, LfgRankConfig, ShortHistories};
 
 /// Shares are chosen among multiples of one part of this.
@@ -29,18 +29,15 @@ const BATCH: usize = 64;
 /// Users on whom the weights of a prior are chosen, at most.
 const WATCHED: usize = 1000;
 
-/// Histories of up to so many clicks are short. Longer ones are as whole histories often are, and the shares chosen on these hold: who gives 64
-/// of many clicks is another than who has no more.
-const SHORT: usize = 16;
-
 /// Weights of the factors that a history foretells, to choose from.
 const OF_FORETOLD: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 /// Parts of the shares of closed-form pairs and of the similarity that may be left out, to choose from.
 const LESS: [(f32, f32); 6] = [(0.0, 0.0), (0.5, 0.5), (0.75, 0.5), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0)];
 
-/// A weight must better nDCG@20 by so many standard errors of the difference, or it is chance.
-const SURE: f64 = 2.0;
+/// By so many standard errors of the difference a choice out of so many, or fewer, must better nDCG@20, or it is chance: of choices that change
+/// nothing the best does so one time in 20.
+const SURE: [(usize, f64); 2] = [(9, 2.5), (usize::MAX, 3.0)];
 
 pub(super) fn fit(
     config: &LfgRankConfig,
@@ -233,9 +230,16 @@ impl Run<'_> {
         let watched = Watched { holdout, data: self.data, seed: self.ctx.seed };
         let mut by_length = ByLength::default();
         if self.config.short_histories == ShortHistories::Auto {
-            let tried = |choice: usize| (OF_FORETOLD[choice / LESS.len()], LESS[choice % LESS.len()]);
+            // What takes nothing from a share of nought is the choice before once more.
+            let mut less = LESS.to_vec();
+            less.dedup_by_key(|(ease, similarity)| {
+                (((1.0 - *ease) * shares.ease).to_bits(), ((1.0 - *similarity) * shares.similarity).to_bits())
+            });
+            let tried = |choice: usize| (OF_FORETOLD[choice / less.len()], less[choice % less.len()]);
             let best = watched.best(
-                OF_FORETOLD.len() * LESS.len(),
+                // Without clicks nothing is foretold, and pairs have no scores.
+                |given| (1..=SHORT).contains(&given),
+                OF_FORETOLD.len() * less.len(),
                 |view| {
                     let mut parts = PartScores::default();
                     model.add_pair_scores(view, &mut parts);
@@ -243,7 +247,7 @@ impl Run<'_> {
                 },
                 |(parts, posterior, foretold), _, choice, out| {
                     let (weight, (ease, similarity)) = tried(choice);
-                    if choice % LESS.len() == 0 {
+                    if choice % less.len() == 0 {
                         between(posterior, foretold, weight, &mut parts.factors);
                     }
                     let shares = Shares {
@@ -253,8 +257,7 @@ impl Run<'_> {
                     parts.blend(shares, out);
                 },
             );
-            let short = best.map_err(diverged)?.into_iter().enumerate().filter(|(at, _)| KNOTS[*at] <= SHORT);
-            for (at, choice) in short {
+            for (at, choice) in best.map_err(diverged)?.into_iter().enumerate() {
                 (by_length.foretold[at], (by_length.less_ease[at], by_length.less_similarity[at])) =
                     tried(choice);
             }
@@ -262,6 +265,7 @@ impl Run<'_> {
         let prior = match &fitted.prior {
             Some(prior) => watched
                 .best(
+                    |_| true,
                     WEIGHTS.len(),
                     |view| {
                         let mut parts = PartScores::default();
@@ -372,11 +376,12 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// A choice out of `n` for each knot: the one of the best nDCG@20 of what is held out when users give so many of their clicks, drawn at
-    /// random; the first if that is not surely better. `prepare` looks at a user, `score` tells of a knot and a choice, which come in
+    /// A choice out of `n` for each knot that is `wanted`: the one of the best nDCG@20 of what is held out when users give so many of their
+    /// clicks, drawn at random; the first if that is not surely better, and for other knots. `prepare` looks at a user, `score` tells of a knot and a choice, which come in
     /// order, what it makes of all items.
     fn best<P>(
         &self,
+        wanted: impl Fn(usize) -> bool + Sync,
         n: usize,
         prepare: impl Fn(&UserView<'_>) -> Result<P, ScoreError> + Sync,
         score: impl Fn(&mut P, usize, usize, &mut [f32]) + Sync,
@@ -403,6 +408,9 @@ impl Watched<'_> {
                     if given > order.len() {
                         break;
                     }
+                    if !wanted(given) {
+                        continue;
+                    }
                     let features = data.user_features.row(user.index());
                     let view = UserView { features, ..UserView::new(&order[..given], &ones[..given]) };
                     let mut prepared = prepare(&view)?;
@@ -428,6 +436,7 @@ impl Watched<'_> {
                 *total = (total.0 + part.0, total.1 + part.1, total.2 + part.2);
             }
         }
+        let sure = SURE.iter().find(|(most, _)| n <= *most).map_or(f64::INFINITY, |(_, errors)| *errors);
         Ok(total.map(|gains| {
             let mut best = 0;
             for (at, gain) in gains.iter().enumerate() {
@@ -437,7 +446,7 @@ impl Watched<'_> {
             }
             let (n, sum, squares) = gains[best];
             let error = (squares - sum * sum / n.max(1.0)).max(0.0).sqrt();
-            if sum > SURE * error { best } else { 0 }
+            if sum > sure * error { best } else { 0 }
         }))
     }
 }
