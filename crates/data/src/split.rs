@@ -73,6 +73,10 @@ pub fn open_split(
     test: &str,
     options: &OpenOptions,
 ) -> Result<(Dataset, ReadReport), ReadError> {
+    if train.is_empty() || test.is_empty() || train == test {
+        let reason = "it takes two files, TRAIN,TEST".to_owned();
+        return Err(ReadError::Split { split: format!("{train},{test}"), reason });
+    }
     let mut builder =
         RatingsBuilder::new(train, "split", Keys::default(), Keys::default(), Expect::Unknown, options);
     for part in [train, test] {
@@ -91,10 +95,10 @@ pub fn open_split(
         })?;
     }
     let ratings = builder.finish().map_err(|error| match error {
-        ReadError::Duplicate { file, line, first_file: Some(first_file), first_line, user, item, .. } => {
+        ReadError::Duplicate { file, line, first_file: Some(first_file), first_line, user, item, pairs } => {
             let reason = format!(
                 "user `{user}` and item `{item}` are in the training part ({first_file}, line {first_line}) and in the test part ({file}, \
-                 line {line}): leave them out of one"
+                 line {line}), {pairs} such lines in all: leave them out of one part"
             );
             ReadError::Split { split: format!("{train},{test}"), reason }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foldin_core::Dataset;
+use foldin_core::{Dataset, ScoreError};
 use serde_json::Value;
 
 use crate::error::EvalError;
@@ -129,7 +129,12 @@ fn run_fold(
         let fold = clicks.as_ref().filter(|_| request.entry.capabilities.implicit).unwrap_or(fold);
         let seed = |fit: usize| fit_seed(options.seed, at, fit);
         let retrained = options.protocol.tests_new_users() && retrains(request);
-        let outcome = if retrained || request.fits > 1 {
+        let hopeless =
+            options.protocol.tests_new_users() && !retrained && !request.entry.capabilities.new_users;
+        let outcome = if hopeless {
+            // Nothing need be fitted to say so.
+            Outcome::cannot(ScoreError::NewUser { model: request.entry.name })
+        } else if retrained || request.fits > 1 {
             let fits = (0..request.fits).map(|fit| {
                 kept.or_find(&runner, fold, &configs[which], fit, || match retrained {
                     true => runner.retrain(fold, seed(fit)),
@@ -223,6 +228,8 @@ fn model_report(
 ) -> ModelReport {
     let cannot = outcomes.iter().find_map(|outcome| outcome.cannot.clone());
     let complete = if cannot.is_none() { outcomes.as_slice() } else { &[] };
+    // What was not fitted took no time.
+    let fitted: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.seconds > 0.0).collect();
     let first = complete.first();
     let metrics = first.map_or_else(Vec::new, |first| {
         let over_folds = |place: usize| {
@@ -264,7 +271,7 @@ fn model_report(
         metrics: Named(metrics),
         cannot,
         paired: None,
-        fit_seconds: outcomes.iter().map(|outcome| outcome.seconds).collect(),
+        fit_seconds: fitted.iter().map(|outcome| outcome.seconds).collect(),
         seconds_per_user: timed.iter().map(|(seconds, _)| *seconds).collect(),
         seconds_per_user_of: timed.first().map(|(_, what)| what.clone()),
         seconds_per_list: list_seconds(complete),

@@ -145,8 +145,9 @@ impl<'a> Fold<'a> {
         }
         self.giving = self.giving.map(|giving| users.iter().map(|&at| giving[at].clone()).collect());
         if left_out > 0 {
+            let (ratings, were) = if left_out == 1 { ("rating", "was") } else { ("ratings", "were") };
             self.notes.push(format!(
-                "fold {}: {left_out} test ratings of items that nobody has in the training part were left out",
+                "fold {}: {left_out} test {ratings} of items that nobody has in the training part {were} left out",
                 self.name
             ));
         }

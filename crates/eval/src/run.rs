@@ -363,6 +363,11 @@ impl Outcome {
         }
     }
 
+    /// Of a model that cannot do what is asked.
+    pub(crate) fn cannot(error: ScoreError) -> Self {
+        Self { cannot: Some(error.to_string()), ..Self::default() }
+    }
+
     /// The mean of several fits of one model in one fold; what fitting took and how it went is that of the first.
     pub(crate) fn mean_of(mut fits: Vec<Self>) -> Self {
         let n = fits.len() as f64;

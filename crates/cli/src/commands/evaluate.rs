@@ -175,7 +175,6 @@ pub(crate) fn splits_of(data: &DataArgs, asked: &[String]) -> Vec<(String, Strin
     known.map(|known| (known.name.to_owned(), known.files())).into_iter().chain(given).collect()
 }
 
-/// Refuses what only ranking understands, under other protocols.
 /// Numbers as given, each the first time alone.
 fn once(numbers: &[usize]) -> Vec<usize> {
     let mut out = Vec::new();
@@ -187,6 +186,7 @@ fn once(numbers: &[usize]) -> Vec<usize> {
     out
 }
 
+/// Refuses what only ranking understands, under other protocols.
 fn check_ranking(args: &Args, protocol: Protocol) -> anyhow::Result<()> {
     let ranking = [("--cutoffs", !args.cutoffs.is_empty()), ("--liked-from", args.liked_from.is_some())];
     match ranking.into_iter().find(|&(_, given)| given && !protocol.ranks()) {
@@ -203,7 +203,7 @@ fn check_folds(args: &Args, protocol: Protocol, splits: usize) -> anyhow::Result
     let split = splits > 0;
     if split && !matches!(protocol, Protocol::Ratings | Protocol::TopN) {
         return Err(usage(format!(
-            "--split brings its own training and test ratings, which is not protocol {protocol}: leave out one of the two"
+            "a given split brings its own training and test ratings, which is not protocol {protocol}: leave out one of the two"
         )));
     }
     let folds = match args.folds {

@@ -34,9 +34,10 @@ Examples:
   foldin tune --data ratings.csv --model lfg --set epochs=20 --space factors=choice:20:40:80 --only factors,learning_rate
 
 The test part of the protocol is taken away first: that of fold 1, or of the split. Trials are
-judged by a tenth of the rest, cut as the protocol cuts. Spaces are those of `foldin models
-show`; a space is uniform:LOW:HIGH, log:LOW:HIGH, integers:LOW:HIGH, log-integers:LOW:HIGH or
-choice:A:B:…";
+judged by a tenth of the rest, cut as the protocol cuts. The first trial has the defaults, some
+are drawn at random, and the others where good ones were (a tree-structured Parzen estimator).
+Spaces are those of `foldin models show`; a space is uniform:LOW:HIGH, log:LOW:HIGH,
+integers:LOW:HIGH, log-integers:LOW:HIGH or choice:A:B:…";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -40,10 +40,10 @@ pub struct CfganConfig {
     #[schemars(extend("search" = "choice:zr:pm:zp"))]
     pub scheme: Scheme,
     /// Widths of the generator's hidden layers, at least one, each of 1 to 16384 units.
-    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[100]:[200]:[400]:[200,200]"))]
+    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[100]:[200]:[400]:[200,200]:[400,400,400,400]"))]
     pub hidden: Vec<usize>,
     /// Widths of the discriminator's hidden layers, at least one, each of 1 to 16384 units.
-    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[50]:[125]:[250]:[50,50]"))]
+    #[schemars(extend("minimum" = 1, "maximum" = MOST_UNITS, "search" = "choice:[50]:[125]:[250]:[50,50]:[400,400,400,400]"))]
     pub discriminator_hidden: Vec<usize>,
     /// Activation of the hidden layers of both networks; the authors' is `sigmoid`. `foldin models show` names all.
     pub hidden_activation: Activation,
