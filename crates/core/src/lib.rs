@@ -51,5 +51,5 @@ pub use ids::{ItemId, UserId};
 pub use interactions::{Feedback, Interactions, RatingScale};
 pub use model::{Capabilities, Factors, Generator, ItemFactors, ModelParts, Recommender, Tensor};
 pub use registry::ModelEntry;
-pub use topk::{Scored, TopK, top_k};
+pub use topk::{Scored, TopK, all_alike, top_k};
 pub use user::UserView;

@@ -114,6 +114,18 @@ fn bound(scores: &[f32], n: usize) -> f32 {
     nth.next_down()
 }
 
+/// Whether all scores are the same, so that they put no item before another.
+///
+/// ```
+/// use foldin_core::all_alike;
+/// assert!(all_alike(&[0.0, 0.0]) && all_alike(&[]) && !all_alike(&[0.0, 1.0]));
+/// ```
+#[must_use]
+#[expect(clippy::float_cmp, reason = "scores of which one is ever so little higher put it first")]
+pub fn all_alike(scores: &[f32]) -> bool {
+    scores.windows(2).all(|pair| pair[0] == pair[1])
+}
+
 /// The best `n` of `scores`, best first, without `excluded` (ascending); fewer if there are no more. NaN never enters.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! The best items for somebody, under filters, boosts and diversity.
 
-use foldin_core::{Factors, ItemId, Scored, top_k};
+use foldin_core::{Factors, Feedback, ItemId, Scored, all_alike, top_k};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Filter};
@@ -93,7 +93,7 @@ pub struct Boost {
 pub enum Source {
     /// From the history or features of the person.
     Generated,
-    /// From what most people took, since nothing is known of this person.
+    /// From what most people took, since nothing is known of this person, or nothing of what they took.
     Popular,
 }
 
@@ -226,11 +226,9 @@ pub(crate) fn recommend_prepared(
     let history = prepared.history();
     let excluded = excluded(serving, catalogue, history, wish);
     let blank = history.view().is_blank_to(serving.model().capabilities());
-    let source = if blank { Source::Popular } else { Source::Generated };
-    let (list, approximate) = match source {
-        Source::Popular => (popular(serving, catalogue, wish, &excluded), false),
-        Source::Generated => generated(serving, catalogue, prepared, wish, &excluded, share)?,
-    };
+    let made = if blank { None } else { generated(serving, catalogue, prepared, wish, &excluded, share)? };
+    let source = if made.is_some() { Source::Generated } else { Source::Popular };
+    let (list, approximate) = made.unwrap_or_else(|| (popular(serving, catalogue, wish, &excluded), false));
     let shown: Vec<Candidate> = list.into_iter().skip(wish.offset).take(wish.n).collect();
     let mut because = if wish.explain > 0 && source == Source::Generated {
         let items: Vec<ItemId> = shown.iter().map(|candidate| candidate.scored.item).collect();
@@ -310,10 +308,13 @@ fn generated(
     wish: &Wish,
     excluded: &[u32],
     share: f32,
-) -> Result<(Vec<Candidate>, bool), EngineError> {
+) -> Result<Option<(Vec<Candidate>, bool)>, EngineError> {
     let need = wish.n + wish.offset;
     let mut pool = if wish.after_the_scan() { (POOL.0 * need).max(POOL.1) } else { need };
     let scores = Scores::of(serving, catalogue, prepared, &wish.boosts)?;
+    if scores.say_nothing(serving) {
+        return Ok(None);
+    }
     // Where a filter leaves little, all of that little is looked at.
     let share = if wish.filter.is_empty() && wish.allow.is_none() { share } else { 1.0 };
     loop {
@@ -332,7 +333,7 @@ fn generated(
             list.retain(|candidate| candidate.certainty.is_some_and(|known| known.confidence >= least));
         }
         if list.len() >= need || exhausted {
-            return Ok((diversify(serving, catalogue, list, wish.diversity, need), approximate));
+            return Ok(Some((diversify(serving, catalogue, list, wish.diversity, need), approximate)));
         }
         pool = pool.saturating_mul(4).min(serving.n_items() + 1);
     }
@@ -374,6 +375,18 @@ impl<'a> Scores<'a> {
             }
         }
         Ok(Self::All { scores, unboosted })
+    }
+
+    /// Whether a model of clicks scores all items alike, as it does where a history has items alone that nobody else had.
+    fn say_nothing(&self, serving: &Serving) -> bool {
+        serving.feedback() == Feedback::Implicit
+            && match self {
+                Self::Factors(made) => {
+                    made.u.iter().all(|&x| x == 0.0)
+                        && serving.generator().is_none_or(|(generator, _)| all_alike(&generator.items().bias))
+                }
+                Self::All { scores, unboosted } => all_alike(unboosted.as_ref().unwrap_or(scores)),
+            }
     }
 
     /// The best items, and whether only a part of the catalogue was looked at.

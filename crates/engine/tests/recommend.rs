@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use foldin_core::registry::Settings;
-use foldin_core::{Dataset, FeatureValue, FitContext, ItemId};
+use foldin_core::{Csr, Dataset, FeatureValue, Feedback, FitContext, Interactions, ItemId};
 use foldin_engine::ask::ask_next;
 use foldin_engine::catalogue::{Condition, Range};
 use foldin_engine::explain::{influences, scores_of};
@@ -363,4 +363,24 @@ fn titles_are_found_as_they_are_typed() {
     assert_eq!(catalogue.search(&serving, "", 3, 1).1, serving.n_items());
     catalogue.put(&serving, &ItemRecord { key: "new one".into(), ..ItemRecord::default() });
     assert_eq!(catalogue.other("new one").unwrap().title, "new one");
+}
+
+#[test]
+fn who_took_nothing_but_what_nobody_else_took_gets_what_most_people_took() {
+    let mut data = planted::blocks(60, 20, 2, 1).clicks().dataset();
+    let item = 19;
+    let all = data.interactions.by_user();
+    let triples: Vec<(u32, u32, f32)> = all.triples().filter(|(_, other, _)| *other != item).collect();
+    let csr = Csr::from_triples(all.n_rows(), all.n_cols(), &triples).unwrap();
+    data.interactions = Interactions::new(csr, None, Feedback::Implicit).unwrap();
+    for model in ["implicit-als", "ease", "item-knn", "user-knn"] {
+        let serving = serving(model, &data);
+        let catalogue = Catalogue::new(&serving);
+        let history =
+            History { items: vec![item], values: vec![1.0], seen: vec![item], ..History::default() };
+        let answer = recommend(&serving, &catalogue, &history, &Wish::default()).unwrap();
+        assert_eq!(answer.source, Source::Popular, "{model}");
+        let nobody = recommend(&serving, &catalogue, &History::default(), &Wish::default()).unwrap();
+        assert_eq!(answer.items, nobody.items, "{model}");
+    }
 }

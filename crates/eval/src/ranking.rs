@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use foldin_core::parallel::chunked;
 use foldin_core::ranking::Ranked;
-use foldin_core::{Interactions, Recommender, ScoreError, UserView, top_k};
+use foldin_core::{Feedback, Interactions, Recommender, ScoreError, UserView, all_alike, top_k};
 
 /// Scores held at once by a thread, unless a single user has more.
 const SCORES: usize = 1 << 20;
@@ -62,8 +62,8 @@ pub(crate) struct Task<'a> {
     pub(crate) relevant: Vec<Vec<u32>>,
 }
 
-/// The list of each user, best first, `places` long or as long as there are items left. Users of whom the model has nothing to go by get what
-/// is popular in `train`, as they are served.
+/// The list of each user, best first, `places` long or as long as there are items left. Users of whom the model has nothing to go by, or to whom
+/// a model of clicks scores all items alike, get what is popular in `train`, as they are served.
 pub(crate) fn lists(
     model: &dyn Recommender,
     task: &Task<'_>,
@@ -72,6 +72,7 @@ pub(crate) fn lists(
 ) -> Result<Vec<Vec<u32>>, RankError> {
     let n_items = model.n_items();
     let capabilities = model.capabilities();
+    let of_clicks = train.feedback() == Feedback::Implicit;
     let popular: Vec<f32> = (0..n_items).map(|item| train.by_item().row_len(item) as f32).collect();
     let batch = (SCORES / n_items.max(1)).clamp(1, BATCH);
     let rank = |range: Range<usize>| {
@@ -81,7 +82,8 @@ pub(crate) fn lists(
             if let Some(item) = scores.iter().position(|score| !score.is_finite()) {
                 return Err(RankError::NotFinite { user, item: item as u32 });
             }
-            let blank = task.views[user].is_blank_to(capabilities);
+            // Of clicks on items that nobody else clicked no item follows.
+            let blank = task.views[user].is_blank_to(capabilities) || (of_clicks && all_alike(scores));
             let best = top_k(if blank { &popular } else { scores }, places, task.seen[user]);
             Ok(best.into_iter().map(|scored| scored.item.0).collect())
         };

@@ -13,7 +13,7 @@
 //!   `−ln σ` (Jaakkola and Jordan 2000) by which the first two steps go: `h = ¼` towards scores of 2, then `h = tanh(ξ/2)/2ξ`
 //!   towards `1/2h` with `ξ² = s̃_i² + v`.
 //!
-//! The sums over all items are one [`Gram`] for everybody, so a user costs O(n·k² / 2 + k³ / 6), as with ratings, six times at most for the last;
+//! The sums over all items are one [`Gram`](foldin_nn::ridge::Gram) for everybody, so a user costs O(n·k² / 2 + k³ / 6), as with ratings, six times at most for the last;
 //! deterministic. Of somebody without history a regression says nothing, and gets the mean of the training users instead.
 
 mod given;

@@ -95,6 +95,15 @@ fn splits_with_odd_test_files() {
     // Somebody without training ratings is tested.
     let stranger = report("stranger.csv");
     assert_eq!((&stranger["test_users"], recall(&stranger)), (&json("[11]"), vec![1.0; 3]));
+    // Nothing goes with what nobody else has: who has nothing else is shown what is popular, as who has nothing at all: i4 and i5.
+    write(at, "solo-train.csv", format!("{header}{train}solo,rare\n"));
+    write(at, "solo.csv", format!("{header}solo,i4\n"));
+    let args = ["--split", "solo-train.csv,solo.csv", "--models", "popularity,ease", "--cutoffs", "1"];
+    ok(at, &[&TOP_N[..], &args].concat());
+    let report = json(&read(at, "r.json"));
+    for model in report["models"].as_array().unwrap() {
+        assert_eq!(model["metrics"]["hit@1"]["mean"], 1.0, "{}", model["label"]);
+    }
     let overlap = "train.csv, line 7) and in the test part (";
     for (test, says) in [
         ("empty.csv", "no interaction was found"),
