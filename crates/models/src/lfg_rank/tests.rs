@@ -146,7 +146,9 @@ fn few_clicks_foretell_the_rest() {
     let found = |model: &LfgRankModel, given: usize| -> f64 {
         let hits = new.iter().map(|row| {
             let (history, rest) = row.split_at(given.min(row.len()));
-            let best = top_k(&scores(model, UserView::new(history, &ones[..history.len()])), 10, history);
+            let mut seen = history.to_vec();
+            seen.sort_unstable();
+            let best = top_k(&scores(model, UserView::new(history, &ones[..history.len()])), 10, &seen);
             best.iter().filter(|scored| rest.contains(&scored.item.0)).count() as f64
         });
         hits.sum::<f64>() / new.len() as f64
