@@ -218,7 +218,9 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
         header.push("because (effect on the score)");
     }
     if answer.items.is_empty() {
-        print("nothing is left to recommend: all items are in the history; --include-seen lists them too")?;
+        return print(
+            "nothing is left to recommend: all items are in the history; --include-seen lists them too",
+        );
     }
     out.set_header(header);
     for item in &answer.items {
@@ -255,10 +257,12 @@ pub(crate) fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     }
     print(out)?;
     if popular {
-        return print(format!(
-            "{}: nothing is known of this user, so these are the items that most people took",
-            answer.model
-        ));
+        let why = if answer.ratings_used == 0 {
+            "nothing is known of this user"
+        } else {
+            "nothing follows from what this user took"
+        };
+        return print(format!("{}: {why}, so these are the items that most people took", answer.model));
     }
     print(format!(
         "{}: {} generated from {} {}{}, all items scored and the best chosen in {}",
