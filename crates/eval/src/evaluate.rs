@@ -228,8 +228,6 @@ fn model_report(
 ) -> ModelReport {
     let cannot = outcomes.iter().find_map(|outcome| outcome.cannot.clone());
     let complete = if cannot.is_none() { outcomes.as_slice() } else { &[] };
-    // What was not fitted took no time.
-    let fitted: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.seconds > 0.0).collect();
     let first = complete.first();
     let metrics = first.map_or_else(Vec::new, |first| {
         let over_folds = |place: usize| {
@@ -271,7 +269,7 @@ fn model_report(
         metrics: Named(metrics),
         cannot,
         paired: None,
-        fit_seconds: fitted.iter().map(|outcome| outcome.seconds).collect(),
+        fit_seconds: complete.iter().map(|outcome| outcome.seconds).collect(),
         seconds_per_user: timed.iter().map(|(seconds, _)| *seconds).collect(),
         seconds_per_user_of: timed.first().map(|(_, what)| what.clone()),
         seconds_per_list: list_seconds(complete),

@@ -22,6 +22,7 @@ use rayon::prelude::*;
 
 use super::LfgRank;
 use super::side::{KNOTS, SHORT};
+use crate::click_fold_in::mean_of_rows;
 use crate::regression::Regression;
 
 /// The ridge, as a part of the mean variance of the columns of `f`. On MovieLens 100K anything up to a fiftieth ranks the same; a tenth is worse.
@@ -164,12 +165,7 @@ fn mean_of(history: &[u32], damping: &[f32], items: &[f32], out: &mut [f32]) {
 
 /// Takes the mean row from all rows; the mean.
 fn about_mean(rows: &mut [f32], k: usize) -> Vec<f32> {
-    let mut sum = vec![0.0f64; k];
-    for row in rows.chunks_exact(k) {
-        sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
-    }
-    let n = (rows.len() / k).max(1) as f64;
-    let mean: Vec<f32> = sum.into_iter().map(|sum| (sum / n) as f32).collect();
+    let mean = mean_of_rows(rows, k);
     for row in rows.chunks_exact_mut(k) {
         row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
     }
