@@ -21,14 +21,14 @@ use foldin_nn::ridge::Gram;
 use rayon::prelude::*;
 
 use super::LfgRank;
-use super::side::{KNOTS, SHORT};
+use super::knots::{KNOTS, SHORT};
 use crate::click_fold_in::mean_of_rows;
 use crate::regression::Regression;
 
 /// The ridge, as a part of the mean variance of the columns of `f`. On MovieLens 100K anything up to a fiftieth ranks the same; a tenth is worse.
 const RIDGE: f64 = 0.01;
 
-/// Lengths that are learned: of the [`KNOTS`] all behind 0 up to the first that is not [short](super::side::SHORT).
+/// Lengths that are learned: of the [`KNOTS`] all behind 0 up to the first that is not [short](super::knots::SHORT).
 pub(super) const LEARNED: usize = {
     let mut at = 0;
     while KNOTS[at] <= SHORT {

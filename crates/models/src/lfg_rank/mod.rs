@@ -30,6 +30,7 @@
 //! Deterministic by seed, the same bits at any number of threads.
 
 mod foretold;
+mod knots;
 mod model;
 mod pairs;
 mod side;

@@ -13,7 +13,8 @@ use crate::ranking::standardise;
 
 use super::LfgRank;
 use super::foretold::{Foretold, LEARNED};
-use super::side::{KNOTS, UserPrior, at_count, in_words};
+use super::knots::{KNOTS, at_count, in_words};
+use super::side::UserPrior;
 
 /// Users that one task scores: the more, the less often weights of pairs are read, and the more memory scores take.
 const USERS_AT_ONCE: usize = 128;

@@ -15,9 +15,10 @@ use crate::ranking::{PLACES, implicit_interactions, standardise};
 use crate::resume;
 
 use super::foretold::{Foretold, damping};
+use super::knots::{KNOTS, SHORT, at_count};
 use super::model::{ByLength, LfgRankModel, Member, PartScores, Shares};
 use super::pairs::similarity;
-use super::side::{Designs, KNOTS, SHORT, UserPrior, WEIGHTS, at_count};
+use super::side::{Designs, UserPrior, WEIGHTS};
 use super::{LfgRank, LfgRankConfig, ShortHistories};
 
 /// Shares are chosen among multiples of one part of this.
