@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::config::ModelConfig;
 use crate::error::{FitError, LoadError};
@@ -118,19 +118,44 @@ pub trait Progress: Sync {
 impl Progress for () {}
 
 /// A flag that asks a running fit to stop. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct CancelFlag(Arc<Asked>);
+
+#[derive(Debug)]
+struct Asked {
+    set: AtomicBool,
+    /// How often it may still be looked at before it sets itself; [`FOREVER`] for as often as one likes.
+    looks: AtomicUsize,
+}
+
+const FOREVER: usize = usize::MAX;
+
+impl Default for CancelFlag {
+    fn default() -> Self {
+        Self::after(FOREVER)
+    }
+}
 
 impl CancelFlag {
+    /// A flag that sets itself once it was looked at so often: stops a fit at a known step, where a clock would stop it anywhere.
+    #[must_use]
+    pub fn after(looks: usize) -> Self {
+        Self(Arc::new(Asked { set: AtomicBool::new(false), looks: AtomicUsize::new(looks) }))
+    }
+
     /// Asks to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.set.store(true, Ordering::SeqCst);
     }
 
     /// Whether somebody asked.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        let fewer = |looks: usize| if looks == FOREVER { None } else { looks.checked_sub(1) };
+        if self.0.looks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) == Err(0) {
+            self.cancel();
+        }
+        self.0.set.load(Ordering::SeqCst)
     }
 }
 
@@ -214,5 +239,20 @@ impl FitContext<'_> {
             store.save(&state())?;
         }
         if cancelled { Err(FitError::Cancelled { epochs: epoch.number }) } else { Ok(()) }
+    }
+
+    /// To be called between the steps of an epoch that takes long: turns a request to stop into [`FitError::Cancelled`] after keeping the
+    /// state in the middle of the epoch. `done` is the number of whole epochs.
+    ///
+    /// # Errors
+    /// [`FitError::Cancelled`], or [`FitError::Checkpoint`] if the state cannot be kept.
+    pub fn step_done(&self, done: usize, state: impl FnOnce() -> TrainState) -> Result<(), FitError> {
+        if !self.cancel.is_cancelled() {
+            return Ok(());
+        }
+        if let Some(store) = self.checkpoints {
+            store.save(&state())?;
+        }
+        Err(FitError::Cancelled { epochs: done })
     }
 }

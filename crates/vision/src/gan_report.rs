@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use foldin_core::FitContext;
 use foldin_core::random::{Random, child_seed};
+use foldin_core::{CancelFlag, FitContext};
 use serde::{Deserialize, Serialize};
 
 use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
@@ -166,13 +166,15 @@ fn all(pictures: &ImageSet) -> Result<Vec<u8>, VisionError> {
 /// Measures a generator that was trained on `parts.train` with a classifier that was, too.
 ///
 /// # Errors
-/// [`VisionError::Shape`] if generator, classifier and pictures are not of one size and the same classes; as training a classifier.
+/// [`VisionError::Shape`] if generator, classifier and pictures are not of one size and the same classes; as training a classifier, which
+/// `cancel` stops.
 pub fn gan_report(
     model: &Lsgan,
     classifier: &Classifier,
     parts: &Parts,
     options: ReportOptions,
     device: &Device,
+    cancel: &CancelFlag,
 ) -> Result<GanReport, VisionError> {
     let px = model.config().px;
     for (what, got) in
@@ -228,7 +230,7 @@ pub fn gan_report(
     });
     let diversity = diversity.collect::<Result<Vec<_>, VisionError>>()?;
     let score = if options.classification_accuracy_score {
-        Some(accuracy_score(model, parts, &train_counts, options.seed, device)?)
+        Some(accuracy_score(model, parts, &train_counts, options.seed, device, cancel)?)
     } else {
         None
     };
@@ -285,9 +287,10 @@ fn accuracy_score(
     counts: &[usize],
     seed: u64,
     device: &Device,
+    cancel: &CancelFlag,
 ) -> Result<Beside<Accuracy>, VisionError> {
     let config = ClassifierConfig::default();
-    let ctx = FitContext::new(child_seed(seed, "accuracy-score"));
+    let ctx = FitContext { cancel: cancel.clone(), ..FitContext::new(child_seed(seed, "accuracy-score")) };
     let (bytes, classes) = generated(model, counts, child_seed(seed, "accuracy-score-pictures"))?;
     let names = (0..classes.len()).map(|at| at.to_string()).collect();
     let made = ImageSet::in_memory(model.config().px, names, bytes)?;

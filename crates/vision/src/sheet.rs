@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use font8x8::legacy::BASIC_LEGACY;
 use image::{Rgb, RgbImage};
 
 use crate::error::VisionError;
@@ -9,14 +10,41 @@ use crate::images::set::CHANNELS;
 
 /// White space around each tile.
 const MARGIN: u32 = 2;
-/// Tiles of fewer pixels are enlarged to about as many.
+/// Tiles of fewer pixels are enlarged to at least as many.
 const READABLE: usize = 96;
+/// Height of a line under a tile.
+const LINE: usize = 10;
+/// Width of a letter.
+const LETTER: usize = 8;
+
+/// A picture `[3 × px × px]` and the lines that stand under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    picture: Vec<u8>,
+    lines: Vec<String>,
+}
+
+impl Tile {
+    /// A picture without words.
+    #[must_use]
+    pub fn new(picture: Vec<u8>) -> Self {
+        Self { picture, lines: Vec::new() }
+    }
+
+    /// The same with one more line, of which as many letters are shown as the tile is wide for: twelve of a tile of 96 pixels. Other letters
+    /// than ASCII's are left empty.
+    #[must_use]
+    pub fn says(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+}
 
 /// Pictures of one size in rows; a row may end early and a place may be empty.
 #[derive(Clone, Debug)]
 pub struct Sheet {
     px: usize,
-    rows: Vec<Vec<Option<Vec<u8>>>>,
+    rows: Vec<Vec<Option<Tile>>>,
 }
 
 impl Sheet {
@@ -26,14 +54,14 @@ impl Sheet {
         Self { px, rows: Vec::new() }
     }
 
-    /// Adds a row of pictures, each `[3 × px × px]` bytes; `None` is an empty place.
+    /// Adds a row of pictures; `None` is an empty place.
     ///
     /// # Errors
     /// [`VisionError::Shape`] for a picture of another size.
-    pub fn row(&mut self, tiles: Vec<Option<Vec<u8>>>) -> Result<(), VisionError> {
+    pub fn row(&mut self, tiles: Vec<Option<Tile>>) -> Result<(), VisionError> {
         let expected = CHANNELS * self.px * self.px;
-        if let Some(bad) = tiles.iter().flatten().find(|tile| tile.len() != expected) {
-            return Err(VisionError::shape("bytes of a tile", expected, bad.len()));
+        if let Some(bad) = tiles.iter().flatten().find(|tile| tile.picture.len() != expected) {
+            return Err(VisionError::shape("bytes of a tile", expected, bad.picture.len()));
         }
         self.rows.push(tiles);
         Ok(())
@@ -49,7 +77,7 @@ impl Sheet {
             return Err(VisionError::shape("bytes of whole tiles", size, bytes.len()));
         }
         for row in bytes.chunks(size * columns.max(1)) {
-            self.row(row.chunks_exact(size).map(|tile| Some(tile.to_vec())).collect())?;
+            self.row(row.chunks_exact(size).map(|tile| Some(Tile::new(tile.to_vec()))).collect())?;
         }
         Ok(())
     }
@@ -57,25 +85,33 @@ impl Sheet {
     /// Draws it.
     #[must_use]
     pub fn draw(&self) -> RgbImage {
-        let zoom = (READABLE / self.px.max(1)).max(1);
-        let pitch = (self.px * zoom) as u32 + MARGIN;
+        let zoom = READABLE.div_ceil(self.px.max(1));
+        let side = self.px * zoom;
+        let pitch = side as u32 + MARGIN;
+        let lines = |row: &Vec<Option<Tile>>| row.iter().flatten().map(|tile| tile.lines.len()).max();
+        let heights: Vec<u32> =
+            self.rows.iter().map(|row| pitch + (lines(row).unwrap_or(0) * LINE) as u32).collect();
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0).max(1) as u32;
-        let height = (self.rows.len().max(1)) as u32;
-        let mut image =
-            RgbImage::from_pixel(columns * pitch + MARGIN, height * pitch + MARGIN, Rgb([255, 255, 255]));
+        let height = heights.iter().sum::<u32>().max(pitch);
+        let mut image = RgbImage::from_pixel(columns * pitch + MARGIN, height + MARGIN, Rgb([255, 255, 255]));
         let plane = self.px * self.px;
-        for (y, row) in self.rows.iter().enumerate() {
+        let mut top = MARGIN;
+        for (row, height) in self.rows.iter().zip(heights) {
             for (x, tile) in row.iter().enumerate() {
-                let Some(tile) = tile else { continue };
-                let (left, top) = (x as u32 * pitch + MARGIN, y as u32 * pitch + MARGIN);
-                for v in 0..self.px * zoom {
-                    for u in 0..self.px * zoom {
+                let Some(Tile { picture, lines }) = tile else { continue };
+                let left = x as u32 * pitch + MARGIN;
+                for v in 0..side {
+                    for u in 0..side {
                         let at = v / zoom * self.px + u / zoom;
-                        let pixel = Rgb([tile[at], tile[plane + at], tile[2 * plane + at]]);
+                        let pixel = Rgb([picture[at], picture[plane + at], picture[2 * plane + at]]);
                         image.put_pixel(left + u as u32, top + v as u32, pixel);
                     }
                 }
+                for (number, line) in lines.iter().enumerate() {
+                    write(&mut image, line, [left, top + (side + number * LINE) as u32 + 1], side / LETTER);
+                }
             }
+            top += height;
         }
         image
     }
@@ -117,6 +153,18 @@ pub fn png(px: usize, picture: &[u8]) -> Result<Vec<u8>, VisionError> {
     }))
 }
 
+/// The first letters of a line in black, from a place on.
+fn write(image: &mut RgbImage, line: &str, [left, top]: [u32; 2], most: usize) {
+    for (number, letter) in line.chars().take(most).enumerate() {
+        let Some(rows) = BASIC_LEGACY.get(letter as usize) else { continue };
+        for (y, row) in rows.iter().enumerate() {
+            for x in (0..LETTER).filter(|x| row >> x & 1 == 1) {
+                image.put_pixel(left + (number * LETTER + x) as u32, top + y as u32, Rgb([0, 0, 0]));
+            }
+        }
+    }
+}
+
 fn bytes(image: &RgbImage) -> Result<Vec<u8>, VisionError> {
     let mut out = std::io::Cursor::new(Vec::new());
     image
@@ -134,12 +182,32 @@ mod tests {
         let mut sheet = Sheet::new(96);
         let plane = 96 * 96;
         let red: Vec<u8> = (0..3 * plane).map(|at| if at < plane { 200 } else { 10 }).collect();
-        sheet.row(vec![None, Some(red)]).unwrap();
+        sheet.row(vec![None, Some(Tile::new(red))]).unwrap();
         let image = sheet.draw();
         assert_eq!(image.dimensions(), (2 * 98 + 2, 100));
         assert_eq!(image.get_pixel(50, 50), &Rgb([255, 255, 255]));
         assert_eq!(image.get_pixel(150, 50), &Rgb([200, 10, 10]));
-        assert!(sheet.row(vec![Some(vec![0; 5])]).is_err());
+        assert!(sheet.row(vec![Some(Tile::new(vec![0; 5]))]).is_err());
+    }
+
+    #[test]
+    fn words_stand_under_their_tile_and_end_with_it() {
+        let tile = || Tile::new(vec![0; 3 * 96 * 96]);
+        let mut sheet = Sheet::new(96);
+        sheet.row(vec![Some(tile().says("I".repeat(40)).says("é")), Some(tile())]).unwrap();
+        sheet.row(vec![Some(tile())]).unwrap();
+        let image = sheet.draw();
+        assert_eq!(image.dimensions(), (2 * 98 + 2, 2 * 98 + 2 + 2 * LINE as u32));
+        let dark = |x: std::ops::Range<u32>, y: std::ops::Range<u32>| {
+            x.flat_map(|x| y.clone().map(move |y| (x, y)))
+                .filter(|&(x, y)| image.get_pixel(x, y) == &Rgb([0, 0, 0]))
+                .count()
+        };
+        let letter: u32 = BASIC_LEGACY[usize::from(b'I')].iter().map(|row| row.count_ones()).sum();
+        assert_eq!(dark(2..98, 98..108), 12 * letter as usize, "twelve letters fit");
+        assert_eq!(dark(98..198, 98..108), 0, "none stands under the next");
+        assert_eq!(dark(0..198, 108..118), 0, "other alphabets are left empty");
+        assert_eq!(dark(2..98, 120..216), 96 * 96, "the next row begins below the words");
     }
 
     #[test]

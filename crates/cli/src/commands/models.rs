@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 use foldin_core::Capabilities;
+use foldin_core::config::ConfigKey;
 use foldin_models::registry::registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::activations;
 use crate::common::{print, print_json, table};
@@ -123,27 +124,50 @@ fn list(json: bool) -> anyhow::Result<()> {
          factors: generates latent factors; a score is u·m + b_u + b_i + μ\n\
          keeps histories: a saved model holds the ratings of its training users, without their names\n\
          `foldin models show MODEL` lists a model's settings",
-    )
+    )?;
+    #[cfg(feature = "vision")]
+    {
+        let names = super::vision::settings::DESCRIBED.map(|described| described.name).join(", ");
+        print(format!("of `foldin vision` it lists those of {names}"))?;
+    }
+    Ok(())
 }
 
 fn show(model: &str, toml: bool, json: bool) -> anyhow::Result<()> {
+    #[cfg(feature = "vision")]
+    if let Some(described) = super::vision::settings::find(model) {
+        let (name, summary, keys) = (described.name, described.summary, (described.keys)());
+        return show_keys(name, summary, keys, toml, json, &json!({"name": name, "summary": summary}));
+    }
     let entry = find(model)?;
+    let about = json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities});
+    show_keys(entry.name, entry.summary, entry.keys(), toml, json, &about)
+}
+
+fn show_keys(
+    name: &str,
+    summary: &str,
+    keys: Vec<ConfigKey>,
+    toml: bool,
+    json: bool,
+    about: &Value,
+) -> anyhow::Result<()> {
     if json {
-        return print_json(
-            &json!({"name": entry.name, "summary": entry.summary, "capabilities": entry.capabilities, "settings": entry.keys()}),
-        );
+        let mut about = about.clone();
+        about["settings"] = json!(keys);
+        return print_json(&about);
     }
     if toml {
-        print(format!("# {}: {}\n", entry.name, entry.summary))?;
-        for key in entry.keys() {
+        print(format!("# {name}: {summary}\n"))?;
+        for key in keys {
             let range = if key.range.is_empty() { String::new() } else { format!(" Range: {}.", key.range) };
             print(format!("# {} ({}){range}\n{} = {}\n", key.meaning, key.kind, key.key, key.default))?;
         }
         return Ok(());
     }
-    print(format!("{}: {}\n", entry.name, entry.summary))?;
+    print(format!("{name}: {summary}\n"))?;
     let mut out = table(["setting", "default", "range", "meaning"]);
-    for key in entry.keys() {
+    for key in keys {
         let mut range =
             if key.range.is_empty() { key.kind.clone() } else { format!("{}: {}", key.kind, key.range) };
         if !key.search.is_empty() {

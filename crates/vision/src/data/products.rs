@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::purchases::ItemLabels;
 use crate::error::VisionError;
-use crate::images::{BuildOptions, BuildReport, Defect, ImageSet, Labels, PictureStore, build};
+use crate::images::{BuildOptions, BuildReport, Defect, Fit, ImageSet, Labels, PictureStore, build};
 
 /// Columns taken as labels, and what they are called here.
 const LABELS: [(&str, &str); 5] = [
@@ -197,7 +197,7 @@ impl Products {
     /// their order, whichever occur.
     ///
     /// # Errors
-    /// As [`build`].
+    /// As [`build`]; [`VisionError::NothingLeft`] if no picture can be read.
     pub fn images(
         &self,
         options: &BuildOptions,
@@ -206,8 +206,15 @@ impl Products {
     ) -> Result<(ImageSet, BuildReport), VisionError> {
         let mut store = PictureStore::open(&self.store)?;
         let name = self.store.file_stem().unwrap_or_default().to_string_lossy();
-        let cache = cache.join(format!("{name}-{}.pixels", options.px));
+        let cut = if options.fit == Fit::Crop { "-cropped" } else { "" };
+        let cache = cache.join(format!("{name}-{}{cut}.pixels", options.px));
         let (mut set, report) = build(&mut store, &self.names, options, &cache, progress)?;
+        if set.is_empty() {
+            return Err(VisionError::NothingLeft {
+                path: self.store.display().to_string(),
+                problem: format!("none of its pictures can be read: {}", report.lines().join("; ")),
+            });
+        }
         let row: HashMap<&String, usize> =
             self.names.iter().enumerate().map(|(at, name)| (name, at)).collect();
         let rows: Vec<usize> = set.names().iter().filter_map(|name| row.get(name).copied()).collect();

@@ -83,11 +83,3 @@ impl ModelConfig for DesignConfig {
         Ok(())
     }
 }
-
-impl DesignConfig {
-    /// As the authors' released code designs.
-    #[must_use]
-    pub fn authors() -> Self {
-        Self { steps: 10, start_deviation: 0.5, bound: Bound::None, ..Self::default() }
-    }
-}

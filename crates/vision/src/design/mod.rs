@@ -37,7 +37,7 @@ pub(crate) use studio::{parts, taste_of};
 use crate::error::VisionError;
 use crate::gan_metrics::nearest_by_pixel;
 use crate::lsgan::Lsgan;
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, Tile};
 
 /// A finished design.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub struct Judged {
     pub designs: Vec<Judgement>,
     /// Of each retrieved item.
     pub retrieved: Vec<Judgement>,
+    /// How many of the purchases it knows, by which it judges.
+    pub purchases: usize,
 }
 
 /// Designs for one person in one category, beside retrieval.
@@ -285,21 +287,34 @@ impl DesignResult {
     }
 
     /// A sheet: a row for each design with the item it started from if any, the steps shown, a gap and the nearest real items; a last
-    /// row with the best retrieved items.
+    /// row with the best retrieved items. Under each its scores: θᵀΦ, D of designs, and how far a real item is, of 255.
     ///
     /// # Errors
     /// [`VisionError::Shape`] never happens for a result that [`design`] gave.
     pub fn sheet(&self) -> Result<Sheet, VisionError> {
         let mut sheet = Sheet::new(self.px);
         for (designed, nearest) in self.designs.iter().zip(&self.nearest_pictures) {
-            let mut row: Vec<Option<Vec<u8>>> = Vec::new();
-            row.extend(self.tailored_picture.clone().map(Some));
-            row.extend(designed.pictures.iter().cloned().map(Some));
+            let mut row: Vec<Option<Tile>> = Vec::new();
+            row.extend(self.tailored_picture.clone().map(|picture| Some(Tile::new(picture).says("from"))));
+            for (&step, picture) in self.shown.iter().zip(&designed.pictures) {
+                let tile = Tile::new(picture.clone())
+                    .says(format!("step {step}"))
+                    .says(format!("likes {:.2}", designed.preference[step]))
+                    .says(format!("real {:.2}", designed.realism[step]));
+                row.push(Some(tile));
+            }
             row.push(None);
-            row.extend(nearest.iter().cloned().map(Some));
+            for (item, picture) in designed.nearest.iter().zip(nearest) {
+                let tile = Tile::new(picture.clone()).says("nearest").says(format!("{:.1} off", item.difference));
+                row.push(Some(tile));
+            }
             sheet.row(row)?;
         }
-        sheet.row(self.retrieved_pictures.iter().cloned().map(Some).collect())?;
+        let best = self.retrieved.iter().zip(&self.retrieved_pictures).map(|(item, picture)| {
+            let likes = format!("likes {:.2}", item.preference);
+            Some(Tile::new(picture.clone()).says("real item").says(likes))
+        });
+        sheet.row(best.collect())?;
         Ok(sheet)
     }
 
@@ -313,7 +328,7 @@ impl DesignResult {
         for (number, designed) in self.designs.iter().enumerate() {
             if let Some(picture) = designed.pictures.last() {
                 let mut one = Sheet::new(self.px);
-                one.row(vec![Some(picture.clone())])?;
+                one.row(vec![Some(Tile::new(picture.clone()))])?;
                 one.save(&folder.join(format!("design-{}.png", number + 1)))?;
             }
         }

@@ -55,6 +55,12 @@ impl Catalogue {
         &self.pictures
     }
 
+    /// Names of its categories.
+    #[must_use]
+    pub fn categories(&self) -> &[String] {
+        self.labels.classes()
+    }
+
     /// Its items of a category.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::retrieval::share_below;
 use super::{Catalogue, DesignConfig, DesignResult, Judged, Judgement, Order, Step, Taste, design};
 use crate::data::products;
 use crate::error::VisionError;
-use crate::images::BuildOptions;
+use crate::images::BuildReport;
 use crate::lsgan::Lsgan;
 use crate::recommend::dvbpr::{self, Dvbpr};
 use crate::recommend::folder::{Recommender, distinct};
@@ -26,6 +26,8 @@ pub struct Studio {
     generator: Lsgan,
     recommender: Recommender,
     catalogue: Catalogue,
+    categories: Vec<String>,
+    left_out: BuildReport,
 }
 
 /// A design that somebody asks for.
@@ -49,7 +51,8 @@ impl Studio {
     /// Of a generator, a recommender with a network, and real items of the generator's size.
     ///
     /// # Errors
-    /// [`VisionError::Unknown`] if the recommender has no `dvbpr`; [`VisionError::Shape`] if the catalogue's pictures are of another size.
+    /// [`VisionError::Unknown`] if the recommender has no `dvbpr`, or the catalogue no picture of any of the generator's categories;
+    /// [`VisionError::Shape`] if the catalogue's pictures are of another size.
     pub fn new(
         generator: Lsgan,
         recommender: Recommender,
@@ -60,7 +63,16 @@ impl Studio {
             return Err(VisionError::shape("pixels of the catalogue's pictures", px, theirs));
         }
         parts(&recommender)?;
-        Ok(Self { generator, recommender, catalogue })
+        let real = |name: &&String| catalogue.members(name).is_ok_and(|members| !members.is_empty());
+        let categories: Vec<String> = generator.classes().iter().filter(real).cloned().collect();
+        if categories.is_empty() {
+            return Err(VisionError::Unknown {
+                what: "category of the generator in the catalogue",
+                name: generator.classes().join(", "),
+                known: catalogue.categories().join(", "),
+            });
+        }
+        Ok(Self { generator, recommender, catalogue, categories, left_out: BuildReport::default() })
     }
 
     /// Loads a generator's folder and a recommender's, and decodes the pictures of products (a folder or an archive), or finds them
@@ -80,19 +92,26 @@ impl Studio {
         parts(&recommender)?;
         let generator = Lsgan::load(generator, device)?;
         let labelled = products::read(products)?.labelled(products::CATEGORY)?;
-        let (pictures, _) = labelled.images(&BuildOptions::new(generator.config().px), cache, progress)?;
+        let (pictures, left_out) = labelled.images(&generator.config().decoding(), cache, progress)?;
         let labels =
             pictures.labels(products::CATEGORY).cloned().ok_or_else(|| VisionError::NothingLeft {
                 path: products.display().to_string(),
                 problem: "no picture has a category".to_owned(),
             })?;
-        Self::new(generator, recommender, Catalogue::new(pictures, labels, device)?)
+        let studio = Self::new(generator, recommender, Catalogue::new(pictures, labels, device)?)?;
+        Ok(Self { left_out, ..studio })
     }
 
-    /// Names of the categories that can be designed for.
+    /// Names of the categories that can be designed for: the generator's that the catalogue has pictures of.
     #[must_use]
     pub fn categories(&self) -> &[String] {
-        self.generator.classes()
+        &self.categories
+    }
+
+    /// Pictures of the catalogue that could not be read.
+    #[must_use]
+    pub fn left_out(&self) -> &BuildReport {
+        &self.left_out
     }
 
     /// Width and height of a designed picture.
@@ -106,6 +125,13 @@ impl Studio {
     /// # Errors
     /// [`VisionError::Unknown`].
     pub fn find(&self, category: &str, tailor: Option<&str>) -> Result<(usize, Option<u32>), VisionError> {
+        if !self.categories.iter().any(|name| name == category) {
+            return Err(VisionError::Unknown {
+                what: "category",
+                name: category.to_owned(),
+                known: self.categories.join(", "),
+            });
+        }
         let class = self.generator.class(category)?;
         let names = self.catalogue.pictures().names();
         let number = |name: &str| {
@@ -144,17 +170,26 @@ impl Studio {
     }
 
     /// What another recommender says of a result's designs and retrieved items. The one they were made with is climbed, and may be fooled by
-    /// it; one that was trained apart, on other customers and with another seed, cannot.
+    /// it; one that was trained apart, on other customers and with another seed, cannot. It judges by those of the purchases that it knows.
     ///
     /// # Errors
-    /// [`VisionError::Unknown`] if it has no `dvbpr` or does not know an item that was bought; those of reading the catalogue.
+    /// [`VisionError::Unknown`] if it has no `dvbpr`, [`VisionError::NothingLeft`] if it knows nothing that was bought; those of reading the
+    /// catalogue.
     pub fn judge(
         &self,
         judge: &Recommender,
         bought: &[String],
         result: &DesignResult,
     ) -> Result<Judged, VisionError> {
-        let taste = taste_of_keys(judge, bought)?;
+        let known: Vec<String> =
+            bought.iter().filter(|key| judge.items.get(key).is_some()).cloned().collect();
+        if known.is_empty() {
+            return Err(VisionError::NothingLeft {
+                path: "judge".to_owned(),
+                problem: "the judge knows nothing of what was bought, so it has no taste to judge by".to_owned(),
+            });
+        }
+        let taste = taste_of_keys(judge, &known)?;
         let (network, ..) = parts(judge)?;
         let real = self.catalogue.scores(network, &taste, &result.category)?;
         let say = |pictures: Vec<&[u8]>| -> Vec<Judgement> {
@@ -168,6 +203,7 @@ impl Studio {
         Ok(Judged {
             designs: say(finished.map(Vec::as_slice).collect()),
             retrieved: say(result.retrieved_pictures().iter().map(Vec::as_slice).collect()),
+            purchases: known.len(),
         })
     }
 }

@@ -113,6 +113,7 @@ impl CustomersExperiment {
             watch,
         )?;
         let outcome = DesignOutcome {
+            pictures: workshop.left_out.clone(),
             config: self.config.clone(),
             seed: self.seed,
             scorers: [first.validation, second.validation],

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Watch;
+use super::lsgan::fingerprint;
 use crate::checkpoints::trained;
 use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
 use crate::data::products;
@@ -20,7 +21,7 @@ use crate::design::{
 };
 use crate::error::VisionError;
 use crate::gan_metrics::Rows;
-use crate::images::{BuildOptions, ImageSet, Labels};
+use crate::images::{BuildReport, ImageSet, Labels};
 use crate::lsgan::Lsgan;
 
 /// The label that tastes are about.
@@ -54,6 +55,8 @@ pub struct DesignExperiment {
 /// What came out; also written to `report.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DesignOutcome<S> {
+    /// Pictures of the generator's data that were left out, and why.
+    pub pictures: BuildReport,
     /// Settings of the designs.
     pub config: DesignConfig,
     /// The seed.
@@ -76,6 +79,7 @@ pub(super) struct Workshop {
     pub(super) model: Lsgan,
     classifier: Option<Classifier>,
     pub(super) pictures: ImageSet,
+    pub(super) left_out: BuildReport,
 }
 
 impl Workshop {
@@ -92,9 +96,9 @@ impl Workshop {
         let model = Lsgan::load(lsgan, device)?;
         let classifier = classifier.map(|place| Classifier::load(place, device)).transpose()?;
         let products = products::read(products)?.labelled(products::CATEGORY)?;
-        let options = BuildOptions::new(model.config().px);
-        let (pictures, _) = products.images(&options, cache, &|_, _| watch.go_on())?;
-        Ok(Self { model, classifier, pictures })
+        let (pictures, left_out) =
+            products.images(&model.config().decoding(), cache, &|_, _| watch.go_on())?;
+        Ok(Self { model, classifier, pictures, left_out })
     }
 
     /// A label of the pictures.
@@ -196,7 +200,8 @@ impl DesignExperiment {
             let pictures = set.select(&items)?;
             let own = tastes.select(&items);
             let seed = child_seed(self.seed, &format!("scorer-{number}"));
-            let run = json!({"config": self.scorer, "px": px, "seed": seed, "items": items.len()});
+            let data = fingerprint(&pictures, &own)?;
+            let run = json!({"config": self.scorer, "px": px, "seed": seed, "data": data});
             let (network, _) = trained(
                 folder,
                 &format!("scorer-{number}"),
@@ -226,6 +231,7 @@ impl DesignExperiment {
         let report =
             workshop.judged([&first.network, &second.network], &persons, settings, folder, device, watch)?;
         let outcome = DesignOutcome {
+            pictures: workshop.left_out.clone(),
             config: self.config.clone(),
             seed: self.seed,
             scorers: [first_accuracy, second_accuracy],

@@ -13,10 +13,11 @@ use crate::checkpoints::{Checkpoints, trained};
 use crate::classifier::{Classifier, ClassifierConfig};
 use crate::data::{idx, products};
 use crate::error::VisionError;
+use crate::gan_metrics::{Rows, nearest_by_feature, nearest_by_pixel};
 use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report};
-use crate::images::{BuildOptions, ImageSet};
+use crate::images::{BuildReport, ImageSet, Labels};
 use crate::lsgan::{Lsgan, LsganConfig, Observer};
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, Tile};
 
 /// What is learned from.
 #[derive(Clone, Debug)]
@@ -85,6 +86,8 @@ impl std::fmt::Debug for Watch<'_> {
 /// What came out; also written to `report.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LsganOutcome {
+    /// Pictures that were left out, and why.
+    pub pictures: BuildReport,
     /// Settings of the generator.
     pub config: LsganConfig,
     /// Trained numbers of generator and discriminator.
@@ -116,17 +119,18 @@ impl Default for LsganExperiment {
 }
 
 impl LsganExperiment {
-    /// Pictures and their parts.
+    /// Pictures and their parts, and which pictures were left out.
     ///
     /// # Errors
     /// As reading them; [`VisionError::Fit`] if cancelled.
-    pub fn parts(&self, watch: &Watch<'_>) -> Result<Parts, VisionError> {
+    pub fn parts(&self, watch: &Watch<'_>) -> Result<(Parts, BuildReport), VisionError> {
         match &self.pictures {
             Pictures::Products { path, cache } => {
                 let products = products::read(path)?.labelled(products::CATEGORY)?;
-                let px = self.config.px;
-                let (set, _) = products.images(&BuildOptions::new(px), cache, &|_, _| watch.go_on())?;
-                Parts::cut(&set, products::CATEGORY, self.test_share, child_seed(self.seed, "parts"))
+                let (set, report) =
+                    products.images(&self.config.decoding(), cache, &|_, _| watch.go_on())?;
+                let seed = child_seed(self.seed, "parts");
+                Ok((Parts::cut(&set, products::CATEGORY, self.test_share, seed)?, report))
             }
             Pictures::Idx { path, most } => {
                 let train = idx::read(path, idx::Part::Train, self.config.px)?;
@@ -139,13 +143,15 @@ impl LsganExperiment {
                         problem: "no classes".to_owned(),
                     })
                 };
-                Ok(Parts { train_labels: labels(&train)?, test_labels: labels(&test)?, train, test })
+                let parts =
+                    Parts { train_labels: labels(&train)?, test_labels: labels(&test)?, train, test };
+                Ok((parts, BuildReport::default()))
             }
         }
     }
 
-    /// Trains what `folder` does not hold yet, measures, and writes `report.json` and `sheet.png` beside the networks `classifier` and
-    /// `lsgan` and the sheets of the training.
+    /// Trains what `folder` does not hold yet, measures, and writes `report.json`, `sheet.png` and `neighbours.png` beside the networks
+    /// `classifier` and `lsgan` and the sheets of the training.
     ///
     /// # Errors
     /// [`VisionError`] of reading, training and writing; [`VisionError::Fit`] if cancelled, after which the same call goes on.
@@ -156,8 +162,8 @@ impl LsganExperiment {
         watch: &Watch<'_>,
     ) -> Result<LsganOutcome, VisionError> {
         (watch.stage)("pictures");
-        let parts = self.parts(watch)?;
-        let data = fingerprint(&parts)?;
+        let (parts, pictures) = self.parts(watch)?;
+        let data = fingerprint(&parts.train, &parts.train_labels)?;
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
 
         (watch.stage)("classifier");
@@ -192,9 +198,11 @@ impl LsganExperiment {
 
         (watch.stage)("sheet");
         sheet(&model, COLUMNS, self.report.seed)?.save(&folder.join("sheet.png"))?;
+        neighbours(&model, &classifier, &parts, self.report.seed)?.save(&folder.join("neighbours.png"))?;
         (watch.stage)("measures");
-        let report = gan_report(&model, &classifier, &parts, self.report, device)?;
+        let report = gan_report(&model, &classifier, &parts, self.report, device, &watch.cancel)?;
         let outcome = LsganOutcome {
+            pictures,
             config: self.config.clone(),
             parameters: model.parameters(),
             seed: self.seed,
@@ -216,6 +224,44 @@ pub(crate) fn sheet(model: &Lsgan, columns: usize, seed: u64) -> Result<Sheet, V
     Ok(sheet)
 }
 
+/// Generated pictures of a category that are shown beside their neighbours.
+const SHOWN: usize = 4;
+
+/// A row of each category: generated pictures, each followed by the training picture that is nearest by pixels and the one that is nearest
+/// by features.
+fn neighbours(
+    model: &Lsgan,
+    classifier: &Classifier,
+    parts: &Parts,
+    seed: u64,
+) -> Result<Sheet, VisionError> {
+    let train = parts.train.bytes(&(0..parts.train.len() as u32).collect::<Vec<_>>())?;
+    let (size, width) = (parts.train.stride(), classifier.width());
+    let features = classifier.features_of(&train);
+    let mut sheet = Sheet::new(model.config().px);
+    for (class, name) in model.classes().iter().enumerate() {
+        // The first of those on the sheet of samples.
+        let made = model.generate(class, COLUMNS, child_seed(seed, name))?;
+        let made = &made[..SHOWN * size];
+        let seen = classifier.features_of(made);
+        let by_pixel = nearest_by_pixel(made, &train, size);
+        let by_feature = nearest_by_feature(Rows::new(&seen, width), Rows::new(&features, width));
+        let of_train = |at: usize| train[at * size..(at + 1) * size].to_vec();
+        let mut row = Vec::new();
+        for (picture, (pixel, feature)) in made.chunks_exact(size).zip(by_pixel.iter().zip(&by_feature)) {
+            row.push(Some(Tile::new(picture.to_vec()).says("generated").says(name)));
+            row.push(Some(Tile::new(of_train(pixel.0)).says("by pixels").says(format!("{:.1}", pixel.1))));
+            row.push(Some(
+                Tile::new(of_train(feature.0)).says("by features").says(format!("{:.2}", feature.1)),
+            ));
+            row.push(None);
+        }
+        row.pop();
+        sheet.row(row)?;
+    }
+    Ok(sheet)
+}
+
 /// Draws sheets while a generator is trained.
 struct Sheets {
     folder: PathBuf,
@@ -232,12 +278,12 @@ impl Observer for Sheets {
     }
 }
 
-/// What the training pictures are, in few letters.
-fn fingerprint(parts: &Parts) -> Result<String, VisionError> {
+/// What pictures and their labels are, in few letters.
+pub(super) fn fingerprint(pictures: &ImageSet, labels: &Labels) -> Result<String, VisionError> {
     let mut hash = Xxh3::new();
-    let mut bytes = vec![0; parts.train.stride()];
-    for (picture, label) in (0..parts.train.len() as u32).zip(parts.train_labels.of()) {
-        parts.train.read(picture, &mut bytes)?;
+    let mut bytes = vec![0; pictures.stride()];
+    for (picture, label) in (0..pictures.len() as u32).zip(labels.of()) {
+        pictures.read(picture, &mut bytes)?;
         hash.update(&bytes);
         hash.update(&label.map_or(u64::MAX, u64::from).to_le_bytes());
     }

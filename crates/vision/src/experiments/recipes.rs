@@ -1,6 +1,6 @@
 //! Experiments by name, with settings that fit a small computer, and a quick look at each.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::customers::CustomersExperiment;
 use super::design::DesignExperiment;
@@ -12,7 +12,7 @@ use crate::lsgan::{LsganConfig, Upsampling};
 pub enum Work {
     /// A generator.
     Lsgan(Box<LsganExperiment>),
-    /// Designs with a generator that a recipe of the first kind made in the same folder.
+    /// Designs with a generator that a part of the first kind made.
     Design(Box<DesignExperiment>),
     /// The same for customers of a shop.
     Customers(Box<CustomersExperiment>),
@@ -21,8 +21,10 @@ pub enum Work {
 /// A part of a recipe: work with a folder of its own.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Name of its folder.
+    /// What it is called.
     pub name: &'static str,
+    /// Its folder.
+    pub folder: PathBuf,
     /// The work.
     pub work: Work,
 }
@@ -66,7 +68,7 @@ pub const RECIPES: [Recipe; 3] = [
         title: "Designs for people who like a colour and for customers, judged by a scorer trained apart",
         data: "fashion-products",
         purchases: Some("hm-sample"),
-        about: "The generator of lsgan-fashion at 32 pixels; designs climb the first of two scorers. For people who like a colour, tastes are \
+        about: "The generator of lsgan-fashion at 32 pixels, out of the same folder; designs climb the first of two scorers. For people who like a colour, tastes are \
                 planted and scorers see disjoint halves of the pictures. For customers of H&M, scorers are dvbpr of disjoint groups of \
                 customers, and those designed for are new to both.",
     },
@@ -82,25 +84,28 @@ impl Recipe {
         RECIPES.into_iter().find(|recipe| recipe.name == name)
     }
 
-    /// What it does with the data in `data`, and the purchases in `purchases` if it takes some; decoded pictures are kept in `cache`, and
-    /// parts of `quick` end within ten minutes on two cores.
+    /// What it does with the data in `data`, and the purchases in `purchases` if it takes some, in the folder of its own name within `out`;
+    /// parts of `quick` end within ten minutes on two cores. Designs are made with the generator that `lsgan-fashion` leaves in `out`, trained
+    /// if it is not there.
     #[must_use]
-    pub fn parts(&self, data: &Path, purchases: Option<&Path>, cache: &Path, quick: bool) -> Vec<Part> {
-        let lsgan = |name, pictures: Pictures, config: LsganConfig, score: bool| {
+    pub fn parts(&self, data: &Path, purchases: Option<&Path>, out: &Path, quick: bool) -> Vec<Part> {
+        let folder_of = |recipe: &str| out.join(if quick { format!("{recipe}-quick") } else { recipe.to_owned() });
+        let (own, fashion) = (folder_of(self.name), folder_of("lsgan-fashion"));
+        let lsgan = |name, folder: &Path, pictures: Pictures, config: LsganConfig| {
             let mut experiment = LsganExperiment { pictures, config, ..LsganExperiment::default() };
-            experiment.report.classification_accuracy_score = score;
             if quick {
+                experiment.report.classification_accuracy_score = false;
                 experiment.classifier.epochs = 4;
             }
-            Part { name, work: Work::Lsgan(Box::new(experiment)) }
+            Part { name, folder: folder.join(name), work: Work::Lsgan(Box::new(experiment)) }
         };
-        let products = || Pictures::Products { path: data.to_owned(), cache: cache.to_owned() };
+        let products = || Pictures::Products { path: data.to_owned(), cache: fashion.clone() };
         let epochs = |full: usize, few: usize| if quick { few } else { full };
         let small =
-            LsganConfig { upsampling: Upsampling::EvenDeconvolution, cooling: 0.5, ..LsganConfig::default() };
+            LsganConfig { upsampling: Upsampling::EvenDeconvolution, cooling: 0.5, mismatch: 1.0, ..LsganConfig::default() };
         let part_32 = || {
             let config = LsganConfig { epochs: epochs(120, 5), ..small.clone() };
-            lsgan("lsgan-32", products(), config, false)
+            lsgan("lsgan-32", &fashion, products(), config)
         };
         match self.name {
             "lsgan-fashion" => {
@@ -113,7 +118,7 @@ impl Recipe {
                 };
                 let mut parts = vec![part_32()];
                 if !quick {
-                    parts.push(lsgan("lsgan-64", products(), tiny, false));
+                    parts.push(lsgan("lsgan-64", &fashion, products(), tiny));
                 }
                 parts
             }
@@ -121,21 +126,20 @@ impl Recipe {
                 let most = if quick { MNIST_PICTURES / 5 } else { MNIST_PICTURES };
                 let pictures = Pictures::Idx { path: data.to_owned(), most };
                 let config = LsganConfig { epochs: epochs(30, 6), batch: 64, ..small.clone() };
-                vec![lsgan("lsgan-32", pictures, config, !quick)]
+                vec![lsgan("lsgan-32", &own, pictures, config)]
             }
             _ => {
-                // In the folder of the recipe, where the part before it puts them.
                 let mut design = DesignExperiment {
                     products: data.to_owned(),
-                    cache: cache.to_owned(),
-                    lsgan: cache.join("lsgan-32").join("lsgan"),
-                    classifier: Some(cache.join("lsgan-32").join("classifier")),
+                    cache: fashion.clone(),
+                    lsgan: fashion.join("lsgan-32").join("lsgan"),
+                    classifier: Some(fashion.join("lsgan-32").join("classifier")),
                     ..DesignExperiment::default()
                 };
                 let mut customers = CustomersExperiment {
                     purchases: purchases.unwrap_or(data).to_owned(),
                     products: data.to_owned(),
-                    cache: cache.to_owned(),
+                    cache: fashion.clone(),
                     lsgan: design.lsgan.clone(),
                     classifier: design.classifier.clone(),
                     ..CustomersExperiment::default()
@@ -146,8 +150,8 @@ impl Recipe {
                 }
                 vec![
                     part_32(),
-                    Part { name: "design", work: Work::Design(Box::new(design)) },
-                    Part { name: "customers", work: Work::Customers(Box::new(customers)) },
+                    Part { name: "design", folder: own.join("design"), work: Work::Design(Box::new(design)) },
+                    Part { name: "customers", folder: own.join("customers"), work: Work::Customers(Box::new(customers)) },
                 ]
             }
         }

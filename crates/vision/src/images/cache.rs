@@ -51,7 +51,7 @@ impl BuildOptions {
 }
 
 /// What came of the pictures wanted.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuildReport {
     /// Pictures in the set.
     pub decoded: usize,
@@ -62,6 +62,19 @@ pub struct BuildReport {
     /// Whether a file from before was used.
     pub reused: bool,
 }
+
+impl BuildReport {
+    /// What was left out, in words: a line for each kind of defect, and one for each of the first pictures.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let counts = self.counts.iter().map(|(kind, count)| format!("{count} pictures {kind}"));
+        let named = self.defects.iter().take(NAMED).map(|(name, defect)| format!("  {name}: {defect}"));
+        counts.chain(named).collect()
+    }
+}
+
+/// Pictures left out that are named.
+const NAMED: usize = 5;
 
 #[derive(Serialize, Deserialize)]
 struct Tail {

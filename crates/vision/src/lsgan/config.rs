@@ -4,6 +4,8 @@ use foldin_core::config::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::images::{BuildOptions, Fit};
+
 /// How the generator doubles height and width.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -39,6 +41,8 @@ pub struct LsganConfig {
     /// Width and height of pictures, a power of two. Source: 64 (authors' code).
     #[schemars(range(min = 16, max = 256))]
     pub px: usize,
+    /// Whether pictures that are not square are cut to their middle, rather than squashed. Source: no (authors' code), yes (study).
+    pub cropped: bool,
     /// Length of the noise. Source: 256 (authors' code), 100 (paper, study).
     #[schemars(range(min = 1, max = 4096))]
     pub noise: usize,
@@ -98,6 +102,7 @@ impl Default for LsganConfig {
     fn default() -> Self {
         Self {
             px: 32,
+            cropped: false,
             noise: 100,
             noise_from: Noise::Normal,
             generator_channels: 128,
@@ -172,6 +177,7 @@ impl LsganConfig {
     pub fn preset(name: &str) -> Option<Self> {
         let authors = Self {
             px: 64,
+            cropped: false,
             noise: 256,
             noise_from: Noise::Normal,
             generator_channels: 256,
@@ -195,6 +201,7 @@ impl LsganConfig {
         Some(match name {
             "authors" => authors,
             "study" => Self {
+                cropped: true,
                 noise: 100,
                 noise_from: Noise::Uniform,
                 discriminator_units: 1024,
@@ -223,6 +230,13 @@ impl LsganConfig {
         if cooling > 0.0 { (left / cooling).min(1.0) } else { 1.0 }
     }
 
+    /// How pictures are decoded for it.
+    #[must_use]
+    pub fn decoding(&self) -> BuildOptions {
+        let fit = if self.cropped { Fit::Crop } else { Fit::Squash };
+        BuildOptions { fit, ..BuildOptions::new(self.px) }
+    }
+
     /// How often the generator doubles 4 × 4 pixels.
     pub(super) fn doublings(&self) -> usize {
         (self.px / 4).ilog2() as usize
@@ -246,6 +260,8 @@ mod tests {
             config.check().unwrap_or_else(|problem| panic!("{}: {problem}", preset.name));
         }
         assert!(LsganConfig::preset("huge").is_none());
+        let fit = |preset: &str| LsganConfig::preset(preset).unwrap().decoding().fit;
+        assert_eq!(["authors", "study"].map(fit), [Fit::Squash, Fit::Crop]);
     }
 
     #[test]

@@ -147,6 +147,8 @@ struct Trainer {
     generator_adam: Adam,
     discriminator_adam: Adam,
     steps: usize,
+    /// Losses of the epoch's steps so far, the discriminator's and the generator's.
+    losses: [f64; 2],
 }
 
 impl Trainer {
@@ -174,11 +176,12 @@ impl Trainer {
             generator_weights,
             discriminator_weights,
             steps: 0,
+            losses: [0.0; 2],
         }
     }
 
-    /// One step of the discriminator, then one of the generator with the same noise; the discriminator's loss, and the generator's.
-    fn step(&mut self, batch: Batch, warmth: f64) -> [f64; 2] {
+    /// One step of the discriminator, then one of the generator with the same noise. Whether their losses are finite.
+    fn step(&mut self, batch: Batch, warmth: f64) -> bool {
         let Batch { pictures, classes, inputs, others } = batch;
         for adam in [&mut self.generator_adam, &mut self.discriminator_adam] {
             adam.learning_rate = self.config.learning_rate * warmth;
@@ -231,7 +234,9 @@ impl Trainer {
             let early = (1.0 + self.steps as f64) / (10.0 + self.steps as f64);
             self.average.blend(self.config.averaging.min(early), &self.generator_weights.parameters);
         }
-        [loss, generator_loss].map(|loss| f64::from(backend::values(loss.inner())[0]))
+        let losses = [loss, generator_loss].map(|loss| f64::from(backend::values(loss.inner())[0]));
+        self.losses.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
+        losses.iter().all(|loss| loss.is_finite())
     }
 
     /// The generator that is kept, its moments taken anew: those of many batches, of these very weights.
@@ -278,6 +283,8 @@ impl Trainer {
         self.generator_adam.store("generator-adam/", &mut tensors, &mut numbers);
         self.discriminator_adam.store("discriminator-adam/", &mut tensors, &mut numbers);
         numbers.insert("steps".to_owned(), self.steps as f64);
+        numbers.insert("discriminator-loss".to_owned(), self.losses[0]);
+        numbers.insert("generator-loss".to_owned(), self.losses[1]);
         TrainState { epochs, tensors, numbers }
     }
 
@@ -290,7 +297,9 @@ impl Trainer {
         self.average.restore("average/", tensors, device)?;
         self.generator_adam.restore("generator-adam/", tensors, numbers, device)?;
         self.discriminator_adam.restore("discriminator-adam/", tensors, numbers, device)?;
-        self.steps = numbers.get("steps").copied().unwrap_or(0.0) as usize;
+        let number = |name: &str| numbers.get(name).copied().unwrap_or(0.0);
+        self.steps = number("steps") as usize;
+        self.losses = [number("discriminator-loss"), number("generator-loss")];
         Ok(())
     }
 }
@@ -361,27 +370,21 @@ pub(super) fn fit(
         done = state.epochs;
     }
     for epoch in done + 1..=config.epochs {
-        let mut sums = [0.0; 2];
-        for at in 0..steps {
-            // An epoch of large pictures takes many minutes: what is lost is what the last checkpoint has not.
-            if ctx.cancel.is_cancelled() {
-                return Err(FitError::Cancelled { epochs: epoch - 1 }.into());
-            }
-            let number = ((epoch - 1) * steps + at) as u64;
-            let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number));
+        // A state may be of the middle of an epoch.
+        for number in trainer.steps..epoch * steps {
+            // An epoch of large pictures takes many minutes.
+            ctx.step_done(epoch - 1, || trainer.state(epoch - 1))?;
+            let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number as u64));
             let batch = drawer.draw(config, &mut random, device)?;
-            let losses = trainer.step(batch, config.warmth(epoch));
-            if losses.iter().any(|loss| !loss.is_finite()) {
+            if !trainer.step(batch, config.warmth(epoch)) {
                 return Err(VisionError::Diverged { model: MODEL, epoch });
             }
-            for (sum, loss) in sums.iter_mut().zip(losses) {
-                *sum += loss;
-            }
         }
+        let sum: f64 = std::mem::take(&mut trainer.losses).iter().sum();
         let report = Epoch {
             number: epoch,
             of: config.epochs,
-            train_loss: Some((sums[0] + sums[1]) / steps as f64),
+            train_loss: Some(sum / steps as f64),
             ..Epoch::default()
         };
         if observer.wants(epoch) {

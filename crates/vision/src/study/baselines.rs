@@ -22,7 +22,7 @@ use crate::recommend::folder::Recommender;
 use crate::recommend::pairwise::{self, Features, PairwiseConfig};
 use crate::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
 use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, Tile};
 
 /// How the study is run.
 #[derive(Clone, Debug)]
@@ -279,10 +279,11 @@ fn examples(
     for user in 0..users.min(split.test.len()) {
         let bought = split.train.by_user().row(user).0;
         let tile = |item: u32| {
-            data.pictures[item as usize].first().map(|&picture| data.images.bytes(&[picture])).transpose()
+            let picture = data.pictures[item as usize].first();
+            picture.map(|&picture| Ok(Tile::new(data.images.bytes(&[picture])?))).transpose()
         };
         let known = bought.iter().take(each).map(|&item| tile(item));
-        let mut row = known.collect::<Result<Vec<_>, _>>()?;
+        let mut row = known.collect::<Result<Vec<_>, VisionError>>()?;
         row.resize(each + 1, None);
         row.extend([tile(split.test[user])?, None]);
         for (item, _) in recommender.recommend(bought, each)? {

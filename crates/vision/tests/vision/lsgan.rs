@@ -79,7 +79,7 @@ fn a_generator_learns_its_categories() {
     )
     .unwrap();
     let options = ReportOptions { per_class: 100, classification_accuracy_score: false, pairs: 50, seed: 2 };
-    let report = |model: &Lsgan| gan_report(model, &classifier, &parts, options, &device).unwrap();
+    let report = |model: &Lsgan| gan_report(model, &classifier, &parts, options, &device, &CancelFlag::default()).unwrap();
     let (before, after) = (report(&untrained), report(&model));
     assert!(after.classifier.mean_of_classes > 0.95, "{:?}", after.classifier);
     assert!(after.label_agreement.mean_of_classes > 0.9, "{:?}", after.label_agreement);
@@ -131,6 +131,19 @@ fn a_resumed_training_ends_with_the_same_bits_at_any_number_of_threads() {
     assert!(all_tensors(&whole) == all_tensors(&threaded), "three threads differ");
     let other = fit(&small(4), &pictures, &FitContext::new(10)).unwrap();
     assert!(all_tensors(&whole) != all_tensors(&other), "the seed does nothing");
+
+    // The flag is looked at before each of four steps of an epoch and after it: this stops before the third of the third epoch.
+    let store = Kept::default();
+    let cancel = CancelFlag::after(12);
+    let ctx = FitContext { checkpoints: Some(&store), cancel, ..FitContext::new(9) };
+    let stopped = fit(&LsganConfig { batch: 16, ..small(4) }, &pictures, &ctx).unwrap_err();
+    assert!(matches!(stopped, VisionError::Fit(FitError::Cancelled { epochs: 2 })), "{stopped}");
+    let state = store.load().unwrap().unwrap();
+    assert_eq!((state.epochs, state.numbers["steps"]), (2, 10.0), "stopped in the middle of an epoch");
+    let ctx = FitContext { checkpoints: Some(&store), ..FitContext::new(9) };
+    let resumed = fit(&LsganConfig { batch: 16, ..small(4) }, &pictures, &ctx).unwrap();
+    let whole = fit(&LsganConfig { batch: 16, ..small(4) }, &pictures, &FitContext::new(9)).unwrap();
+    assert!(all_tensors(&whole) == all_tensors(&resumed), "one resumed in the middle of an epoch differs");
 }
 
 /// Looks after the second epoch, and cancels.

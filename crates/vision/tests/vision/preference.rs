@@ -133,6 +133,16 @@ fn a_fit_that_was_interrupted_ends_with_the_same_bits() {
         // Within an epoch it stops at once, and what was kept stays.
         assert!(stop().to_string().contains("cancelled after 1 epochs"));
         assert_eq!(kept.0.lock().unwrap().as_ref().unwrap().epochs, 1);
+        // What is stopped between two batches goes on between them.
+        *kept.0.lock().unwrap() = None;
+        let stopped =
+            FitContext { checkpoints: Some(&kept), cancel: CancelFlag::after(2), ..FitContext::new(5) };
+        let stopped = dvbpr::fit(&config, &planted.data, &split, None, &device, &stopped).unwrap_err();
+        assert!(stopped.to_string().contains("cancelled after 0 epochs"), "{stopped}");
+        assert_eq!(kept.0.lock().unwrap().as_ref().unwrap().numbers["batches"], 2.0);
+        let resumed = fit(&config, &ctx);
+        assert_eq!(whole.epochs, resumed.epochs);
+        assert_eq!(whole.model.items(), resumed.model.items());
     }
 }
 

@@ -95,9 +95,10 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         .map(|folder| anyhow::Ok(Recommender::load(folder, &device(&args.device)?)?))
         .transpose()?;
     let cancel = cancel_on_ctrl_c()?;
+    let all = bought(args, global)?;
     let wish = Wish {
         user: args.user.clone().unwrap_or_else(|| "you".to_owned()),
-        bought: bought(args, &studio, global)?,
+        bought: known(&all, &studio, args)?,
         category: args.category.clone(),
         tailor: args.tailor.clone(),
         config,
@@ -109,7 +110,7 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
     });
     bar.finish();
     let mut found = found?;
-    found.judged = judge.map(|judge| studio.judge(&judge, &wish.bought, &found)).transpose()?;
+    found.judged = judge.map(|judge| studio.judge(&judge, &all, &found)).transpose()?;
     found.save(&args.out)?;
     for (number, designed) in found.designs.iter().enumerate() {
         let (first, last) = (designed.preference.first(), designed.preference.last());
@@ -131,7 +132,8 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
             shares.collect::<Vec<_>>().join(", ")
         };
         print(format!(
-            "by the judge, above so many of the category's real items: designs {}; retrieved items {}",
+            "by the judge, which knows {} of the purchases, above so many of the category's real items: designs {}; retrieved items {}",
+            judged.purchases,
             shares(&judged.designs),
             shares(&judged.retrieved)
         ))?;
@@ -159,16 +161,23 @@ pub(super) fn open_studio(
     };
     let studio = Studio::open(lsgan, model, &path, &cache, &device(device_name)?, &told);
     bar.finish();
-    Ok(studio?)
+    let studio = studio?;
+    studio.left_out().lines().iter().for_each(|line| global.remark(line));
+    Ok(studio)
 }
 
-/// Keys of what the person bought: as given, or those of the data set's user that the recommender knows.
-fn bought(args: &DesignArgs, studio: &Studio, global: &Global) -> anyhow::Result<Vec<String>> {
+/// Keys of what the person bought: as given, or those of the data set's user.
+fn bought(args: &DesignArgs, global: &Global) -> anyhow::Result<Vec<String>> {
     let (Some(user), Some(data)) = (&args.user, &args.data) else { return Ok(args.bought.clone()) };
     let purchases = purchases::open(&find(data, global)?)?;
-    let all = purchases.bought_by(user)?;
-    let known = all.iter().filter(|key| studio.recommender().items.get(key).is_some());
-    let known: Vec<String> = known.map(|key| (*key).to_owned()).collect();
+    Ok(purchases.bought_by(user)?.into_iter().map(str::to_owned).collect())
+}
+
+/// Of a user's purchases those that the recommender knows; all that were given by key, so that a slip of the pen is told.
+fn known(all: &[String], studio: &Studio, args: &DesignArgs) -> anyhow::Result<Vec<String>> {
+    let Some(user) = &args.user else { return Ok(all.to_vec()) };
+    let known: Vec<String> =
+        all.iter().filter(|key| studio.recommender().items.get(key).is_some()).cloned().collect();
     if known.is_empty() {
         return Err(usage(format!("the recommender knows nothing of what `{user}` bought")));
     }

@@ -39,7 +39,7 @@ pub(crate) struct TrainLsganArgs {
     /// One setting, over those of the preset; may be given often
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder for the networks, sheets of the training and report.json
+    /// Folder for the networks, sheets of the training, sheets of samples and of their neighbours, and report.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Leave out the classification accuracy score, which trains two more classifiers
@@ -101,7 +101,8 @@ pub(crate) fn train(args: &TrainLsganArgs, global: &Global) -> anyhow::Result<()
         ..LsganExperiment::default()
     };
     let outcome = run(&experiment, &args.out, &args.device, global)?;
-    print_outcome(&outcome, &args.out)
+    print_outcome(&outcome, &args.out)?;
+    outcome.pictures.lines().iter().try_for_each(print)
 }
 
 /// Runs an experiment under a progress bar.
@@ -166,6 +167,7 @@ pub(super) fn measures(outcome: &LsganOutcome) -> Vec<[String; 3]> {
     {
         if let Some(found) = found {
             add(&format!("distance to training pictures {name}"), found.generated, Some(found.held_out));
+            add("the same, generated over real", found.ratio, Some(1.0));
         }
     }
     if let Some((real, generated)) = report.nearest_neighbour_test {
@@ -199,7 +201,7 @@ pub(super) fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Resul
     });
     print(lines)?;
     print(format!(
-        "trained in {}; networks, report.json and sheet.png are in {}",
+        "trained in {}; networks, report.json, sheet.png and neighbours.png are in {}",
         seconds_in_words(outcome.seconds),
         out.display()
     ))

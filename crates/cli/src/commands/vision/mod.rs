@@ -5,6 +5,7 @@ pub(crate) mod designer;
 mod generative;
 mod pages;
 mod recommend;
+pub(crate) mod settings;
 pub(crate) mod studies;
 mod train;
 

@@ -21,17 +21,17 @@ pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
     RECIPES.iter().map(|recipe| (recipe.name.to_owned(), format!("{} ({})", recipe.title, recipe.data)))
 }
 
-/// Runs a recipe in the folder `out/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with
+/// Runs a recipe in the folder `results/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with
 /// what was interrupted.
 pub(crate) fn reproduce(
     name: &str,
     quick: bool,
     remarks: &[String],
-    out: &Path,
+    results: &Path,
     global: &Global,
 ) -> anyhow::Result<bool> {
     let Some(recipe) = Recipe::find(name) else { return Ok(false) };
-    let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
+    let page = results.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
     let out = page.with_extension("");
     check_folder(&out)?;
     print(format!("{}\n{}\n", recipe.title, recipe.about))?;
@@ -40,8 +40,8 @@ pub(crate) fn reproduce(
     };
     let purchases = recipe.purchases.map(|name| find(name, global)).transpose()?;
     let (mut tables, mut pictures) = (Vec::new(), Vec::new());
-    for part in recipe.parts(&data, purchases.as_deref(), &out, quick) {
-        let folder = out.join(part.name);
+    for part in recipe.parts(&data, purchases.as_deref(), results, quick) {
+        let folder = part.folder;
         print(format!("{}:", part.name))?;
         match part.work {
             Work::Lsgan(experiment) => {
@@ -52,6 +52,11 @@ pub(crate) fn reproduce(
                     &folder.join("sheet.png"),
                     &format!("{}: generated pictures", part.name),
                     &format!("A row for each of {}.", outcome.report.classes.join(", ")),
+                )?);
+                pictures.push(picture(
+                    &folder.join("neighbours.png"),
+                    &format!("{}: generated pictures and the training pictures nearest to them", part.name),
+                    "After each generated picture the nearest by pixels, with the mean difference of 255, and the nearest by the classifier's features.",
                 )?);
             }
             Work::Design(experiment) => {
@@ -108,7 +113,10 @@ fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {
                 outcome.seed,
                 seconds_in_words(outcome.seconds)
             ),
-        ],
+        ]
+        .into_iter()
+        .chain(outcome.pictures.lines())
+        .collect(),
         columns: ["", "generated", "real"].map(str::to_owned).to_vec(),
         rows: measures(outcome).into_iter().map(|row| row.to_vec()).collect(),
     }

@@ -36,6 +36,9 @@ struct State {
     theta_adam: Adam,
     best: Weights,
     best_theta: Parameters,
+    /// Batches of the epoch that are done, and their loss.
+    batches: usize,
+    loss: f64,
 }
 
 impl State {
@@ -49,6 +52,8 @@ impl State {
         self.best_theta.store("best/", &mut tensors);
         self.network_adam.store("network-adam/", &mut tensors, &mut numbers);
         self.theta_adam.store("theta-adam/", &mut tensors, &mut numbers);
+        numbers.insert("batches".to_owned(), self.batches as f64);
+        numbers.insert("batches-loss".to_owned(), self.loss);
         for (at, epoch) in epochs.iter().enumerate() {
             numbers.insert(format!("loss/{at}"), epoch.loss);
             numbers.extend(epoch.auc.map(|auc| (format!("auc/{at}"), auc)));
@@ -66,6 +71,8 @@ impl State {
         self.best_theta.restore("best/", tensors, device)?;
         self.network_adam.restore("network-adam/", tensors, numbers, device)?;
         self.theta_adam.restore("theta-adam/", tensors, numbers, device)?;
+        self.batches = numbers.get("batches").map_or(0, |batches| *batches as usize);
+        self.loss = numbers.get("batches-loss").copied().unwrap_or(0.0);
         let number = |name: &str, at: usize| numbers.get(&format!("{name}/{at}")).copied();
         let epochs = (0..state.epochs)
             .map(|at| Watched { loss: number("loss", at).unwrap_or(0.0), auc: number("auc", at) });
@@ -101,6 +108,8 @@ pub(super) fn fit(
         best_theta: theta.clone(),
         weights,
         theta,
+        batches: 0,
+        loss: 0.0,
     };
     let mut watch = Watch::new(NAME, config.epochs, config.patience);
     if let Some(kept) = ctx.resume()? {
@@ -108,8 +117,8 @@ pub(super) fn fit(
     }
     let positives = data.positives(&split.train);
     while watch.epochs().len() < config.epochs && !watch.is_over() {
-        let epoch = watch.epochs().len();
-        let loss = one_epoch(config, data, split, &positives, &network, &mut state, ctx, epoch, device)?;
+        let loss =
+            one_epoch(config, data, split, &positives, &network, &mut state, ctx, watch.epochs(), device)?;
         let model = assemble(config, data, &network, &state.weights, &state.theta, device)?;
         if watch.note(ctx, loss, Some(validation_auc(&model, split)?))? {
             state.best = state.weights.clone();
@@ -169,36 +178,41 @@ fn one_epoch(
     network: &Network,
     state: &mut State,
     ctx: &FitContext<'_>,
-    epoch: usize,
+    epochs: &[Watched],
     device: &Device,
 ) -> Result<f64, VisionError> {
+    let epoch = epochs.len();
     let train = split.train.by_user();
     let total: usize = positives.iter().map(Vec::len).sum();
     let mut draws = Random::new(numbered_seed(ctx.seed, "dvbpr draws", epoch as u64));
-    let mut noise = Random::new(numbered_seed(ctx.seed, "dvbpr dropout", epoch as u64));
-    let mut loss = 0.0;
     // A last batch of a few draws would make moments of a few pictures: as many whole batches as come nearest.
     let batches = ((total + config.batch / 2) / config.batch).max(1);
     for batch in 0..batches {
-        // An epoch of large pictures takes many minutes: what is lost is what the last checkpoint has not.
-        if ctx.cancel.is_cancelled() {
-            return Err(FitError::Cancelled { epochs: epoch }.into());
-        }
         let batch_draws: Vec<Draw> =
             (0..config.batch).map(|_| draw(train, positives, &data.pictures, &mut draws)).collect();
+        // What was stopped in the middle of an epoch goes on there.
+        if batch < state.batches {
+            continue;
+        }
+        // An epoch of large pictures takes many minutes.
+        ctx.step_done(epoch, || state.store(epochs))?;
         let mut pictures: Vec<u32> = batch_draws.iter().map(|draw| draw.picture).collect();
         if config.negatives == Negatives::Uniform {
             pictures.extend(batch_draws.iter().map(|draw| draw.other));
         }
-        let seed = numbered_seed(ctx.seed, "dvbpr views", (epoch * batches + batch) as u64);
+        let number = (epoch * batches + batch) as u64;
+        let seed = numbered_seed(ctx.seed, "dvbpr views", number);
         let x = views(&data.images, &pictures, config.augment.then_some(seed), device)?;
-        let own_loss = step(config, network, state, train, &batch_draws, x, &mut noise, device);
-        if !own_loss.is_finite() {
+        let mut noise = Random::new(numbered_seed(ctx.seed, "dvbpr dropout", number));
+        let loss = step(config, network, state, train, &batch_draws, x, &mut noise, device);
+        if !loss.is_finite() {
             return Err(VisionError::Diverged { model: NAME, epoch: epoch + 1 });
         }
-        loss += own_loss;
+        state.loss += loss;
+        state.batches += 1;
     }
-    Ok(loss / (batches * config.batch) as f64)
+    state.batches = 0;
+    Ok(std::mem::take(&mut state.loss) / (batches * config.batch) as f64)
 }
 
 /// A user, one of their positives, and a picture of something they did not buy.
