@@ -7,6 +7,7 @@ use foldin_models::item_vectors::Way;
 use foldin_vision::data::LeaveOneOut;
 use foldin_vision::design::{Catalogue, DesignConfig, Person, Studio, Taste, Wish, evaluate};
 use foldin_vision::error::VisionError;
+use foldin_vision::images::Labels;
 use foldin_vision::lsgan::{Lsgan, LsganConfig};
 use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, planted};
 use foldin_vision::recommend::dvbpr::{self, Dvbpr, DvbprConfig};
@@ -87,6 +88,11 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
         Recommender::new(dvbpr::NAME, set.data.items.clone(), vec![member.clone()], network).unwrap()
     };
     assert!(Studio::new(generator.clone(), recommender(None), catalogue.clone()).is_err());
+    // Items of none of the generator's categories are told at once, not after a design.
+    let hats = Labels::new("kind", vec!["hat".to_owned()], vec![Some(0); data.images.len()]).unwrap();
+    let hats = Catalogue::new(data.images.clone(), hats, &device).unwrap();
+    let refused = Studio::new(generator.clone(), recommender(Some(network.clone())), hats).unwrap_err();
+    assert!(refused.to_string().contains("hat") && refused.to_string().contains("cross"), "{refused}");
     let studio = Studio::new(generator, recommender(Some(network.clone())), catalogue).unwrap();
     let wish = Wish {
         user: "ann".to_owned(),
@@ -113,6 +119,13 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     );
     assert!(judged.designs.iter().chain(&judged.retrieved).all(|one| (0.0..=1.0).contains(&one.percentile)));
     assert!(studio.judge(&other(None), &wish.bought, &result).is_err());
+    // A judge goes by what it knows of the purchases.
+    let judge = other(Some(second.1.clone()));
+    let more = [wish.bought.clone(), vec!["hat".to_owned()]].concat();
+    let with_more = studio.judge(&judge, &more, &result).unwrap();
+    assert_eq!((judged.purchases, &with_more), (2, &judged));
+    let unknown = studio.judge(&judge, &more[2..], &result).unwrap_err().to_string();
+    assert!(unknown.contains("knows nothing"), "{unknown}");
     // The one it was made with says again what it said; bytes are pictures rounded.
     let same = studio.judge(studio.recommender(), &wish.bought, &result).unwrap();
     for (judgement, designed) in same.designs.iter().zip(&result.designs) {
