@@ -305,7 +305,8 @@ impl DesignResult {
             }
             row.push(None);
             for (item, picture) in designed.nearest.iter().zip(nearest) {
-                let tile = Tile::new(picture.clone()).says("nearest").says(format!("{:.1} off", item.difference));
+                let tile =
+                    Tile::new(picture.clone()).says("nearest").says(format!("{:.1} off", item.difference));
                 row.push(Some(tile));
             }
             sheet.row(row)?;

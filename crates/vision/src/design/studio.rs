@@ -186,7 +186,8 @@ impl Studio {
         if known.is_empty() {
             return Err(VisionError::NothingLeft {
                 path: "judge".to_owned(),
-                problem: "the judge knows nothing of what was bought, so it has no taste to judge by".to_owned(),
+                problem: "the judge knows nothing of what was bought, so it has no taste to judge by"
+                    .to_owned(),
             });
         }
         let taste = taste_of_keys(judge, &known)?;

@@ -127,8 +127,7 @@ impl LsganExperiment {
         match &self.pictures {
             Pictures::Products { path, cache } => {
                 let products = products::read(path)?.labelled(products::CATEGORY)?;
-                let (set, report) =
-                    products.images(&self.config.decoding(), cache, &|_, _| watch.go_on())?;
+                let (set, report) = products.images(&self.config.decoding(), cache, &|_, _| watch.go_on())?;
                 let seed = child_seed(self.seed, "parts");
                 Ok((Parts::cut(&set, products::CATEGORY, self.test_share, seed)?, report))
             }
@@ -143,8 +142,7 @@ impl LsganExperiment {
                         problem: "no classes".to_owned(),
                     })
                 };
-                let parts =
-                    Parts { train_labels: labels(&train)?, test_labels: labels(&test)?, train, test };
+                let parts = Parts { train_labels: labels(&train)?, test_labels: labels(&test)?, train, test };
                 Ok((parts, BuildReport::default()))
             }
         }

@@ -89,7 +89,8 @@ impl Recipe {
     /// if it is not there.
     #[must_use]
     pub fn parts(&self, data: &Path, purchases: Option<&Path>, out: &Path, quick: bool) -> Vec<Part> {
-        let folder_of = |recipe: &str| out.join(if quick { format!("{recipe}-quick") } else { recipe.to_owned() });
+        let folder_of =
+            |recipe: &str| out.join(if quick { format!("{recipe}-quick") } else { recipe.to_owned() });
         let (own, fashion) = (folder_of(self.name), folder_of("lsgan-fashion"));
         let lsgan = |name, folder: &Path, pictures: Pictures, config: LsganConfig| {
             let mut experiment = LsganExperiment { pictures, config, ..LsganExperiment::default() };
@@ -102,7 +103,7 @@ impl Recipe {
         let products = || Pictures::Products { path: data.to_owned(), cache: fashion.clone() };
         let epochs = |full: usize, few: usize| if quick { few } else { full };
         let small =
-            LsganConfig { upsampling: Upsampling::EvenDeconvolution, cooling: 0.5, mismatch: 1.0, ..LsganConfig::default() };
+            LsganConfig { upsampling: Upsampling::EvenDeconvolution, cooling: 0.5, ..LsganConfig::default() };
         let part_32 = || {
             let config = LsganConfig { epochs: epochs(120, 5), ..small.clone() };
             lsgan("lsgan-32", &fashion, products(), config)
@@ -125,7 +126,7 @@ impl Recipe {
             "lsgan-fashion-mnist" => {
                 let most = if quick { MNIST_PICTURES / 5 } else { MNIST_PICTURES };
                 let pictures = Pictures::Idx { path: data.to_owned(), most };
-                let config = LsganConfig { epochs: epochs(30, 6), batch: 64, ..small.clone() };
+                let config = LsganConfig { epochs: epochs(30, 6), batch: 64, mismatch: 1.0, ..small.clone() };
                 vec![lsgan("lsgan-32", &own, pictures, config)]
             }
             _ => {
@@ -151,7 +152,11 @@ impl Recipe {
                 vec![
                     part_32(),
                     Part { name: "design", folder: own.join("design"), work: Work::Design(Box::new(design)) },
-                    Part { name: "customers", folder: own.join("customers"), work: Work::Customers(Box::new(customers)) },
+                    Part {
+                        name: "customers",
+                        folder: own.join("customers"),
+                        work: Work::Customers(Box::new(customers)),
+                    },
                 ]
             }
         }

@@ -79,7 +79,9 @@ fn a_generator_learns_its_categories() {
     )
     .unwrap();
     let options = ReportOptions { per_class: 100, classification_accuracy_score: false, pairs: 50, seed: 2 };
-    let report = |model: &Lsgan| gan_report(model, &classifier, &parts, options, &device, &CancelFlag::default()).unwrap();
+    let report = |model: &Lsgan| {
+        gan_report(model, &classifier, &parts, options, &device, &CancelFlag::default()).unwrap()
+    };
     let (before, after) = (report(&untrained), report(&model));
     assert!(after.classifier.mean_of_classes > 0.95, "{:?}", after.classifier);
     assert!(after.label_agreement.mean_of_classes > 0.9, "{:?}", after.label_agreement);
