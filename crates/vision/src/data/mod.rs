@@ -27,6 +27,6 @@ pub mod purchases;
 pub mod split;
 mod table;
 
-pub use prepare::{PrepareOptions, PrepareReport, Treatment, VisualDataset, prepare};
+pub use prepare::{PrepareOptions, PrepareReport, Treatment, Unusable, VisualDataset, prepare};
 pub use purchases::{ItemLabels, ItemPictures, Purchases};
 pub use split::LeaveOneOut;

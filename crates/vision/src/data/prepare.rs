@@ -4,7 +4,7 @@
 //! that falls under it; the pictures of the items that remain are decoded; items without a readable one are dropped, with their
 //! purchases; and users that fall under the threshold by that are dropped as before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use foldin_core::{Csr, Dictionary, Feedback, Interactions};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::purchases::{ItemLabels, ItemPictures, Purchases};
 use crate::error::VisionError;
-use crate::images::{BuildOptions, BuildReport, ImageSet, Labels, PictureStore, build};
+use crate::images::{BuildOptions, BuildReport, ImageSet, Labels, PictureStore, build_first};
 
 /// Which pictures of an item are looked at: the study's three treatments (Table 3).
 ///
@@ -20,7 +20,7 @@ use crate::images::{BuildOptions, BuildReport, ImageSet, Labels, PictureStore, b
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Treatment {
-    /// The vendor's main picture alone.
+    /// The vendor's main picture alone: the first that can be read, so that the same items are left as with all of them.
     #[default]
     OneVendor,
     /// All of the vendor's.
@@ -43,11 +43,14 @@ impl Treatment {
         }
     }
 
-    fn of(self, item: &ItemPictures) -> Vec<&String> {
+    /// Names of each picture wanted of an item; where there are several, the first that can be read is.
+    fn wanted(self, item: &ItemPictures) -> Vec<&[String]> {
         match self {
-            Self::OneVendor => item.vendor.iter().take(1).collect(),
-            Self::AllVendor => item.vendor.iter().collect(),
-            Self::VendorAndCustomer => item.vendor.iter().chain(&item.customer).collect(),
+            Self::OneVendor => Vec::from_iter((!item.vendor.is_empty()).then_some(&item.vendor[..])),
+            Self::AllVendor => item.vendor.iter().map(std::slice::from_ref).collect(),
+            Self::VendorAndCustomer => {
+                item.vendor.iter().chain(&item.customer).map(std::slice::from_ref).collect()
+            }
         }
     }
 }
@@ -61,6 +64,8 @@ pub struct PrepareOptions {
     pub min_user: usize,
     /// Items have at least as many buyers; 1 in the papers, whose "5-core" is of users alone.
     pub min_item: usize,
+    /// Whether an item has to have a readable picture of the vendor, whatever else shows it: all treatments have the same items then.
+    pub needs_vendor: bool,
     /// How pictures are decoded.
     pub images: BuildOptions,
 }
@@ -69,8 +74,40 @@ impl PrepareOptions {
     /// The papers' thresholds, one picture an item, at this size.
     #[must_use]
     pub fn new(px: usize) -> Self {
-        Self { treatment: Treatment::default(), min_user: 5, min_item: 1, images: BuildOptions::new(px) }
+        Self {
+            treatment: Treatment::default(),
+            min_user: 5,
+            min_item: 1,
+            needs_vendor: false,
+            images: BuildOptions::new(px),
+        }
     }
+
+    /// The same at another size.
+    #[must_use]
+    pub fn at(self, px: usize) -> Self {
+        Self { images: BuildOptions { px, ..self.images }, ..self }
+    }
+
+    /// The file that the pictures of a data set are decoded into, by all that says which they are.
+    #[must_use]
+    pub fn file_name(&self, data: &str) -> String {
+        let Self { treatment, min_user, min_item, images, .. } = self;
+        format!("{data}-{}-{min_user}-{min_item}-{}.fpix", treatment.name(), images.px)
+    }
+}
+
+/// A picture that could not be used, or an item that has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// The item's key.
+    pub item: String,
+    /// The picture's name in the store; empty where the item has none.
+    pub picture: String,
+    /// The address that it was to be downloaded from, where that is known.
+    pub address: Option<String>,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 /// What was left out, and why.
@@ -84,6 +121,10 @@ pub struct PrepareReport {
     pub items_unused: usize,
     /// Items without a picture that can be read.
     pub items_without_picture: usize,
+    /// Items that only buyers' pictures show, where [`PrepareOptions::needs_vendor`] leaves them out.
+    pub items_without_vendor: usize,
+    /// Every picture that could not be used and every item without any, by item.
+    pub unusable: Vec<Unusable>,
     /// What became of the pictures.
     pub images: BuildReport,
 }
@@ -102,13 +143,9 @@ impl PrepareReport {
         say(self.users_dropped[0], "users with too few items left out");
         say(self.items_unused, "items that nobody left bought");
         say(self.items_without_picture, "items without a readable picture left out");
+        say(self.items_without_vendor, "items without a readable picture of the vendor left out");
         say(self.users_dropped[1], "users with too few items left after that");
-        for (kind, &count) in &self.images.counts {
-            say(count, &format!("pictures {kind}"));
-        }
-        for (name, defect) in self.images.defects.iter().take(5) {
-            out.push(format!("  {name}: {defect}"));
-        }
+        out.extend(self.images.lines());
         out
     }
 }
@@ -141,7 +178,7 @@ pub struct VisualDataset {
 /// # Errors
 /// [`VisionError::NothingLeft`] if nothing remains; those of the store and the cache; and what `progress` says.
 pub fn prepare(
-    purchases: Purchases,
+    mut purchases: Purchases,
     options: &PrepareOptions,
     cache: &Path,
     progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
@@ -155,49 +192,62 @@ pub fn prepare(
     }
     let mut report = PrepareReport { repeated: purchases.repeated, ..PrepareReport::default() };
     let (n_users, n_items) = (purchases.users.len(), purchases.items.len());
-    let mut pairs = purchases.pairs;
+    let thresholds = [options.min_user, options.min_item];
+    let mut pairs = std::mem::take(&mut purchases.pairs);
     let users_at_first = distinct(&pairs);
-    core_filter(&mut pairs, n_users, n_items, options);
+    core_filter(&mut pairs, [n_users, n_items], thresholds);
     let users_before_pictures = distinct(&pairs);
     report.users_dropped[0] = users_at_first - users_before_pictures;
     let wanted_items = used(&pairs, n_items);
     report.items_unused = wanted_items.iter().filter(|&&used| !used).count();
 
-    // An item's pictures, each once; the same picture may be of several items.
-    let mut wanted = Vec::new();
-    let mut number_of: HashMap<&String, usize> = HashMap::new();
-    let mut of_item: Vec<Vec<usize>> = vec![Vec::new(); n_items];
-    for item in (0..n_items).filter(|&item| wanted_items[item]) {
-        for name in options.treatment.of(&purchases.pictures[item]) {
-            let number = *number_of.entry(name).or_insert_with(|| {
-                wanted.push(name.clone());
-                wanted.len() - 1
-            });
-            if !of_item[item].contains(&number) {
-                of_item[item].push(number);
-            }
-        }
-    }
+    // Each picture once; the same may be of several items.
+    let wanted_of = |item: usize| options.treatment.wanted(&purchases.pictures[item]);
+    let mut seen = HashSet::new();
+    let wanted: Vec<&[String]> = (0..n_items)
+        .filter(|&item| wanted_items[item])
+        .flat_map(wanted_of)
+        .filter(|names| seen.insert(*names))
+        .collect();
     let mut store = PictureStore::open(&purchases.store)?;
-    let (images, built) = build(&mut store, &wanted, &options.images, cache, progress)?;
+    let (images, built) = build_first(&mut store, &wanted, &options.images, cache, progress)?;
     report.images = built;
     let place: HashMap<&String, u32> =
         images.names().iter().enumerate().map(|(at, name)| (name, at as u32)).collect();
-    let pictures: Vec<Vec<u32>> = of_item
-        .iter()
-        .map(|numbers| numbers.iter().filter_map(|&number| place.get(&wanted[number]).copied()).collect())
-        .collect();
-    report.items_without_picture =
-        (0..n_items).filter(|&item| wanted_items[item] && pictures[item].is_empty()).count();
+    let mut pictures: Vec<Vec<u32>> = vec![Vec::new(); n_items];
+    for item in (0..n_items).filter(|&item| wanted_items[item]) {
+        for names in wanted_of(item) {
+            if let Some(&picture) = names.iter().find_map(|name| place.get(name))
+                && !pictures[item].contains(&picture)
+            {
+                pictures[item].push(picture);
+            }
+        }
+        report.items_without_picture += usize::from(pictures[item].is_empty());
+        let vendor = &purchases.pictures[item].vendor;
+        if options.needs_vendor
+            && !pictures[item].is_empty()
+            && !vendor.iter().any(|name| place.contains_key(name))
+        {
+            pictures[item].clear();
+            report.items_without_vendor += 1;
+        }
+    }
+    report.unusable = unusable(&purchases, &report.images.defects, options.treatment, &wanted_items);
     pairs.retain(|&(_, item)| !pictures[item as usize].is_empty());
-    core_filter(&mut pairs, n_users, n_items, options);
+    core_filter(&mut pairs, [n_users, n_items], thresholds);
     report.users_dropped[1] = users_before_pictures - distinct(&pairs);
     if pairs.is_empty() {
         return Err(VisionError::NothingLeft {
             path: purchases.name,
             problem: format!(
-                "no user has {} items with pictures; {}",
+                "no user has {} items with pictures{}; {}",
                 options.min_user,
+                if options.min_item > 1 {
+                    format!(" and {} buyers each", options.min_item)
+                } else {
+                    String::new()
+                },
                 report.lines().join("; ")
             ),
         });
@@ -263,8 +313,38 @@ impl VisualDataset {
     }
 }
 
-/// Drops users and items below their thresholds until none is left that is below.
-fn core_filter(pairs: &mut Vec<(u32, u32)>, n_users: usize, n_items: usize, options: &PrepareOptions) {
+/// What is wrong with pictures, by item: an item without any as well.
+fn unusable(
+    purchases: &Purchases,
+    defects: &[(String, String)],
+    treatment: Treatment,
+    wanted: &[bool],
+) -> Vec<Unusable> {
+    let problems: HashMap<&String, &String> = defects.iter().map(|(name, problem)| (name, problem)).collect();
+    let mut out = Vec::new();
+    for (item, key) in purchases.items.keys().enumerate().filter(|(item, _)| wanted[*item]) {
+        let mut names = treatment.wanted(&purchases.pictures[item]).concat();
+        let row = |picture: &str, problem: &str| Unusable {
+            item: key.to_owned(),
+            picture: picture.to_owned(),
+            address: purchases.addresses.get(picture).cloned(),
+            problem: problem.to_owned(),
+        };
+        if names.is_empty() {
+            out.push(row("", "no picture"));
+        }
+        names.retain(|name| problems.contains_key(name));
+        out.extend(names.iter().map(|name| row(name, problems[name])));
+    }
+    out
+}
+
+/// Drops users with fewer than `min_user` items and items with fewer than `min_item` buyers, until none is left that has fewer.
+pub(crate) fn core_filter(
+    pairs: &mut Vec<(u32, u32)>,
+    [n_users, n_items]: [usize; 2],
+    [min_user, min_item]: [usize; 2],
+) {
     loop {
         let (mut of_user, mut of_item) = (vec![0usize; n_users], vec![0usize; n_items]);
         for &(user, item) in pairs.iter() {
@@ -272,9 +352,8 @@ fn core_filter(pairs: &mut Vec<(u32, u32)>, n_users: usize, n_items: usize, opti
             of_item[item as usize] += 1;
         }
         let before = pairs.len();
-        pairs.retain(|&(user, item)| {
-            of_user[user as usize] >= options.min_user && of_item[item as usize] >= options.min_item
-        });
+        pairs
+            .retain(|&(user, item)| of_user[user as usize] >= min_user && of_item[item as usize] >= min_item);
         if pairs.len() == before {
             return;
         }
@@ -288,7 +367,8 @@ fn distinct(pairs: &[(u32, u32)]) -> usize {
     users.len()
 }
 
-fn used(pairs: &[(u32, u32)], n_items: usize) -> Vec<bool> {
+/// Which items somebody bought.
+pub(crate) fn used(pairs: &[(u32, u32)], n_items: usize) -> Vec<bool> {
     let mut used = vec![false; n_items];
     pairs.iter().for_each(|&(_, item)| used[item as usize] = true);
     used
@@ -338,4 +418,26 @@ fn families_of(families: Option<&[String]>, items: &[usize]) -> Vec<u32> {
             *numbers.entry(&families[item]).or_insert(next)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chain: each round takes away what the next one falls by.
+    #[test]
+    fn thresholds_are_asked_until_nothing_falls() {
+        // Item 0 has one buyer, so user 0 falls, so item 1, so user 1, and so on; users 4 to 6 hold each other up.
+        let mut pairs: Vec<(u32, u32)> = (0..4).flat_map(|user| [(user, user), (user, user + 1)]).collect();
+        let core: Vec<(u32, u32)> = (4..7).flat_map(|user| [(user, 7), (user, 8)]).collect();
+        pairs.extend(&core);
+        let mut twice = pairs.clone();
+        core_filter(&mut twice, [7, 9], [2, 2]);
+        assert_eq!(twice, core);
+        let mut users_alone = pairs.clone();
+        core_filter(&mut users_alone, [7, 9], [2, 1]);
+        assert_eq!(users_alone, pairs);
+        core_filter(&mut pairs, [7, 9], [3, 2]);
+        assert!(pairs.is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! What was read of purchases, before anything is left out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use foldin_core::{Dataset, Dictionary};
@@ -44,6 +44,8 @@ pub struct Purchases {
     pub pictures: Vec<ItemPictures>,
     /// The folder or archive that pictures are in.
     pub store: PathBuf,
+    /// The addresses that pictures are downloaded from, by name; empty where they come from nowhere else.
+    pub addresses: HashMap<String, String>,
     /// What is known of items besides.
     pub labels: Vec<ItemLabels>,
     /// What the colours of one article have in common, by item; `None` where every item stands for itself.

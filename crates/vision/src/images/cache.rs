@@ -10,6 +10,7 @@
 //! Memory: the encoded bytes of one chunk of pictures and their pixels, and what the decoder takes on each thread; never the set. Reading
 //! is serial, decoding parallel. The order, and so the file, does not depend on the number of threads.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -97,6 +98,21 @@ pub fn build(
     target: &Path,
     progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
 ) -> Result<(ImageSet, BuildReport), VisionError> {
+    let each: Vec<&[String]> = wanted.iter().map(std::slice::from_ref).collect();
+    build_first(store, &each, options, target, progress)
+}
+
+/// As [`build`], with several names for each picture wanted: the first that can be decoded is taken, and those after it are not looked at.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_first(
+    store: &mut PictureStore,
+    wanted: &[&[String]],
+    options: &BuildOptions,
+    target: &Path,
+    progress: &dyn Fn(usize, usize) -> Result<(), VisionError>,
+) -> Result<(ImageSet, BuildReport), VisionError> {
     if !(1..=4096).contains(&options.px) {
         return Err(VisionError::shape("pixels a side", "1 to 4096", options.px));
     }
@@ -124,16 +140,21 @@ pub fn build(
 }
 
 /// A checksum of everything that the content of a cache depends on.
-fn key(store: &mut PictureStore, wanted: &[String], options: &BuildOptions) -> Result<u128, VisionError> {
+fn key(store: &mut PictureStore, wanted: &[&[String]], options: &BuildOptions) -> Result<u128, VisionError> {
     let stamps: HashMap<String, u64> = store.list()?.into_iter().collect();
     let mut hash = Xxh3::new();
     hash.update(&VERSION.to_le_bytes());
     let BuildOptions { px, fit, limits } = options;
     hash.update(format!("{px} {fit:?} {limits:?}").as_bytes());
-    for name in wanted {
-        hash.update(&(name.len() as u64).to_le_bytes());
-        hash.update(name.as_bytes());
-        hash.update(&stamps.get(name).map_or([0xff; 8], |stamp| stamp.to_le_bytes()));
+    for names in wanted {
+        if names.len() != 1 {
+            hash.update(format!("the first of {}", names.len()).as_bytes());
+        }
+        for name in *names {
+            hash.update(&(name.len() as u64).to_le_bytes());
+            hash.update(name.as_bytes());
+            hash.update(&stamps.get(name).map_or([0xff; 8], |stamp| stamp.to_le_bytes()));
+        }
     }
     Ok(hash.digest128())
 }
@@ -176,7 +197,7 @@ fn open_if(path: &Path, key: u128, px: usize) -> Result<Option<(ImageSet, BuildR
 
 fn write(
     store: &mut PictureStore,
-    wanted: &[String],
+    wanted: &[&[String]],
     options: &BuildOptions,
     key: u128,
     path: &Path,
@@ -186,30 +207,40 @@ fn write(
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(io())?);
     out.write_all(&[0; HEADER as usize]).map_err(io())?;
     let mut tail = Tail { names: Vec::new(), defects: Vec::new() };
-    let mut at = 0;
-    while at < wanted.len() {
-        let (mut encoded, mut bytes) = (Vec::new(), 0);
-        while at + encoded.len() < wanted.len() && encoded.len() < CHUNK && bytes < CHUNK_BYTES {
-            let read = store.read(&wanted[at + encoded.len()], options.limits.bytes);
-            bytes += read.as_ref().map_or(0, Vec::len);
-            encoded.push(read);
-        }
-        let pictures: Vec<Result<Vec<u8>, Defect>> = encoded
-            .into_par_iter()
-            .map(|bytes| decode(&bytes?, options.px, options.fit, &options.limits))
-            .collect();
-        for picture in pictures {
-            let name = wanted[at].clone();
-            match picture {
-                Ok(pixels) => {
-                    out.write_all(&pixels).map_err(io())?;
-                    tail.names.push(name);
-                }
-                Err(defect) => tail.defects.push((name, defect.kind().to_owned(), defect.to_string())),
+    // In rounds: what has no picture yet is looked at again by its next name. A name may be wanted for several.
+    let mut usable: HashMap<&String, bool> = HashMap::new();
+    let (mut left, mut done) = (wanted.to_vec(), 0);
+    while !left.is_empty() {
+        let next: Vec<&String> = left.iter().filter_map(|names| names.first()).collect();
+        let mut names = Vec::new();
+        for name in next {
+            if let Entry::Vacant(place) = usable.entry(name) {
+                place.insert(false);
+                names.push(name);
             }
-            at += 1;
         }
-        progress(at, wanted.len())?;
+        decode_all(
+            store,
+            &names,
+            options,
+            |name, picture| {
+                match picture {
+                    Ok(pixels) => {
+                        out.write_all(&pixels).map_err(io())?;
+                        usable.insert(name, true);
+                        tail.names.push(name.clone());
+                    }
+                    Err(defect) => {
+                        tail.defects.push((name.clone(), defect.kind().to_owned(), defect.to_string()));
+                    }
+                }
+                Ok(())
+            },
+            &|more| progress(done + more, done + names.len()),
+        )?;
+        done += names.len();
+        left.retain(|names| names.first().is_some_and(|name| !usable[name]));
+        left.iter_mut().for_each(|names| *names = &names[1..]);
     }
     let text = serde_json::to_vec(&tail)
         .map_err(|error| VisionError::Format { path: path.to_owned(), problem: error.to_string() })?;
@@ -227,4 +258,33 @@ fn write(
     out.write_all(&header).map_err(io())?;
     let file = out.into_inner().map_err(|error| io()(error.into_error()))?;
     file.sync_all().map_err(io())
+}
+
+/// Hands each of these pictures to `take`, in order, and tells `progress` how many are done after each chunk.
+fn decode_all<'a>(
+    store: &mut PictureStore,
+    names: &[&'a String],
+    options: &BuildOptions,
+    mut take: impl FnMut(&'a String, Result<Vec<u8>, Defect>) -> Result<(), VisionError>,
+    progress: &dyn Fn(usize) -> Result<(), VisionError>,
+) -> Result<(), VisionError> {
+    let mut at = 0;
+    while at < names.len() {
+        let (mut encoded, mut bytes) = (Vec::new(), 0);
+        while at + encoded.len() < names.len() && encoded.len() < CHUNK && bytes < CHUNK_BYTES {
+            let read = store.read(names[at + encoded.len()], options.limits.bytes);
+            bytes += read.as_ref().map_or(0, Vec::len);
+            encoded.push(read);
+        }
+        let pictures: Vec<Result<Vec<u8>, Defect>> = encoded
+            .into_par_iter()
+            .map(|bytes| decode(&bytes?, options.px, options.fit, &options.limits))
+            .collect();
+        for picture in pictures {
+            take(names[at], picture)?;
+            at += 1;
+        }
+        progress(at)?;
+    }
+    Ok(())
 }

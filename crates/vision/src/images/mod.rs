@@ -18,7 +18,7 @@ pub mod labels;
 pub mod set;
 pub mod store;
 
-pub use cache::{BuildOptions, BuildReport, build};
+pub use cache::{BuildOptions, BuildReport, build, build_first};
 pub use decode::{DecodeLimits, Defect, Fit, decode};
 pub use labels::Labels;
 pub use set::{ImageSet, to_byte, to_unit};

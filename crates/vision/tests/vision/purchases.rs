@@ -60,6 +60,52 @@ fn the_plain_layout_in_three_treatments() {
 }
 
 #[test]
+fn one_picture_is_the_first_that_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    shop(folder.path());
+    // The main picture of a is broken; d has none that can be read, e none at all.
+    write(folder.path(), "images/a.png", b"nothing");
+    write(folder.path(), "interactions.csv", b"user,item\nann,a\nann,b\nann,c\nbob,a\nbob,b\nbob,d\nbob,e\n");
+    let of = |treatment| {
+        let options = PrepareOptions { treatment, min_user: 2, ..PrepareOptions::new(8) };
+        prepared(folder.path(), &options).unwrap()
+    };
+    let rows = |data: &VisualDataset| -> Vec<(String, String, String)> {
+        let rows = data.report.unusable.iter();
+        rows.map(|one| (one.item.clone(), one.picture.clone(), one.problem.clone())).collect()
+    };
+    let unusable = [
+        ("a", "images/a.png", "of unknown format"),
+        ("d", "images/d.png", "of unknown format"),
+        ("e", "", "no picture"),
+    ]
+    .map(|(item, picture, problem)| (item.to_owned(), picture.to_owned(), problem.to_owned()));
+    let (one, all) = (of(Treatment::OneVendor), of(Treatment::AllVendor));
+    assert!(one.items.keys().eq(["a", "b", "c"]) && all.items.keys().eq(one.items.keys()));
+    assert_eq!(one.pictures.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(one.images.bytes(&one.pictures[0]).unwrap()[0], 20);
+    assert_eq!((rows(&one), rows(&all)), (unusable.to_vec(), unusable.to_vec()));
+    assert_eq!((one.report.items_without_picture, one.report.images.defects.len()), (2, 2));
+    // The file of decoded pictures says the same.
+    let (built, again) = (of(Treatment::OneVendor), of(Treatment::OneVendor));
+    assert!(!built.report.images.reused && again.report.images.reused);
+    assert_eq!((&again.pictures, rows(&again), again.images.len()), (&one.pictures, unusable.to_vec(), 3));
+
+    // With buyers' pictures alone an item is of one treatment; where all are to have the same items, of none.
+    for (from, to) in [("images/b/1.png", "customer-images/b.png"), ("images/c.png", "customer-images/c.png")]
+    {
+        std::fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+    }
+    let options =
+        PrepareOptions { treatment: Treatment::VendorAndCustomer, min_user: 1, ..PrepareOptions::new(8) };
+    let data = prepared(folder.path(), &options).unwrap();
+    assert!(data.items.keys().eq(["a", "b", "c"]));
+    let data = prepared(folder.path(), &PrepareOptions { needs_vendor: true, ..options }).unwrap();
+    assert!(data.items.keys().eq(["a"]));
+    assert_eq!(data.report.items_without_vendor, 2);
+}
+
+#[test]
 fn users_who_fall_under_the_threshold_by_a_bad_picture_are_dropped_as_well() {
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path());
