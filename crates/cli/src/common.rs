@@ -174,6 +174,18 @@ pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a table as CSV; all fields are quoted.
+#[cfg(feature = "vision")]
+pub(crate) fn write_csv<'a, const N: usize>(
+    path: &Path,
+    header: [&'a str; N],
+    rows: impl Iterator<Item = [&'a str; N]>,
+) -> anyhow::Result<()> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let line = |fields: [&str; N]| fields.map(quoted).join(",") + "\n";
+    write_file(path, &(header.join(",") + "\n" + &rows.map(line).collect::<String>()))
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -213,6 +225,15 @@ pub(crate) fn command_line() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "vision")]
+    #[test]
+    fn fields_with_quotes_and_commas_are_one_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/table.csv");
+        write_csv(&path, ["a", "b"], [["1, 2", "so \"called\""]].into_iter()).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "a,b\n\"1, 2\",\"so \"\"called\"\"\"\n");
+    }
 
     #[test]
     fn spans_read_well() {

@@ -54,7 +54,7 @@ fn picture(path: &Path, [red, green, blue]: [u8; 3], seed: usize) {
         }
     }
     let mut sheet = Sheet::new(PX);
-    sheet.row(vec![Some(bytes)]).expect("one picture");
+    sheet.pictures(&bytes, 1).expect("one picture");
     sheet.save(path).expect("the folder can be written to");
 }
 
@@ -115,10 +115,11 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     shop(at);
     assert!(ok(at, &["vision", "data", "--data", "shop"]).contains("30 users, 60 items"));
 
-    // A picture that is none is named.
+    // A picture that is none is named, with its item.
     std::fs::write(at.join("shop/images/i59.png"), b"no picture").unwrap();
     ok(at, &["vision", "data", "--data", "shop", "--px", "16", "--defects", "defects.csv"]);
-    assert!(std::fs::read_to_string(at.join("defects.csv")).unwrap().contains("i59"));
+    let defects = std::fs::read_to_string(at.join("defects.csv")).unwrap();
+    assert_eq!(defects, "item,picture,address,problem\n\"i59\",\"i59.png\",\"\",\"of unknown format\"\n");
     picture(&at.join("shop/images/i59.png"), COLOURS[59 % 3], 59);
 
     // Every recommender on the same split; what looks at pictures finds what people like, chance does not.
@@ -267,7 +268,7 @@ fn designs_are_asked_of_the_server(folder: &Path) {
     };
     let check = |lsgan| [&["serve", "--check"][..], &with(lsgan)[..]].concat();
     let said = ok(folder, &check("gan/lsgan"));
-    assert!(said.contains("designs of 6 categories"), "{said}");
+    assert!(said.contains("designs of 2 categories"), "{said}");
     assert!(refused(folder, &check("nowhere")).contains("there is no generator in nowhere"));
     // A folder that holds something else.
     let said = refused(folder, &check("shop"));
@@ -323,4 +324,82 @@ fn designs_are_asked_of_the_server(folder: &Path) {
         );
         assert!(!design["nearest"].as_array().unwrap().is_empty());
     }
+}
+
+/// Answers every request with `answer`, and says when one came.
+fn answering(answer: &'static [u8]) -> (String, std::sync::mpsc::Receiver<()>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (told, came) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+            let _ = told.send(());
+        }
+    });
+    (address, came)
+}
+
+#[test]
+fn what_could_not_be_fetched_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let at = place.path();
+    let folder = at.join("amazon");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a.json"), "{\"reviewerID\":\"u\",\"asin\":\"i\"}\n").unwrap();
+    std::fs::write(folder.join("b.json"), "{\"reviewerID\":\"u\",\"asin\":\"i\"}\n").unwrap();
+    let fetch = ["data", "images", "fetch", "--min-user", "1", "--data"];
+    assert!(refused(at, &[&fetch[..], &["amazon"]].concat()).contains("a.json, b.json"));
+    let fetch = [&fetch[..], &["amazon/a.json"]].concat();
+    let said = refused(at, &fetch);
+    assert!(said.contains("no pictures to download"), "{said}");
+    assert!(!folder.join("images").exists());
+
+    let (gone, _) = answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let metadata = |address: &str| {
+        let line = format!(
+            "{{\"asin\":\"i\",\"imageURL\":[\"{address}/1.jpg\",\"ftp://x/2.jpg\",\"http://127.0.0.1:1/3.jpg\"]}}\n"
+        );
+        std::fs::write(folder.join("meta.json"), line).unwrap();
+    };
+    metadata(&gone);
+    let output = foldin(at, &[&fetch[..], &["--failures", "failures.csv"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no answer: http://127.0.0.1:1/3.jpg"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 addresses that are neither http nor https"));
+    let failures = std::fs::read_to_string(at.join("failures.csv")).unwrap();
+    assert_eq!(failures.lines().count(), 4, "{failures}");
+    assert!(
+        ["/1.jpg\",\"status 404", "ftp://x/2.jpg", ":1/3.jpg"].iter().all(|part| failures.contains(part)),
+        "{failures}"
+    );
+    // Of an item whose pictures never came, addresses are told.
+    let said = refused(at, &["vision", "data", "--data", "amazon/a.json", "--min-user", "1"]);
+    assert!(said.contains("no user has 1 items with pictures"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_download_that_is_interrupted_is_no_success() {
+    let place = tempfile::tempdir().unwrap();
+    let at = place.path();
+    let (busy, came) =
+        answering(b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    std::fs::create_dir_all(at.join("amazon")).unwrap();
+    let review = format!("{{\"reviewerID\":\"u\",\"asin\":\"i\",\"image\":[\"{busy}/1.jpg\"]}}\n");
+    std::fs::write(at.join("amazon/reviews.json"), review).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_foldin"))
+        .args(["data", "images", "fetch", "--min-user", "1", "--data", "amazon"])
+        .current_dir(at)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    came.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 addresses are left: the same command goes on"), "{said}");
 }

@@ -10,7 +10,7 @@
 //! Metadata of 2014 are Python literals ([`crate::data::literal`]). Any review is a purchase, whatever its stars, as in the papers. A
 //! picture is an address, and its file in the folder `images` is named after it ([`crate::data::fetch::file_name`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::data::fetch::file_name;
 use crate::data::literal;
 use crate::data::plain::unpacked;
+use crate::data::prepare::{core_filter, used};
 use crate::data::purchases::{ItemLabels, ItemPictures, Purchases};
 use crate::error::VisionError;
 
@@ -40,35 +41,66 @@ pub struct Files {
 }
 
 impl Files {
-    /// Looks for them in a folder: metadata are called `meta*`, reviews are the other JSON file, pictures lie in `images`.
+    /// Looks for them in a folder, or beside a file of reviews that is named: metadata are called `meta*`, reviews are the other JSON file,
+    /// pictures lie in `images`.
     ///
     /// # Errors
-    /// [`VisionError::Io`], and [`VisionError::Format`] if there are several files of reviews.
-    pub fn find(folder: &Path) -> Result<Option<Self>, VisionError> {
-        let mut reviews = Vec::new();
-        let mut metadata = None;
+    /// [`VisionError::Io`], and [`VisionError::Format`] if there are several files of reviews and none is named, or several of metadata of which
+    /// none or several have the name of the reviews.
+    pub fn find(path: &Path) -> Result<Option<Self>, VisionError> {
+        let named = path.is_file();
+        let folder = if named { path.parent().unwrap_or(path) } else { path };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let (mut reviews, mut metadata) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(folder).map_err(VisionError::io(folder))? {
             let path = entry.map_err(VisionError::io(folder))?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-            let plain = name.strip_suffix(".gz").unwrap_or(&name);
-            if !path.is_file() || !(plain.ends_with(".json") || plain.ends_with(".jsonl")) {
-                continue;
-            }
-            if plain.starts_with("meta") {
-                metadata = Some(path);
-            } else {
-                reviews.push(path);
-            }
+            let Some(name) = json_name(&path).filter(|_| path.is_file()) else { continue };
+            if name.starts_with("meta") { metadata.push(path) } else { reviews.push(path) }
         }
-        match reviews.len() {
-            0 => Ok(None),
-            1 => Ok(Some(Self { reviews: reviews.remove(0), metadata, images: folder.join("images") })),
-            several => Err(VisionError::Format {
+        if named {
+            if json_name(path).is_none_or(|name| name.starts_with("meta")) {
+                return Ok(None);
+            }
+            reviews = vec![path.to_owned()];
+        }
+        let several = |what: &str, files: &mut Vec<PathBuf>, remedy: &str| {
+            files.sort();
+            let names: Vec<String> = files.iter().filter_map(|path| json_name(path)).collect();
+            VisionError::Format {
                 path: folder.to_owned(),
-                problem: format!("there are {several} files of reviews; keep one, or name it"),
-            }),
+                problem: format!(
+                    "there are {} files of {what} ({}): {remedy}",
+                    files.len(),
+                    names.join(", ")
+                ),
+            }
+        };
+        if reviews.len() > 1 {
+            let remedy = "name the one to read in the place of the folder";
+            return Err(several("reviews", &mut reviews, remedy));
         }
+        let Some(reviews) = reviews.pop() else { return Ok(None) };
+        if metadata.len() > 1 {
+            let of_reviews = |path: &PathBuf| {
+                let name = short_name(path);
+                name.strip_prefix("meta-").is_some_and(|part| short_name(&reviews).starts_with(part))
+            };
+            let mut own: Vec<PathBuf> = metadata.iter().filter(|path| of_reviews(path)).cloned().collect();
+            if own.len() != 1 {
+                return Err(several("metadata", &mut metadata, "keep the one of these reviews"));
+            }
+            metadata.clear();
+            metadata.append(&mut own);
+        }
+        Ok(Some(Self { reviews, metadata: metadata.pop(), images: folder.join("images") }))
     }
+}
+
+/// The name of a file of JSON lines, in small letters; `None` for any other file.
+fn json_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    (plain.ends_with(".json") || plain.ends_with(".jsonl")).then_some(name)
 }
 
 /// Reads reviews and metadata; pictures are named whether they have been downloaded or not.
@@ -76,73 +108,99 @@ impl Files {
 /// # Errors
 /// [`VisionError::Io`], and [`VisionError::Line`] for a line that is no review or no metadata.
 pub fn read(files: &Files) -> Result<Purchases, VisionError> {
-    read_with(files, file_name)
-}
-
-/// The addresses of all pictures of items that a user with at least `min_user` reviewed items reviewed, each once: what is to be downloaded.
-///
-/// # Errors
-/// As [`read`].
-pub fn addresses(files: &Files, min_user: usize) -> Result<Vec<String>, VisionError> {
-    let purchases = read_with(files, str::to_owned)?;
-    let mut of_user = vec![0usize; purchases.users.len()];
-    purchases.pairs.iter().for_each(|&(user, _)| of_user[user as usize] += 1);
-    let mut wanted = vec![false; purchases.items.len()];
-    for &(user, item) in &purchases.pairs {
-        wanted[item as usize] |= of_user[user as usize] >= min_user;
-    }
-    let mut out = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for (item, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
-        let ItemPictures { vendor, customer } = &purchases.pictures[item];
-        out.extend(vendor.iter().chain(customer).filter(|address| seen.insert(address.as_str())).cloned());
+    let (mut out, _) = read_by_address(files)?;
+    for item in &mut out.pictures {
+        for picture in item.vendor.iter_mut().chain(&mut item.customer) {
+            let file = file_name(picture);
+            let address = std::mem::replace(picture, file.clone());
+            out.addresses.insert(file, address);
+        }
     }
     Ok(out)
 }
 
-fn read_with(files: &Files, name: fn(&str) -> String) -> Result<Purchases, VisionError> {
+/// What is to be downloaded, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// What can be asked for.
+    pub pictures: Vec<String>,
+    /// What cannot: anything but `http` and `https`.
+    pub other: Vec<String>,
+}
+
+/// The addresses of all pictures of the items that are left by thresholds as of [`PrepareOptions`](crate::data::PrepareOptions): users with
+/// `min_user` items, items with `min_item` buyers.
+///
+/// # Errors
+/// As [`read`].
+pub fn addresses(files: &Files, min_user: usize, min_item: usize) -> Result<Addresses, VisionError> {
+    let (mut purchases, mut other) = read_by_address(files)?;
+    let n_items = purchases.items.len();
+    core_filter(&mut purchases.pairs, [purchases.users.len(), n_items], [min_user, min_item]);
+    let wanted = used(&purchases.pairs, n_items);
+    let mut out = Addresses::default();
+    let mut seen = HashSet::new();
+    for (item, ItemPictures { vendor, customer }) in purchases.pictures.iter().enumerate() {
+        if !wanted[item] {
+            continue;
+        }
+        let new = vendor.iter().chain(customer).filter(|address| seen.insert((*address).clone()));
+        out.pictures.extend(new.cloned());
+        let other = other.remove(&(item as u32)).unwrap_or_default();
+        out.other.extend(other.into_iter().filter(|address| seen.insert(address.clone())));
+    }
+    Ok(out)
+}
+
+/// Purchases whose pictures are called by their addresses, and by item the addresses that nothing can be asked for by.
+fn read_by_address(files: &Files) -> Result<(Purchases, HashMap<u32, Vec<String>>), VisionError> {
     let mut out =
         Purchases { name: short_name(&files.reviews), store: files.images.clone(), ..Purchases::default() };
     let mut pairs = Vec::new();
     let mut customer: HashMap<u32, Vec<String>> = HashMap::new();
+    let mut other: HashMap<u32, Vec<String>> = HashMap::new();
     each_line(&files.reviews, |value| {
         let user = text(value, &["reviewerID", "user_id"]).ok_or("no reviewerID or user_id")?;
         let item = text(value, &["parent_asin", "asin"]).ok_or("no asin or parent_asin")?;
         let pair = (out.users.intern(user), out.items.intern(item));
         pairs.push(pair);
-        let mut found = addresses_in(value.get("image"));
-        found.extend(addresses_in(value.get("images")));
-        if !found.is_empty() {
-            add_new(customer.entry(pair.1).or_default(), found.iter().map(|address| name(address)));
+        for field in ["image", "images"] {
+            let found = addresses_in(value.get(field));
+            add_new(&mut customer, pair.1, found.pictures);
+            add_new(&mut other, pair.1, found.other);
         }
         Ok(())
     })?;
     out.collect_pairs(pairs.into_iter());
     out.pictures = vec![ItemPictures::default(); out.items.len()];
-    for (item, names) in customer {
-        out.pictures[item as usize].customer = names;
+    for (item, addresses) in customer {
+        out.pictures[item as usize].customer = addresses;
     }
     if let Some(path) = &files.metadata {
         let mut labels = vec![None; out.items.len()];
+        let mut vendor: HashMap<u32, Vec<String>> = HashMap::new();
         each_line(path, |value| {
             let key = text(value, &["parent_asin", "asin"]).ok_or("no asin or parent_asin")?;
             let Some(item) = out.items.get(key) else { return Ok(()) };
-            let mut found = Vec::new();
             for field in ["imageURLHighRes", "imageURL", "images", "imUrl"] {
-                found = addresses_in(value.get(field));
-                if !found.is_empty() {
+                let found = addresses_in(value.get(field));
+                add_new(&mut other, item, found.other);
+                if !found.pictures.is_empty() {
+                    add_new(&mut vendor, item, found.pictures);
                     break;
                 }
             }
-            add_new(&mut out.pictures[item as usize].vendor, found.iter().map(|address| name(address)));
             labels[item as usize] = category(value);
             Ok(())
         })?;
+        for (item, addresses) in vendor {
+            out.pictures[item as usize].vendor = addresses;
+        }
         if labels.iter().any(Option::is_some) {
             out.labels.push(ItemLabels { name: CATEGORY.to_owned(), of: labels });
         }
     }
-    Ok(out)
+    Ok((out, other))
 }
 
 /// A file's name without its endings, in small letters.
@@ -151,10 +209,14 @@ fn short_name(path: &Path) -> String {
     name.split('.').next().unwrap_or_default().replace('_', "-")
 }
 
-fn add_new(to: &mut Vec<String>, names: impl Iterator<Item = String>) {
-    for name in names {
-        if !to.contains(&name) {
-            to.push(name);
+fn add_new(to: &mut HashMap<u32, Vec<String>>, item: u32, addresses: Vec<String>) {
+    if addresses.is_empty() {
+        return;
+    }
+    let own = to.entry(item).or_default();
+    for address in addresses {
+        if !own.contains(&address) {
+            own.push(address);
         }
     }
 }
@@ -201,34 +263,38 @@ const SIZES: [&str; 6] =
 
 /// All pictures in a field, whichever form it has: an address, a list of them, a list of objects with one picture in several sizes, or an
 /// object of lists, one for each size.
-fn addresses_in(field: Option<&Value>) -> Vec<String> {
-    let address = |value: &Value| {
-        let text = value.as_str()?.trim();
-        (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned())
-    };
-    let largest = |of: &dyn Fn(&str) -> Option<String>| SIZES.iter().find_map(|size| of(size));
-    match field {
-        Some(Value::Array(list)) => list
-            .iter()
-            .filter_map(|one| {
-                if one.is_object() { largest(&|size| one.get(size).and_then(address)) } else { address(one) }
-            })
-            .collect(),
-        Some(Value::Object(sizes)) => {
-            let lists: Vec<(&String, &Vec<Value>)> =
-                sizes.iter().filter_map(|(size, list)| Some((size, list.as_array()?))).collect();
-            let longest = lists.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
-            let at = |number: usize| {
-                largest(&|size| {
-                    let list = lists.iter().find(|(name, _)| *name == size)?.1;
-                    list.get(number).and_then(address)
-                })
-            };
-            (0..longest).filter_map(at).collect()
+fn addresses_in(field: Option<&Value>) -> Addresses {
+    let mut out = Addresses::default();
+    let mut add = |sizes: &mut dyn Iterator<Item = &str>| {
+        let mut other = Vec::new();
+        for address in sizes.map(str::trim).filter(|address| !address.is_empty()) {
+            if address.starts_with("http://") || address.starts_with("https://") {
+                return out.pictures.push(address.to_owned());
+            }
+            other.push(address.to_owned());
         }
-        Some(value) => address(value).into_iter().collect(),
-        None => Vec::new(),
+        out.other.append(&mut other);
+    };
+    match field {
+        Some(Value::Array(list)) => {
+            for one in list {
+                match one {
+                    Value::Object(_) => add(&mut SIZES.iter().filter_map(|size| one.get(size)?.as_str())),
+                    _ => add(&mut one.as_str().into_iter()),
+                }
+            }
+        }
+        Some(Value::Object(sizes)) => {
+            let lists: Vec<&Vec<Value>> =
+                SIZES.iter().filter_map(|size| sizes.get(*size)?.as_array()).collect();
+            for number in 0..lists.iter().map(|list| list.len()).max().unwrap_or(0) {
+                add(&mut lists.iter().filter_map(|list| list.get(number)?.as_str()));
+            }
+        }
+        Some(value) => add(&mut value.as_str().into_iter()),
+        None => {}
     }
+    out
 }
 
 /// The second level of an item's path of categories, or the only one.
@@ -256,7 +322,7 @@ mod tests {
     }
 
     fn read_folder(folder: &tempfile::TempDir) -> Result<Purchases, VisionError> {
-        read_with(&Files::find(folder.path())?.expect("reviews are there"), str::to_owned)
+        Ok(read_by_address(&Files::find(folder.path())?.expect("reviews are there"))?.0)
     }
 
     #[test]
@@ -305,7 +371,7 @@ mod tests {
         );
         // As the loader of Hugging Face gives them.
         let lists = serde_json::json!({"hi_res": [null, "https://x/h2.jpg"], "large": ["https://x/l1.jpg", "https://x/l2.jpg"]});
-        assert_eq!(addresses_in(Some(&lists)), ["https://x/l1.jpg", "https://x/h2.jpg"]);
+        assert_eq!(addresses_in(Some(&lists)).pictures, ["https://x/l1.jpg", "https://x/h2.jpg"]);
     }
 
     #[test]
@@ -326,9 +392,50 @@ mod tests {
              {\"asin\":\"i3\",\"imageURL\":[\"https://x/3.jpg\"]}\n",
         );
         let files = Files::find(folder.path()).unwrap().unwrap();
-        assert_eq!(addresses(&files, 2).unwrap(), ["https://x/1.jpg", "https://x/2.jpg"]);
-        let names: Vec<String> =
-            read(&files).unwrap().pictures.into_iter().flat_map(|item| item.vendor).collect();
+        assert_eq!(addresses(&files, 2, 1).unwrap().pictures, ["https://x/1.jpg", "https://x/2.jpg"]);
+        assert!(addresses(&files, 1, 2).unwrap().pictures.is_empty());
+        let found = read(&files).unwrap();
+        let names: Vec<&String> = found.pictures.iter().flat_map(|item| &item.vendor).collect();
         assert!(names.iter().all(|name| name.ends_with(".jpg") && !name.contains('/')), "{names:?}");
+        assert_eq!(found.addresses[names[0]], "https://x/1.jpg");
+    }
+
+    #[test]
+    fn addresses_that_nothing_can_be_asked_for_by_are_counted() {
+        let folder = folder(
+            "{\"reviewerID\":\"u1\",\"asin\":\"i1\",\"image\":[\"ftp://x/c.jpg\",\"https://x/c.jpg\",\"\"]}\n\
+             {\"reviewerID\":\"u1\",\"asin\":\"i2\"}\n",
+            "{\"asin\":\"i1\",\"imageURL\":[\"//x/1.jpg\"],\"imUrl\":\"https://x/1.jpg\"}\n\
+             {\"asin\":\"i2\",\"images\":[{\"hi_res\":\"data:image\",\"large\":\"https://x/2.jpg\"}]}\n",
+        );
+        let files = Files::find(folder.path()).unwrap().unwrap();
+        let found = addresses(&files, 2, 1).unwrap();
+        assert_eq!(found.pictures, ["https://x/1.jpg", "https://x/c.jpg", "https://x/2.jpg"]);
+        // A picture that has another size is not missed.
+        assert_eq!(found.other, ["ftp://x/c.jpg", "//x/1.jpg"]);
+        assert_eq!(addresses(&files, 3, 1).unwrap(), Addresses::default());
+    }
+
+    #[test]
+    fn one_of_several_files_of_reviews_is_named() {
+        let folder = folder("{\"reviewerID\":\"u1\",\"asin\":\"i1\"}\n", "");
+        let other = folder.path().join("Books.json");
+        std::fs::write(&other, "{\"reviewerID\":\"u2\",\"asin\":\"b1\"}\n").unwrap();
+        let message = Files::find(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.contains("books.json, fashion_5.json.gz") && message.contains("name the one"),
+            "{message}"
+        );
+        let found = Files::find(&other).unwrap().unwrap();
+        assert_eq!((&found.reviews, &found.images), (&other, &folder.path().join("images")));
+        assert!(read(&found).unwrap().items.keys().eq(["b1"]));
+        // Of several files of metadata, that of the reviews.
+        let metadata = folder.path().join("meta_Books.json.gz");
+        std::fs::write(&metadata, "").unwrap();
+        assert_eq!(Files::find(&other).unwrap().unwrap().metadata, Some(metadata.clone()));
+        std::fs::write(folder.path().join("Shoes.json"), "").unwrap();
+        let message = Files::find(&folder.path().join("Shoes.json")).unwrap_err().to_string();
+        assert!(message.contains("2 files of metadata"), "{message}");
+        assert_eq!(Files::find(&metadata).unwrap(), None);
     }
 }

@@ -81,7 +81,7 @@ pub fn file_name(address: &str) -> String {
     format!("{:016x}.{}", xxh3_64(address.as_bytes()), ending.as_deref().unwrap_or("jpg"))
 }
 
-/// Downloads pictures into a folder. `progress` is told how many of how many are done; from any thread.
+/// Downloads pictures into a folder, which is made if there is anything to ask for. `progress` is told how many of how many are done; from any thread.
 ///
 /// # Errors
 /// [`VisionError::Io`] of the folder. An address that gives no picture is none: the report has it.
@@ -92,7 +92,6 @@ pub fn fetch(
     cancel: &CancelFlag,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<FetchReport, VisionError> {
-    fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
     let list = folder.join(BROKEN);
     let known = if options.retry_broken { BTreeMap::new() } else { read_broken(&list)? };
     let mut report = FetchReport::default();
@@ -106,6 +105,10 @@ pub fn fetch(
             wanted.push(address.as_str());
         }
     }
+    if wanted.is_empty() {
+        return Ok(report);
+    }
+    fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
     let before = addresses.len() - wanted.len();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     // What was found broken, and the first error of the folder itself.

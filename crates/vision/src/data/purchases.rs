@@ -53,25 +53,36 @@ pub struct Purchases {
 }
 
 /// Opens a folder, whatever its layout: H&M (`transactions_train*.csv`), plain (`interactions.csv` and `images`), or Amazon
-/// (reviews and `meta_*` as JSON lines, and `images`).
+/// (reviews and `meta_*` as JSON lines, and `images`). A file of Amazon's reviews stands for its folder, where there are several.
 ///
 /// # Errors
 /// [`VisionError::Format`] if it is none of them; that of its reader otherwise.
-pub fn open(folder: &Path) -> Result<Purchases, VisionError> {
-    if hm::is_here(folder) {
-        hm::read(folder)
-    } else if plain::is_here(folder) {
-        plain::read(folder)
-    } else if let Some(files) = amazon::Files::find(folder)? {
+pub fn open(path: &Path) -> Result<Purchases, VisionError> {
+    if hm::is_here(path) {
+        hm::read(path)
+    } else if plain::is_here(path) {
+        plain::read(path)
+    } else if let Some(files) = amazon::Files::find(path)? {
         amazon::read(&files)
+    } else if path.is_file() {
+        Err(VisionError::Format {
+            path: path.to_owned(),
+            problem: "not a file of Amazon's reviews (.json or .jsonl, gzipped or not); of any other layout the folder is named".to_owned(),
+        })
     } else {
         Err(VisionError::Format {
-            path: folder.to_owned(),
+            path: path.to_owned(),
             problem: "no purchases with pictures here: expected transactions_train*.csv and a zip or folder of pictures (H&M), \
                       interactions.csv and images, or reviews and meta_* as JSON lines and images (Amazon)"
                 .to_owned(),
         })
     }
+}
+
+/// Whether a folder has a table of purchases, so that its folders of pictures are no categories.
+#[must_use]
+pub fn has_table(folder: &Path) -> bool {
+    hm::is_here(folder) || plain::is_here(folder)
 }
 
 /// Reads a table of purchases with the readers of ratings: pairs, and how many lines were repetitions.

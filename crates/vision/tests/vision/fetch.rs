@@ -59,8 +59,9 @@ fn serve() -> Server {
                     "/large.jpg" => answer("200 OK", &vec![0; 5000], 5000),
                     _ => answer("200 OK", &picture, picture.len()),
                 };
-                let _ = stream.write_all(&out);
+                // Before the answer: whoever has it asks the next at once.
                 open.fetch_sub(1, Ordering::SeqCst);
+                let _ = stream.write_all(&out);
             });
         }
     });
@@ -128,6 +129,14 @@ fn a_run_that_is_stopped_says_what_is_left() {
     assert_eq!(report.fetched + report.left, 50);
     let rest = fetch(&addresses, folder.path(), &options(), &CancelFlag::default(), &|_, _| ()).unwrap();
     assert_eq!((rest.present, rest.fetched), (report.fetched, report.left));
+}
+
+#[test]
+fn where_there_is_nothing_to_ask_for_no_folder_is_made() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("images");
+    fetch(&[], &folder, &options(), &CancelFlag::default(), &|_, _| ()).unwrap();
+    assert!(!folder.exists());
 }
 
 #[test]

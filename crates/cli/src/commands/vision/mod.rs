@@ -15,9 +15,9 @@ use anyhow::Context;
 use clap::Subcommand;
 use foldin_core::{Epoch, Progress};
 use foldin_data::{DATA_DIR_VARIABLE, cache_dir};
-use foldin_vision::data::{PrepareOptions, Treatment, VisualDataset, prepare, purchases};
+use foldin_vision::data::{PrepareOptions, Purchases, Treatment, VisualDataset, prepare, purchases};
 
-use crate::common::{Global, print, usage, write_file};
+use crate::common::{Global, print, usage, write_csv};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 
 const EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ enum Command {
         /// Width and height that pictures are decoded to
         #[arg(long, default_value_t = 32)]
         px: usize,
-        /// Write the pictures that could not be used, and why, as CSV
+        /// Write the pictures that could not be used, of which item, and why, and the items without any, as CSV
         #[arg(long, value_name = "FILE")]
         defects: Option<PathBuf>,
     },
@@ -84,11 +84,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
             })?;
             data.report.lines().iter().try_for_each(print)?;
             let Some(file) = defects else { return Ok(()) };
-            let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-            let line = |name: &str, why: &str| format!("{},{}\n", quoted(name), quoted(why));
-            let found = data.report.images.defects.iter();
-            let rows: String = found.map(|(name, defect)| line(name, &defect.to_string())).collect();
-            write_file(file, &format!("picture,problem\n{rows}"))
+            let rows = data.report.unusable.iter().map(|one| {
+                let address = one.address.as_deref().unwrap_or_default();
+                [one.item.as_str(), &one.picture, address, &one.problem]
+            });
+            write_csv(file, ["item", "picture", "address", "problem"], rows)
         }
         Command::Train(args) => train::run(args, global),
         Command::Recommend(args) => recommend::run(args),
@@ -102,15 +102,26 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
 /// Which purchases, and which of their pictures.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PictureData {
-    /// Folder of purchases with pictures, by path or by name in the folders of data sets
+    /// Folder of purchases with pictures, by path or by name in the folders of data sets; of several files of Amazon's reviews in it, the one
+    /// to read
     #[arg(long, value_name = "DIR")]
     data: String,
     /// Which pictures of an item: one-vendor, all-vendor or vendor-and-customer
     #[arg(long, default_value = "one-vendor", value_parser = treatment)]
     treatment: Treatment,
+    #[command(flatten)]
+    thresholds: Thresholds,
+}
+
+/// Who and what is left out for too few purchases.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Thresholds {
     /// Users have at least so many different items
     #[arg(long, default_value_t = 5, value_name = "N")]
-    min_user: usize,
+    pub(crate) min_user: usize,
+    /// Items have at least so many buyers; round after round with --min-user, until nobody and nothing falls under it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) min_item: usize,
 }
 
 fn treatment(name: &str) -> Result<Treatment, String> {
@@ -121,14 +132,22 @@ fn treatment(name: &str) -> Result<Treatment, String> {
 }
 
 impl PictureData {
+    /// Reads purchases.
+    pub(crate) fn purchases(&self, global: &Global) -> anyhow::Result<Purchases> {
+        Ok(purchases::open(&find(&self.data, global)?)?)
+    }
+
+    /// What is kept of them.
+    pub(crate) fn options(&self, px: usize) -> PrepareOptions {
+        let Thresholds { min_user, min_item } = self.thresholds;
+        PrepareOptions { treatment: self.treatment, min_user, min_item, ..PrepareOptions::new(px) }
+    }
+
     /// Reads purchases and decodes their pictures, which are kept in the user's cache.
     pub(crate) fn open(&self, px: usize, global: &Global) -> anyhow::Result<VisualDataset> {
-        let folder = find(&self.data, global)?;
-        let options =
-            PrepareOptions { treatment: self.treatment, min_user: self.min_user, ..PrepareOptions::new(px) };
-        let read = purchases::open(&folder)?;
-        let file =
-            cache()?.join(format!("{}-{}-{}-{px}.fpix", read.name, self.treatment.name(), self.min_user));
+        let read = self.purchases(global)?;
+        let options = self.options(px);
+        let file = cache()?.join(options.file_name(&read.name));
         let bar = FitBar::new("pictures", global.shows_progress());
         let cancel = cancel_on_ctrl_c()?;
         let told = |done, of| {
@@ -151,15 +170,15 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
         .join("pictures"))
 }
 
-/// A folder by path, or by name in the folders that data sets are looked up in.
+/// A folder (or a file in one) by path, or by name in the folders that data sets are looked up in.
 pub(crate) fn find(name: &str, global: &Global) -> anyhow::Result<PathBuf> {
     let path = Path::new(name);
-    if path.is_dir() {
+    if path.exists() {
         return Ok(path.to_owned());
     }
     let folders =
         [global.data_dir.clone(), std::env::var_os(DATA_DIR_VARIABLE).map(PathBuf::from), cache_dir()];
-    folders.into_iter().flatten().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(
+    folders.into_iter().flatten().map(|folder| folder.join(name)).find(|path| path.exists()).ok_or_else(
         || {
             usage(format!(
                 "no folder `{name}`, neither here nor in --data-dir, {DATA_DIR_VARIABLE} or the cache"
