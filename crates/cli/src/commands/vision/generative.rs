@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use foldin_core::config::overlay;
 use foldin_core::{FitError, Progress};
 use foldin_vision::backend::device;
+use foldin_vision::data::purchases;
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganExperiment, LsganOutcome, Pictures, Watch};
 use foldin_vision::gan_report::ReportOptions;
@@ -74,6 +75,13 @@ pub(super) fn find_pictures(name: &str, global: &Global, cache: &Path) -> anyhow
     }
     let mut path = found.clone();
     if found.is_dir() && !found.join("styles.csv").exists() {
+        if purchases::has_table(found) {
+            return Err(usage(format!(
+                "{} holds purchases with pictures; labelled pictures are a folder of pictures for each of two categories or more, or styles.csv \
+                 with a folder images",
+                found.display()
+            )));
+        }
         let entries = std::fs::read_dir(found).with_context(|| found.display().to_string())?;
         let mut zips: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
