@@ -91,12 +91,6 @@ impl PairwiseConfig {
         }
     }
 
-    /// `vbpr` with γ and bias, as published.
-    #[must_use]
-    pub fn vbpr_full() -> Self {
-        Self { factors: 16, bias: true, ..Self::vbpr() }
-    }
-
     /// `bpr`: 16 factors of items, no pictures, no bias.
     #[must_use]
     pub fn bpr() -> Self {

@@ -69,19 +69,6 @@ impl BaselinesOptions {
             device,
         }
     }
-
-    /// One split and few epochs: whether everything works.
-    #[must_use]
-    pub fn quick(cache: PathBuf, device: Device) -> Self {
-        let full = Self::full(cache, device);
-        Self {
-            seeds: vec![0],
-            scratch: DvbprConfig { epochs: 3, ..full.scratch.clone() },
-            pretrained: DvbprConfig { epochs: 3, ..full.pretrained.clone() },
-            pretrain: PretrainConfig { epochs: 6, ..full.pretrain.clone() },
-            ..full
-        }
-    }
 }
 
 impl BaselinesOptions {

@@ -1,6 +1,6 @@
 //! The figures that are promised of the H&M sample. Slow, so only when asked: `cargo test --release -p foldin-vision -- --ignored`.
 //!
-//! `FOLDIN_STUDY` is `quick` for one split and few epochs; `FOLDIN_STUDY_OUT` a folder for the page.
+//! `FOLDIN_STUDY_OUT` is a folder for the page.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,10 +33,7 @@ fn figures_of_the_hm_sample() {
     let purchases = purchases::open(&folder).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let out = std::env::var_os("FOLDIN_STUDY_OUT").map_or(scratch.path().to_owned(), PathBuf::from);
-    let quick = std::env::var_os("FOLDIN_STUDY").is_some_and(|study| study == "quick");
-    let (cache, device) = (out.join("cache"), Device::flex());
-    let options =
-        if quick { BaselinesOptions::quick(cache, device) } else { BaselinesOptions::full(cache, device) };
+    let options = BaselinesOptions::full(out.join("cache"), Device::flex());
     let start = Instant::now();
     let cancel = CancelFlag::default();
     let watcher = Watcher { progress: &Told, cancel: &cancel };
@@ -49,11 +46,8 @@ fn figures_of_the_hm_sample() {
     assert!(
         (0.47..0.57).contains(&all("bpr")) && all("popularity") < 0.45 && (all("random") - 0.5).abs() < 0.03
     );
-    assert!(all("vis-rank-max") > 0.65 && all("vbpr") > 0.65);
-    assert!(all("vbpr") > all("bpr") + 0.1);
-    if !quick {
-        assert!(all("vbpr") >= 0.68 && all("vis-rank-max").max(all("vis-rank-mean")) >= 0.67);
-        assert!(all("dvbpr") >= 0.64 && all("dvbpr-pretrained") >= 0.67);
-        assert!(all("visual-sum") >= 0.71);
-    }
+    assert!(all("vis-rank-max") > 0.65 && all("vbpr") > all("bpr") + 0.1);
+    assert!(all("vbpr") >= 0.68 && all("vis-rank-max").max(all("vis-rank-mean")) >= 0.67);
+    assert!(all("dvbpr") >= 0.64 && all("dvbpr-pretrained") >= 0.67);
+    assert!(all("visual-sum") >= 0.71);
 }
