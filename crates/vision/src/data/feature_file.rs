@@ -22,17 +22,20 @@ const WIDTH: usize = 4096;
 pub struct ItemTable {
     /// Numbers of an item.
     pub width: usize,
-    /// `[n_items × width]`; zeros for an item that the file does not have.
+    /// `[items present × width]`.
     pub values: Vec<f32>,
-    /// Items that the file does not have.
-    pub missing: usize,
+    /// Whether the file has an item, by item.
+    pub present: Vec<bool>,
 }
+
+/// Rows that components can be found of.
+const LEAST: usize = 2;
 
 /// Reads the features of these items; others in the file are passed over.
 ///
 /// # Errors
 /// [`VisionError::Io`], [`VisionError::Line`] or [`VisionError::Format`] for what is no number, not finite or of another width, and
-/// [`VisionError::NothingLeft`] if no item is in the file.
+/// [`VisionError::NothingLeft`] if fewer than two of the items are in the file.
 pub fn read(path: &Path, items: &Dictionary) -> Result<ItemTable, VisionError> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let mut rows: Vec<Option<Vec<f32>>> = vec![None; items.len()];
@@ -41,15 +44,20 @@ pub fn read(path: &Path, items: &Dictionary) -> Result<ItemTable, VisionError> {
     } else {
         read_binary(path, items, &mut rows)?
     };
-    let missing = rows.iter().filter(|row| row.is_none()).count();
-    if missing == items.len() {
+    let present: Vec<bool> = rows.iter().map(Option::is_some).collect();
+    let found = present.iter().filter(|present| **present).count();
+    if found < LEAST {
+        let some: Vec<&str> = items.keys().take(3).collect();
         return Err(VisionError::NothingLeft {
             path: path.display().to_string(),
-            problem: "none of the catalogue's items is in it".to_owned(),
+            problem: format!(
+                "{found} of the catalogue's {} items are in it, and {LEAST} are needed; its keys are to be those of items, such as {}",
+                items.len(),
+                some.join(", ")
+            ),
         });
     }
-    let values = rows.into_iter().flat_map(|row| row.unwrap_or_else(|| vec![0.0; width])).collect();
-    Ok(ItemTable { width, values, missing })
+    Ok(ItemTable { width, values: rows.into_iter().flatten().flatten().collect(), present })
 }
 
 fn read_csv(path: &Path, items: &Dictionary, rows: &mut [Option<Vec<f32>>]) -> Result<usize, VisionError> {
@@ -121,7 +129,8 @@ mod tests {
         let path = folder.path().join("features.csv");
         std::fs::write(&path, "item,a,b\nB000000002,1,-2.5\nelse,1,2\nB000000001,0,1e-3\n").unwrap();
         let found = read(&path, &items()).unwrap();
-        let expected = ItemTable { width: 2, values: vec![0.0, 1e-3, 1.0, -2.5, 0.0, 0.0], missing: 1 };
+        let present = vec![true, true, false];
+        let expected = ItemTable { width: 2, values: vec![0.0, 1e-3, 1.0, -2.5], present };
         assert_eq!(found, expected);
         for bad in [
             "item,a\nB000000001,x\n",
@@ -129,6 +138,7 @@ mod tests {
             "item,a\nB000000001,1,2\n",
             "item\n",
             "i,a\nelse,1\n",
+            "i,a\nB000000001,1\n",
         ] {
             std::fs::write(&path, bad).unwrap();
             assert!(read(&path, &items()).is_err(), "{bad}");
@@ -146,8 +156,8 @@ mod tests {
         }
         std::fs::write(&path, &bytes).unwrap();
         let found = read(&path, &items()).unwrap();
-        assert_eq!((found.width, found.missing), (WIDTH, 1));
-        assert_eq!([found.values[0], found.values[WIDTH], found.values[2 * WIDTH]], [1.0, 0.0, 3.0]);
+        assert_eq!((found.width, found.present), (WIDTH, vec![true, false, true]));
+        assert_eq!([found.values[0], found.values[WIDTH]], [1.0, 3.0]);
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(read(&path, &items()).unwrap_err().to_string().contains("record 2"));
     }

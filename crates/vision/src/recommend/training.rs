@@ -4,11 +4,14 @@
 //! in from their purchases. λ of a fold-in is the best of [`LAMBDAS`] unless it is given, and `dvbpr` is a part of the sum if the sum is better
 //! with it.
 
+use std::path::Path;
+
 use burn::tensor::Device;
 use foldin_core::random::child_seed;
 use foldin_core::{Dictionary, FitContext};
 use foldin_models::item_vectors::Way;
 
+use crate::data::feature_file::{self, ItemTable};
 use crate::data::{LeaveOneOut, VisualDataset};
 use crate::error::VisionError;
 use crate::evaluate::validation_auc;
@@ -37,6 +40,8 @@ const LEARNED: usize = 64;
 /// Features of items: hand-made ones, and where there is a pretrained network its own beside them.
 #[derive(Clone, Debug)]
 pub struct ItemFeatures {
+    /// Items that nothing is known of: zeros stand for them, which are similar to nothing and of no taste.
+    pub missing: usize,
     hand: Vec<f32>,
     hand_width: usize,
     both: Vec<f32>,
@@ -63,25 +68,41 @@ impl ItemFeatures {
         let hand_width = of_pictures.len() / large.images.len().max(1);
         let hand = mean_over_pictures(&of_pictures, hand_width, &large.pictures);
         let Some(pretrained) = pretrained else {
-            return Ok(Self { both: hand.clone(), both_width: hand_width, hand, hand_width });
+            return Ok(Self { missing: 0, both: hand.clone(), both_width: hand_width, hand, hand_width });
         };
         let units = pretrained.network.units();
         let learned = whitened(&pretrained.describe(&data.images, device)?, units, LEARNED, seed)?;
         let width = learned.len() / data.images.len().max(1);
         let learned = mean_over_pictures(&learned, width, &data.pictures);
         let both = beside(&hand, hand_width, &learned, width);
-        Ok(Self { hand, hand_width, both, both_width: hand_width + width })
+        Ok(Self { missing: 0, hand, hand_width, both, both_width: hand_width + width })
     }
 
-    /// Made elsewhere, `[n_items × width]`, brought to the components of most variance and whitened: raw features of a network are anything but
-    /// of variance one.
+    /// Made elsewhere, brought to the components of most variance and whitened: raw features of a network are anything but of variance one.
+    /// Components are those of the items that the table has; the others are zeros, as an average item would be.
     ///
     /// # Errors
     /// As [`whitened`].
-    pub fn elsewhere(values: &[f32], width: usize) -> Result<Self, VisionError> {
-        let hand = whitened(values, width, HAND.min(width), child_seed(0, "features"))?;
-        let hand_width = hand.len() / (values.len() / width.max(1)).max(1);
-        Ok(Self { both: hand.clone(), both_width: hand_width, hand, hand_width })
+    pub fn elsewhere(table: &ItemTable) -> Result<Self, VisionError> {
+        let ItemTable { width, values, present } = table;
+        let found = whitened(values, *width, HAND.min(*width), child_seed(0, "features"))?;
+        let n_found = present.iter().filter(|present| **present).count();
+        let hand_width = found.len() / n_found.max(1);
+        let mut hand = vec![0.0; present.len() * hand_width];
+        let places = hand.chunks_exact_mut(hand_width.max(1)).zip(present).filter(|(_, present)| **present);
+        places
+            .zip(found.chunks_exact(hand_width.max(1)))
+            .for_each(|((place, _), row)| place.copy_from_slice(row));
+        let missing = present.len() - n_found;
+        Ok(Self { missing, both: hand.clone(), both_width: hand_width, hand, hand_width })
+    }
+
+    /// Those of a file, see [`elsewhere`](Self::elsewhere).
+    ///
+    /// # Errors
+    /// As [`feature_file::read`] and [`whitened`].
+    pub fn of_file(path: &Path, items: &Dictionary) -> Result<Self, VisionError> {
+        Self::elsewhere(&feature_file::read(path, items)?)
     }
 
     /// The hand-made ones.
@@ -195,4 +216,37 @@ pub fn sum(
     members.extend(dvbpr.recommender.model.members().iter().cloned());
     let with = Chosen::of(Recommender::new(SUM, items.clone(), members, None)?, split)?;
     Ok(if with.validation > without.validation { with } else { without })
+}
+
+#[cfg(test)]
+mod tests {
+    use foldin_core::random::Random;
+    use foldin_core::{Csr, Feedback, Interactions};
+
+    use super::*;
+    use crate::recommend::Scorer;
+    use crate::recommend::vis_rank::VisRankMax;
+
+    #[test]
+    fn items_without_features_are_similar_to_nothing() {
+        let mut random = Random::new(1);
+        // Far from zero, so that a row of zeros would lie far from all others once it is centred.
+        let values: Vec<f32> = (0..40 * 3).map(|_| 5.0 + random.normal() as f32).collect();
+        let mut present = vec![true; 42];
+        (present[0], present[41]) = (false, false);
+        let found =
+            ItemFeatures::elsewhere(&ItemTable { width: 3, values: values.clone(), present }).unwrap();
+        let all = ItemFeatures::elsewhere(&ItemTable { width: 3, values, present: vec![true; 40] }).unwrap();
+        assert_eq!((found.missing, all.missing), (2, 0));
+        // What is not there changes nothing for what is.
+        let width = found.hand().width;
+        assert_eq!(found.hand().values[width..41 * width], *all.hand().values);
+        // Whoever bought one of them is told nothing, and the other is no better a match than chance.
+        let matrix = Csr::from_triples(1, 42, &[(0, 0, 1.0)]).unwrap();
+        let train = Interactions::new(matrix, None, Feedback::Implicit).unwrap();
+        let split = LeaveOneOut { train, validation: vec![2], test: vec![41], seed: 1 };
+        let mut scores = [1.0; 42];
+        VisRankMax::new(found.hand(), &split).unwrap().scores(0, &mut scores).unwrap();
+        assert_eq!(scores, [0.0; 42]);
+    }
 }

@@ -11,7 +11,7 @@ use foldin_core::{FitContext, FitError};
 use foldin_models::item_vectors::check_lambda;
 use foldin_vision::backend::{self, Device};
 use foldin_vision::checkpoints::{Checkpoints, trained};
-use foldin_vision::data::{LeaveOneOut, VisualDataset, feature_file};
+use foldin_vision::data::{LeaveOneOut, VisualDataset};
 use foldin_vision::error::VisionError;
 use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained, pretrain};
 use foldin_vision::recommend::linear::LinearModel;
@@ -297,12 +297,15 @@ impl Run<'_> {
         let Some(file) = &self.args.features else {
             return Ok(ItemFeatures::new(large, data, network, &self.device)?);
         };
-        let table = feature_file::read(file, &data.items)?;
-        if table.missing > 0 {
-            let (missing, items) = (table.missing, data.items.len());
-            print(format!("{missing} of {items} items have no features in {}", file.display()))?;
+        let features = ItemFeatures::of_file(file, &data.items)?;
+        if features.missing > 0 {
+            let (missing, items) = (features.missing, data.items.len());
+            print(format!(
+                "{missing} of {items} items have no features in {}: they are similar to nothing",
+                file.display()
+            ))?;
         }
-        Ok(ItemFeatures::elsewhere(&table.values, table.width)?)
+        Ok(features)
     }
 
     fn sum(&self) -> anyhow::Result<Made> {
