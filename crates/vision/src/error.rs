@@ -45,6 +45,19 @@ pub enum VisionError {
         /// What was looked for, and what took the rest away.
         problem: String,
     },
+    /// Too few pictures with labels to pretrain a network on.
+    #[error(
+        "{data}: {labelled} pictures have labels that are frequent enough to pretrain a network on, and {least} are needed; `--preset small` \
+         learns from scratch"
+    )]
+    TooFewLabels {
+        /// The data set.
+        data: String,
+        /// Pictures with such a label.
+        labelled: usize,
+        /// How many it takes.
+        least: usize,
+    },
     /// A device that this build or this machine does not have.
     #[error("no device `{name}`: {problem}")]
     Device {

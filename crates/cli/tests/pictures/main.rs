@@ -158,6 +158,13 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         let found = best(at, "model");
         assert!(found.iter().filter(|&item| item % 3 == 0).count() >= 4, "{model}: {found:?}");
     }
+    // A shop of few labels: pretraining that was asked for is refused, with what to do; that of the sum is left out.
+    let said = refused(at, &with(&["dvbpr", "--preset", "pretrained"]));
+    assert!(said.contains("60 pictures") && said.contains("--preset small"), "{said}");
+    let scratch = ["vision", "train", "--data", "shop", "--out", "scratch", "--model", "visual-sum"];
+    let output = foldin(at, &[&scratch[..], &["--set", "px=16", "--set", "epochs=1"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("learns from scratch: 60 pictures"), "{said}");
     let small = ["--set", "px=16", "--set", "batch=32", "--set", "epochs=2"];
     let pretrained = ["--preset", "pretrained", "--pretraining", "epochs=3", "--pretraining", "batch=16"];
     ok(at, &with(&[&["visual-sum"], &small[..], &pretrained[..]].concat()));

@@ -17,12 +17,9 @@ use crate::checkpoints::trained;
 use crate::data::{LeaveOneOut, PrepareOptions, VisualDataset, prepare, purchases};
 use crate::design::{DesignConfig, Person, parts, taste_of};
 use crate::error::VisionError;
-use crate::images::Labels;
-use crate::recommend::dvbpr::{
-    self, Dvbpr, DvbprConfig, PretrainConfig, Pretrained, mean_over_pictures, pretrain,
-};
+use crate::recommend::dvbpr::{self, Dvbpr, DvbprConfig, PretrainConfig, mean_over_pictures};
 use crate::recommend::linear::LinearModel;
-use crate::recommend::training::{self, picture_labels};
+use crate::recommend::training;
 
 /// Designs for customers to make and measure.
 #[derive(Clone, Debug)]
@@ -142,24 +139,18 @@ impl CustomersExperiment {
             "dvbpr": self.dvbpr, "pretraining": self.pretraining, "seed": seed, "users": data.users.checksum(),
             "items": data.items.checksum(), "pictures": data.images.len(),
         });
-        let labels: Vec<Labels> = picture_labels(&data);
-        let pretrained = (!labels.is_empty())
-            .then(|| {
-                (watch.stage)(&format!("pretraining of scorer {number}"));
-                let (network, _) = trained(
-                    folder,
-                    &format!("pretrained-{number}"),
-                    run.clone(),
-                    |place| Pretrained::load(place, device),
-                    |store| {
-                        let ctx = watch.context(child_seed(seed, "pretraining"), store);
-                        pretrain(&self.pretraining, &data.images, &labels, device, &ctx)
-                    },
-                    Pretrained::save,
-                )?;
-                Ok::<_, VisionError>(network)
-            })
-            .transpose()?;
+        (watch.stage)(&format!("pretraining of scorer {number}"));
+        let ctx =
+            FitContext { progress: watch.progress, cancel: watch.cancel.clone(), ..FitContext::new(seed) };
+        let name = format!("pretrained-{number}");
+        let kept = Some((folder, name.as_str(), run.clone()));
+        let first = FitContext { seed: child_seed(seed, "pretraining"), ..ctx.clone() };
+        let pretrained = match training::pretrained(&self.pretraining, &data, kept, device, &first) {
+            Ok(network) => Some(network),
+            // Without labels both recommenders learn from scratch.
+            Err(VisionError::TooFewLabels { .. }) => None,
+            Err(error) => return Err(error),
+        };
         (watch.stage)(&format!("scorer {number}"));
         let (network, _) = trained(
             folder,
@@ -175,8 +166,6 @@ impl CustomersExperiment {
         let k = network.network.k();
         let phi = mean_over_pictures(&network.phi_of(&data.images)?, k, &data.pictures);
         let model = LinearModel::new(dvbpr::NAME, k, Vec::new(), phi)?;
-        let ctx =
-            FitContext { progress: watch.progress, cancel: watch.cancel.clone(), ..FitContext::new(seed) };
         let mut chosen = training::served(dvbpr::NAME, &data.items, &model, None, &split, &ctx)?;
         chosen.recommender.network = Some(network);
         Ok(chosen)

@@ -10,14 +10,16 @@ use burn::tensor::Device;
 use foldin_core::random::child_seed;
 use foldin_core::{Dictionary, FitContext};
 use foldin_models::item_vectors::Way;
+use serde_json::Value;
 
+use crate::checkpoints::trained;
 use crate::data::feature_file::{self, ItemTable};
 use crate::data::{LeaveOneOut, VisualDataset};
 use crate::error::VisionError;
 use crate::evaluate::validation_auc;
 use crate::features::{beside, hand_made, whitened};
 use crate::images::Labels;
-use crate::recommend::dvbpr::{Pretrained, mean_over_pictures};
+use crate::recommend::dvbpr::{PretrainConfig, Pretrained, mean_over_pictures, pretrain};
 use crate::recommend::folder::{Recommender, member};
 use crate::recommend::linear::LinearModel;
 use crate::recommend::pairwise::Features;
@@ -135,6 +137,39 @@ pub fn picture_labels(data: &VisualDataset) -> Vec<Labels> {
     data.labels.iter().map(of).collect()
 }
 
+/// A network pretrained on the labels of items: the one that `folder` keeps of the same `run`, or a new one, which is kept there; with the
+/// seed of `ctx`.
+///
+/// # Errors
+/// [`VisionError::TooFewLabels`], for which a training from scratch is the way on; others as [`pretrain()`] and [`trained`].
+pub fn pretrained(
+    config: &PretrainConfig,
+    data: &VisualDataset,
+    kept: Option<(&Path, &str, Value)>,
+    device: &Device,
+    ctx: &FitContext<'_>,
+) -> Result<Pretrained, VisionError> {
+    let labels = picture_labels(data);
+    let fit = |ctx: &FitContext<'_>| {
+        pretrain(config, &data.images, &labels, device, ctx).map_err(|error| match error {
+            VisionError::TooFewLabels { labelled, least, .. } => {
+                VisionError::TooFewLabels { data: data.name.clone(), labelled, least }
+            }
+            error => error,
+        })
+    };
+    let Some((folder, name, run)) = kept else { return fit(ctx) };
+    let (network, _) = trained(
+        folder,
+        name,
+        run,
+        |place| Pretrained::load(place, device),
+        |store| fit(&FitContext { checkpoints: Some(store), ..ctx.clone() }),
+        Pretrained::save,
+    )?;
+    Ok(network)
+}
+
 /// A recommender with the AUC on the validation items that it has when everybody is folded in.
 #[derive(Clone, Debug)]
 pub struct Chosen {
@@ -224,6 +259,7 @@ mod tests {
     use foldin_core::{Csr, Feedback, Interactions};
 
     use super::*;
+    use crate::planted::{PlantedOptions, planted};
     use crate::recommend::Scorer;
     use crate::recommend::vis_rank::VisRankMax;
 
@@ -248,5 +284,22 @@ mod tests {
         let mut scores = [1.0; 42];
         VisRankMax::new(found.hand(), &split).unwrap().scores(0, &mut scores).unwrap();
         assert_eq!(scores, [0.0; 42]);
+    }
+
+    #[test]
+    fn too_few_labels_are_told_with_the_way_on() {
+        let set = PlantedOptions { users: 2, items: 24, purchases: 5, ..PlantedOptions::default() };
+        let data = planted(&set, 1).unwrap().data;
+        let refused = |data: &VisualDataset| {
+            pretrained(&PretrainConfig::default(), data, None, &Device::flex(), &FitContext::new(1))
+                .unwrap_err()
+        };
+        // Ten pictures make a class frequent enough.
+        let error = refused(&data);
+        assert!(matches!(error, VisionError::TooFewLabels { labelled: 0, least: 64, .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("planted") && message.contains("--preset small"), "{message}");
+        let error = refused(&VisualDataset { labels: Vec::new(), ..data });
+        assert!(matches!(error, VisionError::TooFewLabels { labelled: 0, .. }), "{error}");
     }
 }

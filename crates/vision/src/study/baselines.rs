@@ -6,21 +6,20 @@ use std::time::Duration;
 use burn::tensor::Device;
 use foldin_core::FitContext;
 use foldin_core::random::child_seed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::html::Picture;
-use super::{Study, Watcher};
-use crate::checkpoints::{Checkpoints, trained};
+use super::{CATEGORIES, Study, Watcher, category, described};
+use crate::checkpoints::Checkpoints;
 use crate::data::{LeaveOneOut, PrepareOptions, Purchases, VisualDataset};
 use crate::error::VisionError;
 use crate::evaluate::{Part, Slices, evaluate};
-use crate::images::Labels;
 use crate::recommend::Scorer;
 use crate::recommend::baselines::{Popularity, RandomScores};
-use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained, pretrain};
+use crate::recommend::dvbpr::{self, DvbprConfig, PretrainConfig, Pretrained};
 use crate::recommend::folder::Recommender;
 use crate::recommend::pairwise::{self, Features, PairwiseConfig};
-use crate::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
+use crate::recommend::training::{self, Chosen, ItemFeatures};
 use crate::recommend::vis_rank::{VisRankMax, vis_rank_mean};
 use crate::sheet::{Sheet, Tile};
 
@@ -29,8 +28,12 @@ use crate::sheet::{Sheet, Tile};
 pub struct BaselinesOptions {
     /// Seeds of the splits.
     pub seeds: Vec<u64>,
+    /// Which pictures of an item count, and who is left out; pixels are those of the features and of `dvbpr`.
+    pub prepare: PrepareOptions,
     /// Pixels that hand-made features are taken at.
     pub features_px: usize,
+    /// A file of features in the place of hand-made ones.
+    pub features: Option<PathBuf>,
     /// Settings of `bpr`.
     pub bpr: PairwiseConfig,
     /// Settings of `vbpr`.
@@ -57,13 +60,15 @@ impl BaselinesOptions {
     pub fn full(cache: PathBuf, device: Device) -> Self {
         Self {
             seeds: vec![0, 1, 2],
+            prepare: PrepareOptions::new(DvbprConfig::small().px),
             features_px: 64,
+            features: None,
             bpr: PairwiseConfig::bpr(),
             vbpr: PairwiseConfig::vbpr(),
             scratch: DvbprConfig::small(),
             pretrained: DvbprConfig::pretrained(),
             pretrain: PretrainConfig::default(),
-            categories: ["product type", "category"].map(str::to_owned).to_vec(),
+            categories: CATEGORIES.map(str::to_owned).to_vec(),
             cache,
             checkpoints: None,
             device,
@@ -72,26 +77,33 @@ impl BaselinesOptions {
 }
 
 impl BaselinesOptions {
-    /// The pretrained network; from the folder of checkpoints, if it was trained already.
+    /// All of the data that must be the same for a fit to be taken up.
+    fn data(&self, data: &VisualDataset) -> Value {
+        json!({
+            "treatment": self.prepare.treatment, "px": data.images.px(), "pictures": data.images.len(),
+            "users": data.users.checksum(), "items": data.items.checksum(), "purchases": data.purchases.by_user().n_entries(),
+        })
+    }
+
+    /// The pretrained network; from the folder of checkpoints, if it was trained already. Or why there is none: a small shop has too few
+    /// labels, and all else can be measured.
     fn network(
         &self,
         data: &VisualDataset,
-        labels: &[Labels],
         watcher: Watcher<'_>,
-    ) -> Result<Pretrained, VisionError> {
-        let seed = child_seed(0, "pretraining");
-        let fit = |ctx: &FitContext<'_>| pretrain(&self.pretrain, &data.images, labels, &self.device, ctx);
-        let Some(folder) = &self.checkpoints else { return fit(&watcher.context(seed)) };
-        let run = json!({"config": self.pretrain, "px": data.images.px(), "pictures": data.images.len()});
-        let (network, _) = trained(
-            folder,
-            "pretrained",
-            run,
-            |folder| Pretrained::load(folder, &self.device),
-            |store| fit(&FitContext { checkpoints: Some(store), ..watcher.context(seed) }),
-            Pretrained::save,
-        )?;
-        Ok(network)
+    ) -> Result<Result<Pretrained, String>, VisionError> {
+        watcher.say("pretraining");
+        let run = json!({"config": self.pretrain, "data": self.data(data)});
+        let kept = self.checkpoints.as_deref().map(|folder| (folder, "pretrained", run));
+        let ctx = watcher.context(child_seed(0, "pretraining"));
+        match training::pretrained(&self.pretrain, data, kept, &self.device, &ctx) {
+            Ok(network) => Ok(Ok(network)),
+            Err(VisionError::TooFewLabels { labelled, least, .. }) => Ok(Err(format!(
+                "No network was pretrained: {labelled} pictures have labels that are frequent enough, too few to learn from ({least} are \
+                 needed)."
+            ))),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -108,26 +120,19 @@ pub fn baselines(
     clock: Clock<'_>,
     watcher: Watcher<'_>,
 ) -> Result<Study, VisionError> {
-    let prepared = |px: usize| watcher.prepare(purchases.clone(), &PrepareOptions::new(px), &options.cache);
+    let prepared = |px: usize| watcher.prepare(purchases.clone(), &options.prepare.at(px), &options.cache);
     let large = prepared(options.features_px)?;
     let data = prepared(options.scratch.px)?;
-    let labels = picture_labels(&data);
-    let mut unlabelled = None;
-    let pretrained = if labels.is_empty() {
-        None
-    } else {
-        watcher.say("pretraining");
-        match options.network(&data, &labels, watcher) {
-            Ok(network) => Some(network),
-            // A small shop has too few labels: all else can be measured.
-            Err(VisionError::NothingLeft { problem, .. }) => {
-                unlabelled = Some(format!("No network was pretrained: {problem}."));
-                None
-            }
-            Err(error) => return Err(error),
-        }
+    let from_file =
+        options.features.as_ref().map(|file| ItemFeatures::of_file(file, &data.items)).transpose()?;
+    let (pretrained, unlabelled) = match options.network(&data, watcher)? {
+        Ok(network) => (Some(network), None),
+        Err(why) => (None, Some(why)),
     };
-    let features = ItemFeatures::new(&large, &data, pretrained.as_ref(), &options.device)?;
+    let features = match from_file {
+        Some(features) => features,
+        None => ItemFeatures::new(&large, &data, pretrained.as_ref(), &options.device)?,
+    };
     let mut study = Study {
         title: "Recommendation by pictures: AUC over all items, leave one out".to_owned(),
         about: vec![
@@ -139,15 +144,12 @@ pub fn baselines(
         seeds: options.seeds.clone(),
         ..Study::default()
     };
-    study.data.push(format!(
-        "{}: {} users, {} items, {} purchases, {} pictures",
-        data.name,
-        data.users.len(),
-        data.items.len(),
-        data.purchases.by_user().n_entries(),
-        data.images.len()
-    ));
-    study.data.extend(data.report.lines());
+    let called = format!("{}, {}", data.name, options.prepare.treatment.name());
+    study.data.extend(described(&data, &called, &options.categories));
+    study.data.extend(options.features.as_ref().map(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        format!("Features of items from {name}, which lacks {} of them", features.missing)
+    }));
     study.findings.extend(unlabelled);
     if let Some(pretrained) = &pretrained {
         let words: Vec<String> = (pretrained.accuracy.iter())
@@ -155,11 +157,11 @@ pub fn baselines(
             .collect();
         let words = words.join(", ");
         study.data.push(format!("Pretraining, accuracy on held-out pictures (most frequent class): {words}"));
-        study.about.push(
-            "dvbpr-pretrained and the learned features of vbpr come from a network trained on labels of articles: it saw pictures and \
-             labels of test items where they have any, but no purchase."
-                .to_owned(),
-        );
+        let learned = if options.features.is_none() { " and the learned features of vbpr" } else { "" };
+        study.about.push(format!(
+            "dvbpr-pretrained{learned} come from a network trained on labels of articles: it saw pictures and labels of test items where \
+             they have any, but no purchase."
+        ));
     }
     for &seed in &options.seeds {
         let split = LeaveOneOut::new(&data, seed)?;
@@ -196,7 +198,7 @@ fn one_split(
 ) -> Result<Chosen, VisionError> {
     let seed = split.seed;
     let slices = Slices::new(data, split);
-    let category = options.categories.iter().find_map(|name| data.labels(name));
+    let category = category(data, &options.categories);
     let ctx = watcher.context(seed);
     let mut tell = |model: &dyn Scorer, epochs: Vec<f64>, seconds: f64| -> Result<(), VisionError> {
         let users = evaluate(model, split, Part::Test, category)?;
@@ -220,7 +222,7 @@ fn one_split(
         watcher.say(&format!("{name}, split {seed}"));
         let start = clock();
         let run =
-            json!({"config": config, "seed": seed, "items": data.items.checksum(), "from": options.pretrain});
+            json!({"config": config, "seed": seed, "data": options.data(data), "from": options.pretrain});
         let folder = options.checkpoints.as_ref().map(|folder| folder.join(format!("{name}-{seed}")));
         // Kept until the study is done: a fit that ended is taken up at its end.
         let store = folder.map(|folder| Checkpoints::new(folder, run, Duration::ZERO));

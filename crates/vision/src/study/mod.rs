@@ -24,6 +24,31 @@ pub use treatments::{TreatmentsOptions, treatments};
 
 use crate::data::{PrepareOptions, Purchases, VisualDataset, prepare};
 use crate::error::VisionError;
+use crate::images::Labels;
+
+/// Labels of items that AUC within category is taken by, unless another is asked for: the first that there is.
+pub const CATEGORIES: [&str; 2] = ["product type", "category"];
+
+/// The first of these labels that the items have.
+fn category<'a>(data: &'a VisualDataset, names: &[String]) -> Option<&'a Labels> {
+    names.iter().find_map(|name| data.labels(name))
+}
+
+/// What is said of a data set: what is left of it, what AUC within category is taken by, and what was left out.
+fn described(data: &VisualDataset, called: &str, names: &[String]) -> Vec<String> {
+    let mut out = vec![format!(
+        "{called}: {} users, {} items, {} purchases, {} pictures",
+        data.users.len(),
+        data.items.len(),
+        data.purchases.by_user().n_entries(),
+        data.images.len()
+    )];
+    out.extend(
+        category(data, names).map(|labels| format!("Within category: by the label {}.", labels.name())),
+    );
+    out.extend(data.report.lines());
+    out
+}
 
 /// Who is told what is going on, and may stop it.
 #[derive(Clone, Copy)]
@@ -56,8 +81,8 @@ impl Watcher<'_> {
         options: &PrepareOptions,
         cache: &Path,
     ) -> Result<VisualDataset, VisionError> {
-        let (px, treatment) = (options.images.px, options.treatment.name());
-        let file = cache.join(format!("{}-{treatment}-{px}.fpix", purchases.name));
+        let px = options.images.px;
+        let file = cache.join(options.file_name(&purchases.name));
         prepare(purchases, options, &file, &|done, of| {
             self.say(&format!("pictures at {px} pixels: {done} of {of}"));
             if self.cancel.is_cancelled() {

@@ -10,13 +10,13 @@ use foldin_core::random::child_seed;
 use foldin_core::{FitContext, FitError};
 use foldin_models::item_vectors::check_lambda;
 use foldin_vision::backend::{self, Device};
-use foldin_vision::checkpoints::{Checkpoints, trained};
+use foldin_vision::checkpoints::Checkpoints;
 use foldin_vision::data::{LeaveOneOut, VisualDataset};
 use foldin_vision::error::VisionError;
-use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained, pretrain};
+use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained};
 use foldin_vision::recommend::linear::LinearModel;
 use foldin_vision::recommend::pairwise::{self, PairwiseConfig};
-use foldin_vision::recommend::training::{self, Chosen, ItemFeatures, picture_labels};
+use foldin_vision::recommend::training::{self, Chosen, ItemFeatures};
 use serde_json::{Map, Value, json};
 
 use super::PictureData;
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = ["dvbpr", "vbpr", training::VIS_RANK, training::SUM])]
     model: String,
     /// Settings of dvbpr to start from: small (a network for CPUs, from scratch), pretrained (the same, first trained on the labels of
-    /// items), published or study (CNN-F at 224 pixels) [default: small; for visual-sum pretrained if items have labels]
+    /// items), published or study (CNN-F at 224 pixels) [default: small; for visual-sum pretrained if enough items have labels]
     #[arg(long, value_name = "NAME", value_parser = ["small", "pretrained", "published", "study"])]
     preset: Option<String>,
     /// A setting of the model (of visual-sum: of its dvbpr), as KEY=VALUE; may be given often
@@ -137,13 +137,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
 impl Run<'_> {
     /// Settings of `dvbpr`, and of pretraining if there is any.
     fn settings(&self, preset: &str) -> anyhow::Result<(DvbprConfig, Option<PretrainConfig>)> {
-        let base = match preset {
-            "published" => DvbprConfig::published(),
-            "study" => DvbprConfig::study(),
-            "pretrained" => DvbprConfig::pretrained(),
-            _ => DvbprConfig::small(),
-        };
-        let config = changed(dvbpr::NAME, &base, &self.args.set)?;
+        let config = self.dvbpr_settings(preset)?;
         if preset == "pretrained" {
             let base = PretrainConfig { form: config.form, ..PretrainConfig::default() };
             return Ok((config, Some(changed("pretraining", &base, &self.args.pretraining)?)));
@@ -154,6 +148,16 @@ impl Run<'_> {
         Ok((config, None))
     }
 
+    fn dvbpr_settings(&self, preset: &str) -> anyhow::Result<DvbprConfig> {
+        let base = match preset {
+            "published" => DvbprConfig::published(),
+            "study" => DvbprConfig::study(),
+            "pretrained" => DvbprConfig::pretrained(),
+            _ => DvbprConfig::small(),
+        };
+        changed(dvbpr::NAME, &base, &self.args.set)
+    }
+
     /// All that must be the same for a training to be taken up.
     fn description(&self, config: &Value, data: &VisualDataset) -> Value {
         json!({
@@ -162,29 +166,20 @@ impl Run<'_> {
         })
     }
 
-    fn network(&self, config: &PretrainConfig, data: &VisualDataset) -> anyhow::Result<Pretrained> {
-        let labels = picture_labels(data);
-        if labels.is_empty() {
-            return Err(usage(format!("{} has no labels of items to pretrain on", data.name)));
-        }
-        let seed = child_seed(self.args.seed, "pretraining");
-        let (network, _) = trained(
-            &self.kept,
-            "pretrained",
-            self.description(&json!([config, data.images.px()]), data),
-            |folder| Pretrained::load(folder, &self.device),
-            |store| {
-                let ctx = FitContext { seed, checkpoints: Some(store), ..self.ctx.clone() };
-                pretrain(config, &data.images, &labels, &self.device, &ctx)
-            },
-            Pretrained::save,
-        )?;
+    fn network(&self, config: &PretrainConfig, data: &VisualDataset) -> Result<Pretrained, VisionError> {
+        let run = self.description(&json!([config, data.images.px()]), data);
+        let ctx = FitContext { seed: child_seed(self.args.seed, "pretraining"), ..self.ctx.clone() };
+        let kept = Some((self.kept.as_path(), "pretrained", run));
+        training::pretrained(config, data, kept, &self.device, &ctx)
+    }
+
+    fn print_accuracy(network: &Pretrained) -> anyhow::Result<()> {
         for (name, right, most) in &network.accuracy {
             print(format!(
                 "pretraining: {name} is right for {right:.3} of held-out pictures (most frequent class: {most:.3})"
             ))?;
         }
-        Ok(network)
+        Ok(())
     }
 
     fn fit_dvbpr(
@@ -229,6 +224,7 @@ impl Run<'_> {
         let data = self.open(config.px)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
+        network.iter().try_for_each(Self::print_accuracy)?;
         let start = pretraining.as_ref().zip(network.as_ref());
         let fitted = self.fit_dvbpr(&config, &data, &split, start)?;
         let mut chosen = self.served(dvbpr::NAME, &data, &fitted.model, &split)?;
@@ -310,12 +306,24 @@ impl Run<'_> {
 
     fn sum(&self) -> anyhow::Result<Made> {
         let large = self.open(FEATURES_PX)?;
-        let preset = self.args.preset.as_deref();
-        let preset = preset.unwrap_or(if large.labels.is_empty() { "small" } else { "pretrained" });
-        let (config, pretraining) = self.settings(preset)?;
-        let data = self.open(config.px)?;
+        let named = self.args.preset.as_deref();
+        let (mut config, mut pretraining) = self.settings(named.unwrap_or("pretrained"))?;
+        let mut data = self.open(config.px)?;
+        let network = match pretraining.as_ref().map(|config| self.network(config, &data)).transpose() {
+            // Nobody asked for labels that are not there.
+            Err(VisionError::TooFewLabels { labelled, least, .. }) if named.is_none() => {
+                self.global.remark(format!(
+                    "note: dvbpr learns from scratch: {labelled} pictures have labels that are frequent enough to pretrain it on, and {least} are \
+                     needed"
+                ));
+                (config, pretraining) = (self.dvbpr_settings("small")?, None);
+                data = self.open(config.px)?;
+                None
+            }
+            network => network?,
+        };
+        network.iter().try_for_each(Self::print_accuracy)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
-        let network = pretraining.as_ref().map(|config| self.network(config, &data)).transpose()?;
         let features = self.features(&large, &data, network.as_ref())?;
         let start = pretraining.as_ref().zip(network.as_ref());
         let fitted = self.fit_dvbpr(&config, &data, &split, start)?;

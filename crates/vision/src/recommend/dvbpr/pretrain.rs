@@ -84,7 +84,7 @@ pub struct Pretrained {
 /// Pretrains on the pictures that have any of these labels; one in seven is held out to measure accuracy.
 ///
 /// # Errors
-/// [`VisionError::Config`], [`VisionError::NothingLeft`] without labelled pictures, [`VisionError::Diverged`], and a cancelled fit.
+/// [`VisionError::Config`], [`VisionError::TooFewLabels`], [`VisionError::Diverged`], and a cancelled fit.
 pub fn pretrain(
     config: &PretrainConfig,
     images: &ImageSet,
@@ -98,11 +98,9 @@ pub fn pretrain(
     let mut pictures: Vec<u32> = (0..images.len() as u32)
         .filter(|&picture| labels.iter().any(|labels| labels.of()[picture as usize].is_some()))
         .collect();
-    if pictures.len() < config.batch.max(14) {
-        return Err(VisionError::NothingLeft {
-            path: NAME.to_owned(),
-            problem: format!("{} pictures have labels, too few to learn from", pictures.len()),
-        });
+    let (data, labelled, least) = (NAME.to_owned(), pictures.len(), config.batch.max(14));
+    if labelled < least {
+        return Err(VisionError::TooFewLabels { data, labelled, least });
     }
     Random::new(child_seed(ctx.seed, "pretraining part")).shuffle(&mut pictures);
     let (held_out, train) = pictures.split_at(pictures.len() / 7);
