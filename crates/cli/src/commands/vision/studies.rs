@@ -14,7 +14,7 @@ use foldin_vision::planted::PlantedOptions;
 use foldin_vision::recommend::dvbpr::DvbprConfig;
 use foldin_vision::study::treatments::planted_treatments;
 use foldin_vision::study::{
-    BaselinesOptions, Study, TreatmentsOptions, Watcher, baselines, html, treatments,
+    BaselinesOptions, CATEGORIES, Study, TreatmentsOptions, Watcher, baselines, html, treatments,
 };
 use serde::Deserialize;
 use serde_json::Map;
@@ -252,6 +252,7 @@ fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Re
             let options = TreatmentsOptions {
                 seeds,
                 dvbpr: overlaid("dvbpr", &DvbprConfig::small(), &settings("dvbpr"))?,
+                categories: CATEGORIES.map(str::to_owned).to_vec(),
                 cache,
                 checkpoints: Some(kept.to_owned()),
                 device,
