@@ -134,6 +134,22 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         assert!(at.join(format!("out/vision-shop.{ending}")).is_file(), "{ending}");
     }
     assert!(refused(at, &["vision", "evaluate", "--data", "shop", "--set", "epochs=2"]).contains("scratch"));
+    // On a part of the data, by features made elsewhere, within a label that is named.
+    let features: String = (0..59).map(|item| format!("i{item},{},{}\n", item % 3, item % 7)).collect();
+    std::fs::write(at.join("features.csv"), format!("item,a,b\n{features}")).unwrap();
+    let own = ["--treatment", "all-vendor", "--min-user", "6", "--min-item", "2", "--category", "colour"];
+    let evaluate =
+        ["vision", "evaluate", "--data", "shop", "--features", "features.csv", "--out", "own", "--quiet"];
+    let table = ok(at, &[&evaluate[..], &own[..], &few[..]].concat());
+    assert!(
+        table.contains("shop, all-vendor: 30 users, ") && table.contains("by the label colour"),
+        "{table}"
+    );
+    assert!(table.contains("features.csv, which lacks 1 of them"), "{table}");
+    let said = refused(at, &["vision", "evaluate", "--data", "shop", "--category", "kind"]);
+    assert!(said.contains("there is no label `kind`; there are colour"), "{said}");
+    let said = refused(at, &["vision", "data", "--data", "shop", "--min-item", "40"]);
+    assert!(said.contains("40 buyers"), "{said}");
 
     // Refused before anything is trained.
     let train = ["vision", "train", "--data", "shop", "--out", "model", "--quiet", "--model"];

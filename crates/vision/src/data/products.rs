@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::data::purchases::ItemLabels;
+use crate::data::purchases::{ItemLabels, label_called};
 use crate::error::VisionError;
 use crate::images::{BuildOptions, BuildReport, Defect, Fit, ImageSet, Labels, PictureStore, build};
 
@@ -174,12 +174,7 @@ impl Products {
     /// # Errors
     /// [`VisionError::Unknown`] for a label that the table does not have.
     pub fn labelled(&self, label: &str) -> Result<Self, VisionError> {
-        let labels = self.labels.iter().find(|labels| labels.name == label);
-        let labels = labels.ok_or_else(|| VisionError::Unknown {
-            what: "label",
-            name: label.to_owned(),
-            known: self.labels.iter().map(|labels| labels.name.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
+        let labels = label_called(&self.labels, label)?;
         let kept: Vec<usize> = (0..self.len()).filter(|&at| labels.of[at].is_some()).collect();
         let of = |labels: &ItemLabels| ItemLabels {
             name: labels.name.clone(),

@@ -27,6 +27,18 @@ pub struct ItemLabels {
     pub of: Vec<Option<String>>,
 }
 
+/// The label of that name.
+///
+/// # Errors
+/// [`VisionError::Unknown`], which lists those there are.
+pub(crate) fn label_called<'a>(labels: &'a [ItemLabels], name: &str) -> Result<&'a ItemLabels, VisionError> {
+    labels.iter().find(|labels| labels.name == name).ok_or_else(|| {
+        let known: Vec<&str> = labels.iter().map(|labels| labels.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        VisionError::Unknown { what: "label", name: name.to_owned(), known }
+    })
+}
+
 /// Who bought what, and where the pictures are.
 #[derive(Clone, Debug, Default)]
 pub struct Purchases {
@@ -109,6 +121,14 @@ impl Purchases {
         })?;
         let own = self.pairs.iter().filter(|(user, _)| *user == number);
         Ok(own.filter_map(|(_, item)| self.items.key(*item)).collect())
+    }
+
+    /// A label of items.
+    ///
+    /// # Errors
+    /// [`VisionError::Unknown`], which lists those there are.
+    pub fn label(&self, name: &str) -> Result<&ItemLabels, VisionError> {
+        label_called(&self.labels, name)
     }
 
     /// From a table that was read; pictures are to be added.

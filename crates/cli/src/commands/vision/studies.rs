@@ -19,7 +19,7 @@ use foldin_vision::study::{
 use serde::Deserialize;
 use serde_json::Map;
 
-use super::{cache, find, pages};
+use super::{PictureData, cache, find, pages};
 use crate::common::{Global, check_writable, command_line, print, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::settings::parse_pair;
@@ -101,7 +101,7 @@ pub(crate) fn reproduce(
     check_writable(&page)?;
     // Beside the page, until it is written.
     let kept = page.with_extension("checkpoint");
-    let studies = run(&recipe, quick, &kept, global);
+    let studies = run(&recipe, quick, &kept, &|_| (), global);
     finish(&recipe.title, &recipe.about, studies, notes, &page, &kept, global)?;
     Ok(true)
 }
@@ -148,15 +148,22 @@ fn finish(
 const EXAMPLES: &str = "\
 Examples:
   foldin vision evaluate --data shop
-  foldin vision evaluate --data shop --seeds 0,1,2 --set scratch.epochs=3 --out results";
+  foldin vision evaluate --data shop --seeds 0,1,2 --set scratch.epochs=3 --out results
+  foldin vision evaluate --data shop --treatment all-vendor --min-user 3 --category kind
+  foldin vision evaluate --data shop --features features.csv";
 
 /// Every recommender on somebody's own purchases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EvaluateArgs {
-    /// Folder of purchases with pictures, by path or by name in the folders of data sets
-    #[arg(long, value_name = "DIR")]
-    data: String,
+    #[command(flatten)]
+    data: PictureData,
+    /// Features of items in the place of hand-made ones: a CSV of item and numbers, or records as Amazon's image features
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// The label of items that AUC within category is taken by [default: product type or category, if there is one]
+    #[arg(long, value_name = "LABEL")]
+    category: Option<String>,
     /// Seeds of the splits; each keeps one purchase of every user to choose by and one to test on
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…")]
     seeds: Vec<u64>,
@@ -184,15 +191,17 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &Global) -> anyhow::Result<(
         let value = toml::Value::try_from(value)?;
         changes.entry(model.to_owned()).or_default().insert(key.to_owned(), value);
     }
-    let folder = find(&args.data, global)?;
-    let read = purchases::open(&folder)?;
+    let read = args.data.purchases(global)?;
+    if let Some(label) = &args.category {
+        read.label(label)?;
+    }
     let page = args.out.join(format!("vision-{}.html", read.name));
     check_writable(&page)?;
     let kept = page.with_extension("checkpoint");
     let recipe = Recipe {
         study: Kind::Baselines,
         title: format!("Recommendation by pictures: {}", read.name),
-        data: args.data.clone(),
+        data: args.data.data.clone(),
         also: Vec::new(),
         seeds: args.seeds.clone(),
         about: "One purchase of each user to choose by and one to test on, at random. AUC over all items that a user did not buy.".to_owned(),
@@ -200,7 +209,15 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &Global) -> anyhow::Result<(
         settings: changes,
         quick: Quick { seeds: Vec::new(), settings: Changes::new() },
     };
-    finish(&recipe.title, &recipe.about, run(&recipe, false, &kept, global), &args.note, &page, &kept, global)
+    let own = |options: &mut BaselinesOptions| {
+        options.prepare = args.data.options(options.scratch.px);
+        options.features.clone_from(&args.features);
+        if let Some(label) = &args.category {
+            options.categories = vec![label.clone()];
+        }
+    };
+    let studies = run(&recipe, false, &kept, &own, global);
+    finish(&recipe.title, &recipe.about, studies, &args.note, &page, &kept, global)
 }
 
 /// What settings of [`BaselinesOptions`] are of.
@@ -219,7 +236,14 @@ pub(super) fn markdown(title: &str, about: &str, text: &str) -> String {
     )
 }
 
-fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Result<Vec<Study>> {
+/// Runs the studies of a recipe; `own` is what somebody changes of the options of baselines besides settings.
+fn run(
+    recipe: &Recipe,
+    quick: bool,
+    kept: &Path,
+    own: &dyn Fn(&mut BaselinesOptions),
+    global: &Global,
+) -> anyhow::Result<Vec<Study>> {
     let device = backend::device("cpu")?;
     let cache = cache()?;
     let cancel = cancel_on_ctrl_c()?;
@@ -235,7 +259,7 @@ fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Re
     let studies = match recipe.study {
         Kind::Baselines => {
             let full = BaselinesOptions::full(cache, device);
-            let options = BaselinesOptions {
+            let mut options = BaselinesOptions {
                 seeds,
                 checkpoints: Some(kept.to_owned()),
                 bpr: overlaid("bpr", &full.bpr, &settings("bpr"))?,
@@ -245,6 +269,7 @@ fn run(recipe: &Recipe, quick: bool, kept: &Path, global: &Global) -> anyhow::Re
                 pretrain: overlaid("pretrain", &full.pretrain, &settings("pretrain"))?,
                 ..full
             };
+            own(&mut options);
             let read = purchases::open(&find(&recipe.data, global)?)?;
             vec![baselines(&read, &options, &clock, watcher)?]
         }
