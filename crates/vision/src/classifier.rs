@@ -339,6 +339,14 @@ impl Classifier {
         self.network.features(&weights, pictures.permute([0, 2, 3, 1]), &mut Mode::Inference)
     }
 
+    /// Logarithms of the classes' probabilities, `[n, classes]`, of pictures `[n, 3, px, px]` from −1 to 1, differentiable by these.
+    #[must_use]
+    pub fn log_probabilities(&self, pictures: Tensor<4>) -> Tensor<2> {
+        let weights = if pictures.is_autodiff() { self.weights.constant() } else { self.weights.clone() };
+        let hidden = self.features(pictures);
+        log_softmax(self.network.last.forward(&weights.parameters, hidden), 1)
+    }
+
     /// Features, and sums before the softmax, of pictures given as bytes `[n × 3 × px × px]`.
     fn look(&self, bytes: &[u8]) -> (Vec<f32>, Vec<f32>) {
         let size = CHANNELS * self.px * self.px;

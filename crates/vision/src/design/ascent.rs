@@ -7,6 +7,7 @@ use foldin_core::random::{Random, child_seed};
 use super::config::{Bound, DesignConfig};
 use super::preference::{Features, Taste, resized};
 use crate::backend;
+use crate::classifier::Classifier;
 use crate::error::VisionError;
 use crate::images::{to_byte, to_unit};
 use crate::lsgan::Lsgan;
@@ -23,13 +24,17 @@ pub struct Step {
     pub preference: Vec<f64>,
     /// D of each: 1 is real to the discriminator.
     pub realism: Vec<f64>,
+    /// Probability of the category by the classifier; empty without one.
+    pub category: Vec<f64>,
 }
 
 impl Step {
-    /// θᵀΦ − η (D − 1)² of a start.
+    /// θᵀΦ − η (D − 1)² + γ ln p of a start, with the factors of realism and of the category.
     #[must_use]
-    pub fn objective(&self, start: usize, eta: f64) -> f64 {
-        self.preference[start] - eta * (self.realism[start] - 1.0).powi(2)
+    pub fn objective(&self, start: usize, config: &DesignConfig) -> f64 {
+        let doubt = (self.realism[start] - 1.0).powi(2);
+        let category = self.category.get(start).map_or(0.0, |p| p.max(f64::MIN_POSITIVE).ln());
+        self.preference[start] - config.realism * doubt + config.category * category
     }
 
     /// The picture of a start.
@@ -90,44 +95,73 @@ impl<'a> Moving<'a> {
     }
 }
 
-fn taken(
-    model: &Lsgan,
-    features: &dyn Features,
-    taste: &Taste,
-    class: usize,
-    moving: &Moving<'_>,
-    number: usize,
-) -> Step {
-    let pictures = model.pictures(moving.bounded(moving.noise.get(0)), class);
-    let preference = taste.preference(features.features(resized(pictures.clone(), features.px())));
-    let realism = model.realism(pictures.clone(), class);
-    let wide = |values: Tensor<1>| backend::values(values).into_iter().map(f64::from).collect();
-    Step {
-        number,
-        pictures: backend::values(pictures).into_iter().map(to_byte).collect(),
-        preference: wide(preference),
-        realism: wide(realism),
+/// What is climbed: θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c)).
+#[derive(Clone, Copy)]
+pub(super) struct Hill<'a> {
+    pub model: &'a Lsgan,
+    pub features: &'a dyn Features,
+    pub taste: &'a Taste,
+    pub class: usize,
+    /// Knows the generator's categories, if there is one; without it γ does nothing.
+    pub classifier: Option<&'a Classifier>,
+}
+
+impl Hill<'_> {
+    fn preference(&self, pictures: Tensor<4>) -> Tensor<1> {
+        self.taste.preference(self.features.features(resized(pictures, self.features.px())))
+    }
+
+    /// ln p of the category, if there is a classifier.
+    fn log_category(&self, pictures: Tensor<4>) -> Option<Tensor<1>> {
+        let classifier = self.classifier?;
+        let all = classifier.log_probabilities(resized(pictures, classifier.px()));
+        let [n, _] = all.dims();
+        Some(all.narrow(1, self.class, 1).reshape([n]))
+    }
+
+    /// What is to become small, by start.
+    fn loss(&self, pictures: Tensor<4>, config: &DesignConfig) -> Tensor<1> {
+        let mut loss = self.preference(pictures.clone()).neg();
+        if config.realism > 0.0 {
+            let doubt = (self.model.realism(pictures.clone(), self.class) - 1.0).square();
+            loss = loss + doubt * config.realism;
+        }
+        if config.category > 0.0
+            && let Some(category) = self.log_category(pictures)
+        {
+            loss = loss - category * config.category;
+        }
+        loss
+    }
+
+    fn taken(&self, moving: &Moving<'_>, number: usize) -> Step {
+        let pictures = self.model.pictures(moving.bounded(moving.noise.get(0)), self.class);
+        let wide = |values: Tensor<1>| backend::values(values).into_iter().map(f64::from).collect();
+        Step {
+            number,
+            preference: wide(self.preference(pictures.clone())),
+            realism: wide(self.model.realism(pictures.clone(), self.class)),
+            category: self.log_category(pictures.clone()).map_or_else(Vec::new, |found| wide(found.exp())),
+            pictures: backend::values(pictures).into_iter().map(to_byte).collect(),
+        }
     }
 }
 
 /// Where designs start.
 #[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
+pub(super) enum Start<'a> {
     /// Random noise.
     Random,
     /// The noise whose pictures are nearest to this one, `[3 × px × px]` bytes of the generator's size.
     Item(&'a [u8]),
 }
 
-/// Moves all starts towards more `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)²` and tells of each step, the start first.
+/// Moves all starts uphill and tells of each step, the start first.
 ///
 /// # Errors
 /// [`VisionError::Shape`] for an item's picture of another size, [`VisionError::Fit`] if cancelled.
-pub fn ascend(
-    model: &Lsgan,
-    features: &dyn Features,
-    taste: &Taste,
-    class: usize,
+pub(super) fn ascend(
+    hill: Hill<'_>,
     start: Start<'_>,
     config: &DesignConfig,
     seed: u64,
@@ -141,23 +175,17 @@ pub fn ascend(
         Ok(())
     };
     let mut random = Random::new(child_seed(seed, "design-starts"));
-    let mut noise = model.noise(config.starts, &mut random);
+    let mut noise = hill.model.noise(config.starts, &mut random);
     noise.iter_mut().for_each(|z| *z *= config.start_deviation as f32);
     if let Start::Item(picture) = start {
-        noise = inverted(model, class, picture, noise, config, &stop)?;
+        noise = inverted(hill.model, hill.class, picture, noise, config, &stop)?;
     }
-    let mut moving = Moving::new(model, config, noise);
-    tell(taken(model, features, taste, class, &moving, 0));
+    let mut moving = Moving::new(hill.model, config, noise);
+    tell(hill.taken(&moving, 0));
     for number in 1..=config.steps {
         stop(number - 1)?;
-        moving.step(class, |pictures| {
-            let preference = taste.preference(features.features(resized(pictures.clone(), features.px())));
-            if config.realism == 0.0 {
-                return preference.neg();
-            }
-            (model.realism(pictures, class) - 1.0).square() * config.realism - preference
-        });
-        tell(taken(model, features, taste, class, &moving, number));
+        moving.step(hill.class, |pictures| hill.loss(pictures, config));
+        tell(hill.taken(&moving, number));
     }
     Ok(())
 }

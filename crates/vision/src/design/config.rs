@@ -44,6 +44,10 @@ pub struct DesignConfig {
     /// η: what a picture that the discriminator doubts costs. Source: 1 (authors' code).
     #[schemars(range(min = 0.0, max = 1e4))]
     pub realism: f64,
+    /// Factor of the logarithm of the probability that a classifier gives the category, where there is a classifier: a person who likes what
+    /// another category looks like would draw designs into it. Source: 0 (authors' code); ours: 1.
+    #[schemars(range(min = 0.0, max = 1e4))]
+    pub category: f64,
     /// Standard deviation of the starting noise. Source: 0.5 (authors' code); ours: 1, as in training.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub start_deviation: f64,
@@ -66,6 +70,7 @@ impl Default for DesignConfig {
             steps: 40,
             learning_rate: 0.05,
             realism: 1.0,
+            category: 1.0,
             start_deviation: 1.0,
             bound: Bound::Norm,
             keep: 4,

@@ -1,7 +1,7 @@
 //! Are designs better than what can be bought, by a judge that did not make them?
 //!
 //! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
-//! generated ones, and designs with the realism term, without it, and with four times of it. All are scored by the scorer that was climbed and by a second one
+//! generated ones, and designs, designs without the realism term, and designs without the category term, as published. All are scored by the scorer that was climbed and by a second one
 //! that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
 
 use burn::tensor::Tensor;
@@ -68,7 +68,7 @@ pub struct Group {
     pub second_percentile: Mean,
     /// D.
     pub realism: Mean,
-    /// Share that a classifier takes for the category, where one is given.
+    /// Share that the second classifier takes for the category, where one is given.
     pub agreement: Option<Mean>,
     /// 1 − similarity of pairs within a person's group, where it has pairs.
     pub diversity: Option<Mean>,
@@ -111,7 +111,8 @@ struct Collected {
     diversity: Vec<f64>,
 }
 
-/// Designs for all persons and measures. `classifier` must know the generator's categories in the same order, and take its size.
+/// Designs for all persons and measures. Of two classifiers that know the generator's categories in the same order and take its size the first
+/// keeps designs in theirs, and the second, which should be trained apart, says whether they are.
 ///
 /// # Errors
 /// As [`design`].
@@ -119,7 +120,7 @@ pub fn evaluate(
     model: &Lsgan,
     first: &dyn Features,
     second: &dyn Features,
-    classifier: Option<&Classifier>,
+    [classifier, judge]: [Option<&Classifier>; 2],
     catalogue: &Catalogue,
     persons: &[Person],
     config: &DesignConfig,
@@ -134,12 +135,12 @@ pub fn evaluate(
         "random generated",
         "designed",
         "designed without realism",
-        "designed with four times the realism",
+        "designed without the category",
     ];
     let mut groups: [Collected; NAMES.len()] = Default::default();
     let (mut gains, mut second_gains) = (Vec::new(), Vec::new());
     let plain = DesignConfig { realism: 0.0, ..config.clone() };
-    let careful = DesignConfig { realism: 4.0 * config.realism, ..config.clone() };
+    let published = DesignConfig { category: 0.0, ..config.clone() };
     for (number, person) in persons.iter().enumerate() {
         let category = model.classes().get(person.class).ok_or_else(|| VisionError::Unknown {
             what: "category",
@@ -156,6 +157,7 @@ pub fn evaluate(
             user: &person.name,
             taste: &person.taste,
             class: person.class,
+            classifier,
             tailor: None,
             seed,
         };
@@ -170,7 +172,7 @@ pub fn evaluate(
             model.generate(person.class, config.keep, child_seed(own_seed, "random-generated"))?,
             designs(config)?,
             designs(&plain)?,
-            designs(&careful)?,
+            designs(&published)?,
         ];
         let mut firsts = Vec::new();
         for (group, bytes) in groups.iter_mut().zip(&pictures) {
@@ -190,8 +192,8 @@ pub fn evaluate(
             group.preference.push(mean(&own));
             group.second.push(mean(&other));
             group.realism.push(mean(&wide(model.realism(tensor, person.class))));
-            if let Some(classifier) = classifier {
-                let right = classifier.classify(bytes).iter().filter(|&&class| class == person.class).count();
+            if let Some(judge) = judge {
+                let right = judge.classify(bytes).iter().filter(|&&class| class == person.class).count();
                 group.agreement.push(right as f64 / n as f64);
             }
             if n > 1 {

@@ -1,10 +1,10 @@
 //! `design`: pictures of new items for one person.
 //!
-//! For a person's θ, a category c and a generator G with its discriminator D, noise z is moved to maximise
-//! `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)²` (Kang and others, 2017) by Adam, from many starts; or, to tailor an item, from the noise whose
+//! For a person's θ, a category c, a generator G with its discriminator D, and a classifier p if there is one, noise z is moved to maximise
+//! `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c))` (Kang and others, 2017, with γ = 0) by Adam, from many starts; or, to tailor an item, from the noise whose
 //! picture is nearest to the item's. Beside it stands retrieval: the person's best real items of that category.
 //!
-//! Where we depart: each start has its own step (the authors average over starts, which Adam makes almost the same), noise is kept
+//! Where we depart: a classifier keeps designs in their category, as D, which never saw a real picture under another one, does not; each start has its own step (the authors average over starts, which Adam makes almost the same), noise is kept
 //! within what the generator was trained on unless [`Bound::None`] is asked for, and scores are those of the pictures they
 //! stand by (the authors' lag one step behind).
 //!
@@ -25,7 +25,8 @@ use foldin_core::CancelFlag;
 use foldin_core::random::{Random, child_seed};
 use serde::{Deserialize, Serialize};
 
-pub use ascent::{Start, Step, ascend};
+pub use ascent::Step;
+use ascent::{Hill, Start, ascend};
 pub use config::{Bound, Choice, DesignConfig};
 pub use evaluate::{DesignReport, Group, Mean, Person, Shares, evaluate};
 pub use preference::{Features, Taste, resized};
@@ -34,6 +35,7 @@ pub use retrieval::{Catalogue, Retrieved};
 pub use studio::{Studio, Wish};
 pub(crate) use studio::{parts, taste_of};
 
+use crate::classifier::Classifier;
 use crate::error::VisionError;
 use crate::gan_metrics::nearest_by_pixel;
 use crate::lsgan::Lsgan;
@@ -48,6 +50,9 @@ pub struct Designed {
     pub preference: Vec<f64>,
     /// D after each step.
     pub realism: Vec<f64>,
+    /// Probability of the category after each step, by the classifier that the design was kept in it with; empty without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_category: Vec<f64>,
     /// Share of the category's real items that the person likes less, by the same scorer.
     pub percentile: f64,
     /// The real items whose pictures are nearest, nearest first.
@@ -130,6 +135,8 @@ pub struct Order<'a> {
     pub taste: &'a Taste,
     /// The category's number in the generator.
     pub class: usize,
+    /// A classifier of the generator's categories in their order, which keeps designs in theirs.
+    pub classifier: Option<&'a Classifier>,
     /// An item of the catalogue to start from, by number.
     pub tailor: Option<u32>,
     /// The seed of the starts.
@@ -170,11 +177,18 @@ pub fn design(
     let every = config.steps.div_ceil(SHOWN).max(1);
     let shown: Vec<usize> =
         (0..=config.steps).filter(|step| step.is_multiple_of(every) || *step == config.steps).collect();
-    let mut scores: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
+    if let Some(classifier) = order.classifier
+        && classifier.classes() != model.classes()
+    {
+        let (ours, theirs) = (model.classes().join(", "), classifier.classes().join(", "));
+        return Err(VisionError::shape("categories of the classifier", ours, theirs));
+    }
+    let hill = Hill { model, features, taste: order.taste, class: order.class, classifier: order.classifier };
+    let mut scores: Vec<[Vec<f64>; 3]> = Vec::new();
     let mut kept: Vec<Step> = Vec::new();
-    ascend(model, features, order.taste, order.class, start, &config, order.seed, cancel, |step| {
+    ascend(hill, start, &config, order.seed, cancel, |step| {
         progress(&step);
-        scores.push((step.preference.clone(), step.realism.clone()));
+        scores.push([step.preference.clone(), step.realism.clone(), step.category.clone()]);
         if shown.contains(&step.number) {
             kept.push(step);
         }
@@ -182,12 +196,14 @@ pub fn design(
     let Some(last) = kept.last() else {
         return Err(VisionError::shape("steps", "at least one", 0));
     };
-    let objective: Vec<f64> = (0..config.starts).map(|start| last.objective(start, config.realism)).collect();
+    let objective: Vec<f64> = (0..config.starts).map(|start| last.objective(start, &config)).collect();
     let chosen = chosen(&objective, &config, order.seed);
     let real = catalogue.scores(features, order.taste, category)?;
     let (mut designs, mut nearest_pictures) = (Vec::new(), Vec::new());
     for start in chosen {
-        let preference: Vec<f64> = scores.iter().map(|(preference, _)| preference[start]).collect();
+        let [preference, realism, in_category] =
+            [0, 1, 2].map(|score| scores.iter().filter_map(|step| step[score].get(start).copied()).collect());
+        let preference: Vec<f64> = preference;
         let final_score = preference.last().copied().unwrap_or_default();
         let nearest = nearest_items(catalogue, category, last.picture(start))?;
         let numbers: Vec<u32> = nearest.iter().map(|item| item.picture).collect();
@@ -196,7 +212,8 @@ pub fn design(
         designs.push(Designed {
             start,
             preference,
-            realism: scores.iter().map(|(_, realism)| realism[start]).collect(),
+            realism,
+            in_category,
             percentile: share_below(&real, final_score),
             nearest,
             pictures: kept.iter().map(|step| step.picture(start).to_vec()).collect(),

@@ -13,6 +13,7 @@ use foldin_models::item_vectors::{Member, Way, fold_in};
 use super::preference::preference_of;
 use super::retrieval::share_below;
 use super::{Catalogue, DesignConfig, DesignResult, Judged, Judgement, Order, Step, Taste, design};
+use crate::classifier::Classifier;
 use crate::data::products;
 use crate::error::VisionError;
 use crate::images::BuildReport;
@@ -27,6 +28,7 @@ pub struct Studio {
     recommender: Recommender,
     catalogue: Catalogue,
     categories: Vec<String>,
+    classifier: Option<Classifier>,
     left_out: BuildReport,
 }
 
@@ -72,10 +74,23 @@ impl Studio {
                 known: catalogue.categories().join(", "),
             });
         }
-        Ok(Self { generator, recommender, catalogue, categories, left_out: BuildReport::default() })
+        let left_out = BuildReport::default();
+        Ok(Self { generator, recommender, catalogue, categories, classifier: None, left_out })
     }
 
-    /// Loads a generator's folder and a recommender's, and decodes the pictures of products (a folder or an archive), or finds them
+    /// The same with a classifier of the generator's categories, which keeps designs in theirs.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] if its categories are not the generator's, in their order.
+    pub fn with_classifier(self, classifier: Classifier) -> Result<Self, VisionError> {
+        if classifier.classes() != self.generator.classes() {
+            let (ours, theirs) = (self.generator.classes().join(", "), classifier.classes().join(", "));
+            return Err(VisionError::shape("categories of the classifier", ours, theirs));
+        }
+        Ok(Self { classifier: Some(classifier), ..self })
+    }
+
+    /// Loads a generator's folder, the classifier in the folder `classifier` beside it if there is one, and a recommender's folder, and decodes the pictures of products (a folder or an archive), or finds them
     /// in the folder `cache`; `progress` hears how many of how many are decoded, and may stop it.
     ///
     /// # Errors
@@ -90,6 +105,9 @@ impl Studio {
     ) -> Result<Self, VisionError> {
         let recommender = Recommender::load(recommender, device)?;
         parts(&recommender)?;
+        // Where `train-lsgan` leaves it.
+        let classifier =
+            generator.parent().map(|folder| folder.join("classifier")).filter(|folder| folder.is_dir());
         let generator = Lsgan::load(generator, device)?;
         let labelled = products::read(products)?.labelled(products::CATEGORY)?;
         let (pictures, left_out) = labelled.images(&generator.config().decoding(), cache, progress)?;
@@ -99,7 +117,11 @@ impl Studio {
                 problem: "no picture has a category".to_owned(),
             })?;
         let studio = Self::new(generator, recommender, Catalogue::new(pictures, labels, device)?)?;
-        Ok(Self { left_out, ..studio })
+        let studio = Self { left_out, ..studio };
+        match classifier {
+            Some(folder) => studio.with_classifier(Classifier::load(&folder, device)?),
+            None => Ok(studio),
+        }
     }
 
     /// Names of the categories that can be designed for: the generator's that the catalogue has pictures of.
@@ -164,7 +186,8 @@ impl Studio {
     ) -> Result<DesignResult, VisionError> {
         let taste = taste_of_keys(&self.recommender, &wish.bought)?;
         let (class, tailor) = self.find(&wish.category, wish.tailor.as_deref())?;
-        let order = Order { user: &wish.user, taste: &taste, class, tailor, seed: wish.seed };
+        let classifier = self.classifier.as_ref();
+        let order = Order { user: &wish.user, taste: &taste, class, classifier, tailor, seed: wish.seed };
         let (network, ..) = parts(&self.recommender)?;
         design(&self.generator, network, &self.catalogue, order, &wish.config, cancel, progress)
     }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::Watch;
 use super::design::{DesignOutcome, Workshop};
 use crate::checkpoints::trained;
+use crate::classifier::ClassifierConfig;
 use crate::data::{LeaveOneOut, PrepareOptions, VisualDataset, prepare, purchases};
 use crate::design::{DesignConfig, Person, parts, taste_of};
 use crate::error::VisionError;
@@ -28,12 +29,12 @@ pub struct CustomersExperiment {
     pub purchases: PathBuf,
     /// Folder or archive of fashion products, whose categories the generator knows.
     pub products: PathBuf,
-    /// Folder of decoded pictures.
+    /// Folder of decoded pictures, and of the classifiers of categories.
     pub cache: PathBuf,
     /// Folder of the generator.
     pub lsgan: PathBuf,
-    /// Folder of a classifier of the generator's categories, to see whether designs stay in theirs.
-    pub classifier: Option<PathBuf>,
+    /// Settings of the classifiers of categories.
+    pub classifier: ClassifierConfig,
     /// Settings of both recommenders.
     pub dvbpr: DvbprConfig,
     /// Settings of what they start from, where items have labels.
@@ -61,8 +62,15 @@ impl CustomersExperiment {
         device: &Device,
         watch: &Watch<'_>,
     ) -> Result<DesignOutcome<f64>, VisionError> {
-        let classifier = self.classifier.as_deref();
-        let workshop = Workshop::open(&self.lsgan, classifier, &self.products, &self.cache, device, watch)?;
+        let workshop = Workshop::open(
+            &self.lsgan,
+            &self.products,
+            &self.cache,
+            &self.classifier,
+            self.seed,
+            device,
+            watch,
+        )?;
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
         let purchases = purchases::open(&self.purchases)?;
         let px = self.dvbpr.px;
@@ -114,6 +122,7 @@ impl CustomersExperiment {
             config: self.config.clone(),
             seed: self.seed,
             scorers: [first.validation, second.validation],
+            classifiers: workshop.accuracies.clone(),
             report,
         };
         outcome.save(folder)?;
@@ -179,7 +188,7 @@ impl Default for CustomersExperiment {
             products: PathBuf::new(),
             cache: PathBuf::new(),
             lsgan: PathBuf::from("lsgan"),
-            classifier: None,
+            classifier: ClassifierConfig::default(),
             dvbpr: DvbprConfig::pretrained(),
             pretraining: PretrainConfig::default(),
             config: DesignConfig::default(),

@@ -32,13 +32,11 @@ const TASTE: &str = "colour";
 pub struct DesignExperiment {
     /// Folder or archive of fashion products.
     pub products: PathBuf,
-    /// Folder of decoded pictures.
+    /// Folder of decoded pictures, and of the classifiers of categories.
     pub cache: PathBuf,
     /// Folder of the generator.
     pub lsgan: PathBuf,
-    /// Folder of a classifier of the generator's categories, to see whether designs stay in theirs.
-    pub classifier: Option<PathBuf>,
-    /// Settings of the scorers' networks.
+    /// Settings of the scorers' networks, and of the classifiers of categories.
     pub scorer: ClassifierConfig,
     /// Settings of the designs.
     pub config: DesignConfig,
@@ -63,6 +61,8 @@ pub struct DesignOutcome<S> {
     pub seed: u64,
     /// How good each of the two scorers is.
     pub scorers: [S; 2],
+    /// How good the classifiers are that keep designs in their category, and say whether they are.
+    pub classifiers: [Accuracy; 2],
     /// All measures.
     pub report: DesignReport,
 }
@@ -77,28 +77,60 @@ impl<S: Serialize> DesignOutcome<S> {
 /// The generator and the real items that designs are made of and compared with.
 pub(super) struct Workshop {
     pub(super) model: Lsgan,
-    classifier: Option<Classifier>,
+    /// One that keeps designs in their category and one that says whether they are in it, each of one half of the pictures.
+    classifiers: [Classifier; 2],
+    /// How often each is right on the other's half.
+    pub(super) accuracies: [Accuracy; 2],
     pub(super) pictures: ImageSet,
     pub(super) left_out: BuildReport,
 }
 
 impl Workshop {
-    /// Loads a generator, a classifier of its categories if there is one, and the pictures of fashion products.
+    /// Loads a generator and the pictures of fashion products, and trains classifiers of their categories where `cache` does not hold them.
     pub(super) fn open(
         lsgan: &Path,
-        classifier: Option<&Path>,
         products: &Path,
         cache: &Path,
+        config: &ClassifierConfig,
+        seed: u64,
         device: &Device,
         watch: &Watch<'_>,
     ) -> Result<Self, VisionError> {
         (watch.stage)("pictures");
         let model = Lsgan::load(lsgan, device)?;
-        let classifier = classifier.map(|place| Classifier::load(place, device)).transpose()?;
         let products = products::read(products)?.labelled(products::CATEGORY)?;
         let (pictures, left_out) =
             products.images(&model.config().decoding(), cache, &|_, _| watch.go_on())?;
-        Ok(Self { model, classifier, pictures, left_out })
+        let labels =
+            pictures.labels(products::CATEGORY).cloned().ok_or_else(|| VisionError::NothingLeft {
+                path: cache.display().to_string(),
+                problem: "no picture has a category".to_owned(),
+            })?;
+        let [one, other] = halves(pictures.len(), child_seed(seed, "category-halves"));
+        let fit = |number: usize, own: &[u32], others: &[u32]| {
+            let name = format!("category-{number}");
+            (watch.stage)(&format!("classifier {number} of categories"));
+            halved(
+                &name,
+                &pictures,
+                &labels,
+                [own, others],
+                config,
+                child_seed(seed, &name),
+                cache,
+                device,
+                watch,
+            )
+        };
+        let (guard, guard_accuracy) = fit(1, &one, &other)?;
+        let (judge, judge_accuracy) = fit(2, &other, &one)?;
+        Ok(Self {
+            model,
+            classifiers: [guard, judge],
+            accuracies: [guard_accuracy, judge_accuracy],
+            pictures,
+            left_out,
+        })
     }
 
     /// A label of the pictures.
@@ -128,6 +160,7 @@ impl Workshop {
                 user: &person.name,
                 taste: &person.taste,
                 class: person.class,
+                classifier: Some(&self.classifiers[0]),
                 tailor: None,
                 seed: child_seed(seed, &person.name),
             };
@@ -135,12 +168,12 @@ impl Workshop {
             found.save(&folder.join("designs").join(&person.name))?;
         }
         let told = |done: usize| (watch.stage)(&format!("designs: {done} of {} persons", persons.len()));
-        let classifier = self.classifier.as_ref();
+        let [guard, judge] = &self.classifiers;
         evaluate(
             &self.model,
             first,
             second,
-            classifier,
+            [Some(guard), Some(judge)],
             &catalogue,
             persons,
             config,
@@ -149,6 +182,42 @@ impl Workshop {
             told,
         )
     }
+}
+
+/// Numbers below `n` in two halves by seed, each in order.
+fn halves(n: usize, seed: u64) -> [Vec<u32>; 2] {
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    Random::new(seed).shuffle(&mut order);
+    let mut other = order.split_off(n / 2);
+    order.sort_unstable();
+    other.sort_unstable();
+    [order, other]
+}
+
+/// A classifier of one half of the pictures, out of `folder` if it holds it, and how often it is right on the other half.
+fn halved(
+    name: &str,
+    pictures: &ImageSet,
+    labels: &Labels,
+    [own, others]: [&[u32]; 2],
+    config: &ClassifierConfig,
+    seed: u64,
+    folder: &Path,
+    device: &Device,
+    watch: &Watch<'_>,
+) -> Result<(Classifier, Accuracy), VisionError> {
+    let (set, of) = (pictures.select(own)?, labels.select(own));
+    let run = json!({"config": config, "seed": seed, "data": fingerprint(&set, &of)?});
+    let (classifier, _) = trained(
+        folder,
+        name,
+        run,
+        |place| Classifier::load(place, device),
+        |store| Classifier::fit(config, &set, &of, &watch.context(seed, store), device),
+        Classifier::save,
+    )?;
+    let accuracy = classifier.accuracy(&pictures.select(others)?, &labels.select(others))?;
+    Ok((classifier, accuracy))
 }
 
 /// Share of the mean variance added to the covariance from which tastes are made.
@@ -173,50 +242,26 @@ impl DesignExperiment {
         device: &Device,
         watch: &Watch<'_>,
     ) -> Result<DesignOutcome<Accuracy>, VisionError> {
-        let workshop = Workshop::open(
-            &self.lsgan,
-            self.classifier.as_deref(),
-            &self.products,
-            &self.cache,
-            device,
-            watch,
-        )?;
+        let workshop =
+            Workshop::open(&self.lsgan, &self.products, &self.cache, &self.scorer, self.seed, device, watch)?;
         let set = &workshop.pictures;
-        let px = set.px();
         let categories = workshop.labels(products::CATEGORY)?;
         let tastes = workshop.labels(TASTE)?.frequent(self.least);
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
 
-        let mut order: Vec<u32> = (0..set.len() as u32).collect();
-        Random::new(child_seed(self.seed, "halves")).shuffle(&mut order);
-        let (left, right) = order.split_at(order.len() / 2);
-        let scorer = |number: usize,
-                      items: &[u32],
-                      others: &[u32]|
-         -> Result<(Scorer, Accuracy), VisionError> {
-            (watch.stage)(&format!("scorer {number}"));
-            let mut items = items.to_vec();
-            items.sort_unstable();
-            let pictures = set.select(&items)?;
-            let own = tastes.select(&items);
-            let seed = child_seed(self.seed, &format!("scorer-{number}"));
-            let data = fingerprint(&pictures, &own)?;
-            let run = json!({"config": self.scorer, "px": px, "seed": seed, "data": data});
-            let (network, _) = trained(
-                folder,
-                &format!("scorer-{number}"),
-                run,
-                |place| Classifier::load(place, device),
-                |store| Classifier::fit(&self.scorer, &pictures, &own, &watch.context(seed, store), device),
-                Classifier::save,
-            )?;
-            let accuracy = network.accuracy(&set.select(others)?, &tastes.select(others))?;
-            let features =
-                network.features_of(&pictures.bytes(&(0..items.len() as u32).collect::<Vec<_>>())?);
-            Ok((Scorer { network, features, items }, accuracy))
-        };
-        let (first, first_accuracy) = scorer(1, left, right)?;
-        let (second, second_accuracy) = scorer(2, right, left)?;
+        let [left, right] = halves(set.len(), child_seed(self.seed, "halves"));
+        let scorer =
+            |number: usize, own: &[u32], others: &[u32]| -> Result<(Scorer, Accuracy), VisionError> {
+                let name = format!("scorer-{number}");
+                (watch.stage)(&name.replace('-', " "));
+                let seed = child_seed(self.seed, &name);
+                let (network, accuracy) =
+                    halved(&name, set, &tastes, [own, others], &self.scorer, seed, folder, device, watch)?;
+                let features = network.features_of(&set.bytes(own)?);
+                Ok((Scorer { network, features, items: own.to_vec() }, accuracy))
+            };
+        let (first, first_accuracy) = scorer(1, &left, &right)?;
+        let (second, second_accuracy) = scorer(2, &right, &left)?;
 
         let mut persons = self.persons(&workshop.model, &categories, &tastes, &first, &second);
         if persons.is_empty() {
@@ -235,6 +280,7 @@ impl DesignExperiment {
             config: self.config.clone(),
             seed: self.seed,
             scorers: [first_accuracy, second_accuracy],
+            classifiers: workshop.accuracies.clone(),
             report,
         };
         outcome.save(folder)?;
@@ -288,7 +334,6 @@ impl Default for DesignExperiment {
             products: PathBuf::new(),
             cache: PathBuf::new(),
             lsgan: PathBuf::from("lsgan"),
-            classifier: None,
             scorer: ClassifierConfig::default(),
             config: DesignConfig::default(),
             least: 20,

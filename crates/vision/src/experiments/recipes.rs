@@ -134,7 +134,6 @@ impl Recipe {
                     products: data.to_owned(),
                     cache: fashion.clone(),
                     lsgan: fashion.join("lsgan-32").join("lsgan"),
-                    classifier: Some(fashion.join("lsgan-32").join("classifier")),
                     ..DesignExperiment::default()
                 };
                 let mut customers = CustomersExperiment {
@@ -142,12 +141,12 @@ impl Recipe {
                     products: data.to_owned(),
                     cache: fashion.clone(),
                     lsgan: design.lsgan.clone(),
-                    classifier: design.classifier.clone(),
                     ..CustomersExperiment::default()
                 };
                 if quick {
                     (design.most, design.scorer.epochs) = (6, 4);
                     (customers.most, customers.pretraining.epochs, customers.dvbpr.epochs) = (6, 2, 2);
+                    customers.classifier.epochs = design.scorer.epochs;
                 }
                 vec![
                     part_32(),

@@ -4,8 +4,9 @@
 use burn::tensor::Device;
 use foldin_core::{CancelFlag, FitContext, FitError};
 use foldin_models::item_vectors::Way;
+use foldin_vision::classifier::{Classifier, ClassifierConfig};
 use foldin_vision::data::LeaveOneOut;
-use foldin_vision::design::{Catalogue, DesignConfig, Person, Studio, Taste, Wish, evaluate};
+use foldin_vision::design::{Catalogue, DesignConfig, Group, Person, Studio, Taste, Wish, evaluate};
 use foldin_vision::error::VisionError;
 use foldin_vision::images::Labels;
 use foldin_vision::lsgan::{Lsgan, LsganConfig};
@@ -73,13 +74,24 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     let settings = DesignConfig { steps: 30, ..DesignConfig::default() };
     let cancel = CancelFlag::default();
     let (a, b) = (&first.1, &second.1);
+    let classifier = |set: &Planted, label: &str, seed| {
+        let (pictures, labels) = (&set.data.images, set.data.labels(label).unwrap());
+        let config = ClassifierConfig { epochs: 4, ..ClassifierConfig::default() };
+        Classifier::fit(&config, pictures, labels, &FitContext::new(seed), &device).unwrap()
+    };
+    let (guard, judge) = (classifier(&first.0, "shape", 6), classifier(&second.0, "shape", 7));
+    let both = [Some(&guard), Some(&judge)];
     let found =
-        evaluate(&generator, a, b, None, &catalogue, &persons, &settings, 3, &cancel, |_| ()).unwrap();
+        evaluate(&generator, a, b, both, &catalogue, &persons, &settings, 3, &cancel, |_| ()).unwrap();
     let group = |name: &str| found.groups.iter().find(|(other, _)| other == name).unwrap().1;
     let (chance, designed) = (group("random generated"), group("designed"));
     // The scorer that was climbed, and one that shares neither users, items nor seed with it.
     assert!(designed.percentile.mean > chance.percentile.mean + 0.2, "{designed:?} {chance:?}");
     assert!(designed.second_percentile.mean > chance.second_percentile.mean + 0.2, "{designed:?} {chance:?}");
+    // A classifier keeps designs in their category, as one that was trained apart sees it.
+    let agreement = |group: Group| group.agreement.unwrap().mean;
+    let astray = agreement(group("designed without the category"));
+    assert!(agreement(designed) >= astray, "{} {astray}", agreement(designed));
 
     // The same from keys and names, as a server would ask: a sheet and JSON, progress told, and it can be stopped.
     let (set, network, model) = &first;
@@ -105,6 +117,17 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     let mut steps = 0;
     let result = studio.design(&wish, &cancel, |_| steps += 1).unwrap();
     assert_eq!(steps, wish.config.steps + 1);
+    assert!(result.designs[0].in_category.is_empty());
+    let guarded = studio.clone().with_classifier(guard).unwrap();
+    let in_category = |category| {
+        let wish = Wish { config: DesignConfig { category, ..wish.config.clone() }, ..wish.clone() };
+        let designs = guarded.design(&wish, &cancel, |_| ()).unwrap().designs;
+        assert!(designs.iter().all(|design| design.in_category.len() == steps));
+        designs.iter().map(|design| design.in_category[steps - 1]).sum::<f64>() / designs.len() as f64
+    };
+    let (free, kept) = (in_category(0.0), in_category(10.0));
+    assert!(kept > free || kept > 0.99, "{kept} {free}");
+    assert!(studio.clone().with_classifier(classifier(&first.0, "colour", 8)).is_err());
     assert!(result.designs[0].preference.last() > result.designs[0].preference.first());
     // Somebody else's recommender is asked by the same keys.
     let other_member = folder::member(dvbpr::NAME, Way::FoldIn { lambda: 0.1 }, &second.2).unwrap();

@@ -81,9 +81,20 @@ fn failed(error: VisionError) -> DesignError {
     }
 }
 
+fn config(brief: &Brief) -> DesignConfig {
+    DesignConfig {
+        starts: brief.starts,
+        steps: brief.steps,
+        keep: brief.keep,
+        realism: brief.realism,
+        ..DesignConfig::default()
+    }
+}
+
 /// The best starts of a step, best first.
 fn best(step: &Step, brief: &Brief, px: usize) -> Result<Vec<Draft>, DesignError> {
-    let objective = |start: usize| step.objective(start, brief.realism);
+    let config = config(brief);
+    let objective = |start: usize| step.objective(start, &config);
     let mut order: Vec<usize> = (0..brief.starts).collect();
     order.sort_by(|&x, &y| objective(y).total_cmp(&objective(x)).then(x.cmp(&y)));
     let draft = |&start: &usize| {
@@ -150,13 +161,7 @@ impl Designer for StudioDesigner {
             bought: bought.to_vec(),
             category: brief.category.clone(),
             tailor: brief.tailor.clone(),
-            config: DesignConfig {
-                starts: brief.starts,
-                steps: brief.steps,
-                keep: brief.keep,
-                realism: brief.realism,
-                ..DesignConfig::default()
-            },
+            config: config(brief),
             seed: brief.seed,
         };
         let px = self.studio.px();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use foldin_core::Progress;
 use foldin_vision::backend::device;
+use foldin_vision::classifier::Accuracy;
 use foldin_vision::design::{DesignReport, Group, Mean};
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work};
@@ -62,17 +63,19 @@ pub(crate) fn reproduce(
             Work::Design(experiment) => {
                 let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
                 designs(&PLANTED, &outcome.report, &folder, &mut tables, &mut pictures)?;
+                add_notes(&mut tables, [of_categories(&outcome.classifiers)]);
+                add_notes(&mut tables, outcome.pictures.lines());
             }
             Work::Customers(experiment) => {
                 let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
                 let [first, second] = outcome.scorers;
                 print(format!("validation AUC of the scorers: {first:.4} and {second:.4}"))?;
                 designs(&CUSTOMERS, &outcome.report, &folder, &mut tables, &mut pictures)?;
-                if let Some(table) = tables.last_mut() {
-                    table.notes.push(format!(
-                        "AUC of the scorers on the purchase of each of their customers by which epochs and λ were chosen: {first:.4} and {second:.4}."
-                    ));
-                }
+                let auc = format!(
+                    "AUC of the scorers on the purchase of each of their customers by which epochs and λ were chosen: {first:.4} and {second:.4}."
+                );
+                add_notes(&mut tables, [auc, of_categories(&outcome.classifiers)]);
+                add_notes(&mut tables, outcome.pictures.lines());
             }
         }
     }
@@ -88,6 +91,21 @@ pub(crate) fn reproduce(
     write_file(&page, &html::page(recipe.title, &[], &tables, &pictures))?;
     global.remark(format!("written: {}, and .md beside it", page.display()));
     Ok(true)
+}
+
+/// Adds to the notes of the last table.
+fn add_notes(tables: &mut [html::Table], notes: impl IntoIterator<Item = String>) {
+    if let Some(table) = tables.last_mut() {
+        table.notes.extend(notes);
+    }
+}
+
+/// What keeps designs in their category, and what says whether they are.
+fn of_categories([guard, judge]: &[Accuracy; 2]) -> String {
+    format!(
+        "One classifier keeps designs in their category and another, trained apart on the other half of the pictures, says whether they are in it;          each is right on {:.3} and {:.3} of the other's pictures.",
+        guard.overall, judge.overall
+    )
 }
 
 fn markdown_of(table: &html::Table) -> String {
