@@ -89,11 +89,6 @@ pub struct LsganConfig {
     /// generated ones (Reed and others, 2016). Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 10.0))]
     pub mismatch: f64,
-    /// Standard deviation of noise laid over what the discriminator sees, real and generated alike, of pictures from −1 to 1 (Sønderby and
-    /// others, 2016); it falls with the steps where these do. Without it few pictures are learned by heart, and grain passes for texture.
-    /// Source: 0 (authors' code).
-    #[schemars(range(min = 0.0, max = 2.0))]
-    pub instance_noise: f64,
     /// Share of the epochs, the last ones, over which the steps of both networks fall to nothing in a straight line. Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cooling: f64,
@@ -124,7 +119,6 @@ impl Default for LsganConfig {
             discriminator_weight: 0.5,
             balanced: true,
             mismatch: 0.0,
-            instance_noise: 0.0,
             cooling: 0.0,
             averaging: 0.999,
         }
@@ -200,7 +194,6 @@ impl LsganConfig {
             discriminator_weight: 0.5,
             balanced: false,
             mismatch: 0.0,
-            instance_noise: 0.0,
             cooling: 0.0,
             averaging: 0.0,
         };

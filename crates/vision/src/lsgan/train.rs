@@ -62,8 +62,6 @@ struct Batch {
     inputs: Tensor<2>,
     /// Classes that the pictures are not of, if the discriminator is to learn from them.
     others: Option<Tensor<2>>,
-    /// What is laid over real and over generated pictures before the discriminator sees them, if anything is.
-    grain: Option<[Tensor<4>; 2]>,
 }
 
 impl Drawer<'_> {
@@ -77,13 +75,7 @@ impl Drawer<'_> {
         }
     }
 
-    fn draw(
-        &self,
-        config: &LsganConfig,
-        warmth: f64,
-        random: &mut Random,
-        device: &Device,
-    ) -> Result<Batch, VisionError> {
+    fn draw(&self, config: &LsganConfig, random: &mut Random, device: &Device) -> Result<Batch, VisionError> {
         let chosen: Vec<(usize, u32)> = (0..config.batch).map(|_| self.pick(random)).collect();
         let numbers: Vec<u32> = chosen.iter().map(|(_, picture)| *picture).collect();
         let classes: Vec<usize> = chosen.iter().map(|(class, _)| *class).collect();
@@ -99,11 +91,7 @@ impl Drawer<'_> {
             let others: Vec<usize> = classes.iter().map(|&class| self.another(class, random)).collect();
             one_hot(&others, self.n_classes, device)
         });
-        let deviation = (config.instance_noise * warmth) as f32;
-        let shape = pictures.dims();
-        let grain =
-            (deviation > 0.0).then(|| [(); 2].map(|()| backend::normal(shape, deviation, random, device)));
-        Ok(Batch { pictures, classes: one_hot(&classes, self.n_classes, device), inputs, others, grain })
+        Ok(Batch { pictures, classes: one_hot(&classes, self.n_classes, device), inputs, others })
     }
 
     /// A class other than this one, of those that have pictures, all as likely.
@@ -194,14 +182,9 @@ impl Trainer {
 
     /// One step of the discriminator, then one of the generator with the same noise. Whether their losses are finite.
     fn step(&mut self, batch: Batch, warmth: f64) -> bool {
-        let Batch { mut pictures, classes, inputs, others, grain } = batch;
+        let Batch { pictures, classes, inputs, others } = batch;
         for adam in [&mut self.generator_adam, &mut self.discriminator_adam] {
             adam.learning_rate = self.config.learning_rate * warmth;
-        }
-        let mut over_made = None;
-        if let Some([over_real, other]) = grain {
-            pictures = pictures + over_real;
-            over_made = Some(other.autodiff());
         }
         let (pictures, classes, inputs) = (pictures.autodiff(), classes.autodiff(), inputs.autodiff());
         let tracked = |weights: &Weights| Weights {
@@ -212,10 +195,6 @@ impl Trainer {
         let mut moments = BatchMoments::new();
         let made = self.generator.forward(&generator, inputs, Mode::Training(&mut moments));
         update_moments(&mut self.generator_weights.moments, &moments, MOMENTS_DECAY);
-        let made = match over_made {
-            Some(grain) => made + grain,
-            None => made,
-        };
 
         let discriminator = tracked(&self.discriminator_weights);
         let running = &mut self.discriminator_weights.moments;
@@ -396,9 +375,8 @@ pub(super) fn fit(
             // An epoch of large pictures takes many minutes.
             ctx.step_done(epoch - 1, || trainer.state(epoch - 1))?;
             let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number as u64));
-            let warmth = config.warmth(epoch);
-            let batch = drawer.draw(config, warmth, &mut random, device)?;
-            if !trainer.step(batch, warmth) {
+            let batch = drawer.draw(config, &mut random, device)?;
+            if !trainer.step(batch, config.warmth(epoch)) {
                 return Err(VisionError::Diverged { model: MODEL, epoch });
             }
         }
