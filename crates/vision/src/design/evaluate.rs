@@ -1,8 +1,8 @@
 //! Are designs better than what can be bought, by a judge that did not make them?
 //!
 //! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
-//! generated ones, and designs, designs without the realism term, and designs without the category term, as published. All are scored by the scorer that was climbed and by a second one
-//! that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
+//! generated ones, designs, designs without the realism term, and designs without the category term, as published. All are scored by the
+//! scorer that was climbed and by a second one that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
 
 use burn::tensor::Tensor;
 use foldin_core::CancelFlag;

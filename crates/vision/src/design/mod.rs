@@ -1,10 +1,11 @@
 //! `design`: pictures of new items for one person.
 //!
 //! For a person's θ, a category c, a generator G with its discriminator D, and a classifier p if there is one, noise z is moved to maximise
-//! `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c))` (Kang and others, 2017, with γ = 0) by Adam, from many starts; or, to tailor an item, from the noise whose
-//! picture is nearest to the item's. Beside it stands retrieval: the person's best real items of that category.
+//! `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c))` (Kang and others, 2017, with γ = 0) by Adam, from many starts; or, to
+//! tailor an item, from the noise whose picture is nearest to the item's. Beside it stands retrieval: the person's best real items of that category.
 //!
-//! Where we depart: a classifier keeps designs in their category, as D, which never saw a real picture under another one, does not; each start has its own step (the authors average over starts, which Adam makes almost the same), noise is kept
+//! Where we depart: a classifier keeps designs in their category, as D, which never saw a real picture under another one, does not; each
+//! start has its own step (the authors average over starts, which Adam makes almost the same), noise is kept
 //! within what the generator was trained on unless [`Bound::None`] is asked for, and scores are those of the pictures they
 //! stand by (the authors' lag one step behind).
 //!
@@ -177,11 +178,8 @@ pub fn design(
     let every = config.steps.div_ceil(SHOWN).max(1);
     let shown: Vec<usize> =
         (0..=config.steps).filter(|step| step.is_multiple_of(every) || *step == config.steps).collect();
-    if let Some(classifier) = order.classifier
-        && classifier.classes() != model.classes()
-    {
-        let (ours, theirs) = (model.classes().join(", "), classifier.classes().join(", "));
-        return Err(VisionError::shape("categories of the classifier", ours, theirs));
+    if let Some(classifier) = order.classifier {
+        same_categories(model, classifier)?;
     }
     let hill = Hill { model, features, taste: order.taste, class: order.class, classifier: order.classifier };
     let mut scores: Vec<[Vec<f64>; 3]> = Vec::new();
@@ -238,6 +236,15 @@ pub fn design(
         nearest_pictures,
         tailored_picture,
     })
+}
+
+/// Whether a classifier knows the generator's categories, in their order.
+fn same_categories(model: &Lsgan, classifier: &Classifier) -> Result<(), VisionError> {
+    if classifier.classes() == model.classes() {
+        return Ok(());
+    }
+    let (ours, theirs) = (model.classes().join(", "), classifier.classes().join(", "));
+    Err(VisionError::shape("categories of the classifier", ours, theirs))
 }
 
 fn nearest_items(

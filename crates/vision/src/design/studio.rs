@@ -12,7 +12,9 @@ use foldin_models::item_vectors::{Member, Way, fold_in};
 
 use super::preference::preference_of;
 use super::retrieval::share_below;
-use super::{Catalogue, DesignConfig, DesignResult, Judged, Judgement, Order, Step, Taste, design};
+use super::{
+    Catalogue, DesignConfig, DesignResult, Judged, Judgement, Order, Step, Taste, design, same_categories,
+};
 use crate::classifier::Classifier;
 use crate::data::products;
 use crate::error::VisionError;
@@ -65,7 +67,7 @@ impl Studio {
             return Err(VisionError::shape("pixels of the catalogue's pictures", px, theirs));
         }
         parts(&recommender)?;
-        let real = |name: &&String| catalogue.members(name).is_ok_and(|members| !members.is_empty());
+        let real = |name: &&String| catalogue.members(name).is_ok();
         let categories: Vec<String> = generator.classes().iter().filter(real).cloned().collect();
         if categories.is_empty() {
             return Err(VisionError::Unknown {
@@ -83,14 +85,12 @@ impl Studio {
     /// # Errors
     /// [`VisionError::Shape`] if its categories are not the generator's, in their order.
     pub fn with_classifier(self, classifier: Classifier) -> Result<Self, VisionError> {
-        if classifier.classes() != self.generator.classes() {
-            let (ours, theirs) = (self.generator.classes().join(", "), classifier.classes().join(", "));
-            return Err(VisionError::shape("categories of the classifier", ours, theirs));
-        }
+        same_categories(&self.generator, &classifier)?;
         Ok(Self { classifier: Some(classifier), ..self })
     }
 
-    /// Loads a generator's folder, the classifier in the folder `classifier` beside it if there is one, and a recommender's folder, and decodes the pictures of products (a folder or an archive), or finds them
+    /// Loads a generator's folder, the classifier in the folder `classifier` beside it if there is one, and a recommender's folder, and
+    /// decodes the pictures of products (a folder or an archive), or finds them
     /// in the folder `cache`; `progress` hears how many of how many are decoded, and may stop it.
     ///
     /// # Errors
