@@ -1,6 +1,6 @@
 //! Moving noise uphill.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use foldin_core::CancelFlag;
 use foldin_core::random::{Random, child_seed};
 
@@ -22,6 +22,8 @@ pub struct Step {
     pub pictures: Vec<u8>,
     /// θᵀΦ of each.
     pub preference: Vec<f64>,
+    /// The mean of θᵀΦ over the picture's views; the same where there is but one.
+    pub steady: Vec<f64>,
     /// D of each: 1 is real to the discriminator.
     pub realism: Vec<f64>,
     /// Probability of the category by the classifier; empty without one.
@@ -34,7 +36,7 @@ impl Step {
     pub fn objective(&self, start: usize, config: &DesignConfig) -> f64 {
         let doubt = (self.realism[start] - 1.0).powi(2);
         let category = self.category.get(start).map_or(0.0, |p| p.max(f64::MIN_POSITIVE).ln());
-        self.preference[start] - config.realism * doubt + config.category * category
+        self.steady[start] - config.realism * doubt + config.category * category
     }
 
     /// The picture of a start.
@@ -95,6 +97,44 @@ impl<'a> Moving<'a> {
     }
 }
 
+/// A picture moved by whole pixels, the edge repeated, and mirrored or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct View {
+    down: i64,
+    right: i64,
+    mirrored: bool,
+}
+
+impl View {
+    /// The picture as it is, then others at random, moved by up to a sixteenth of their side.
+    fn some(px: usize, n: usize, random: &mut Random) -> Vec<Self> {
+        let most = px / 16;
+        let mut moved = || random.below(2 * most + 1) as i64 - most as i64;
+        let mut views = vec![Self::default()];
+        while views.len() < n {
+            let (down, right) = (moved(), moved());
+            views.push(Self { down, right, mirrored: views.len() % 2 == 1 });
+        }
+        views
+    }
+
+    fn of(self, pictures: Tensor<4>) -> Tensor<4> {
+        if self == Self::default() {
+            return pictures;
+        }
+        let (device, [.., px]) = (pictures.device(), pictures.dims());
+        let last = px as i64 - 1;
+        let index = |by: i64, mirrored: bool| {
+            let from = |at: i64| (if mirrored { last - at } else { at } - by).clamp(0, last);
+            Tensor::<1, Int>::from_data(
+                TensorData::new((0..=last).map(from).collect::<Vec<_>>(), [px]),
+                &device,
+            )
+        };
+        pictures.select(2, index(self.down, false)).select(3, index(self.right, self.mirrored))
+    }
+}
+
 /// What is climbed: θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c)).
 #[derive(Clone, Copy)]
 pub(super) struct Hill<'a> {
@@ -119,9 +159,22 @@ impl Hill<'_> {
         Some(all.narrow(1, self.class, 1).reshape([n]))
     }
 
+    /// The mean of preferences over views.
+    fn steady(&self, pictures: &Tensor<4>, views: &[View]) -> Tensor<1> {
+        let mut sum: Option<Tensor<1>> = None;
+        for view in views {
+            let found = self.preference(view.of(pictures.clone()));
+            sum = Some(match sum {
+                Some(sum) => sum + found,
+                None => found,
+            });
+        }
+        sum.unwrap_or_else(|| self.preference(pictures.clone())) / views.len().max(1) as f64
+    }
+
     /// What is to become small, by start.
-    fn loss(&self, pictures: Tensor<4>, config: &DesignConfig) -> Tensor<1> {
-        let mut loss = self.preference(pictures.clone()).neg();
+    fn loss(&self, pictures: Tensor<4>, views: &[View], config: &DesignConfig) -> Tensor<1> {
+        let mut loss = self.steady(&pictures, views).neg();
         if config.realism > 0.0 {
             let doubt = (self.model.realism(pictures.clone(), self.class) - 1.0).square();
             loss = loss + doubt * config.realism;
@@ -134,12 +187,13 @@ impl Hill<'_> {
         loss
     }
 
-    fn taken(&self, moving: &Moving<'_>, number: usize) -> Step {
+    fn taken(&self, moving: &Moving<'_>, views: &[View], number: usize) -> Step {
         let pictures = self.model.pictures(moving.bounded(moving.noise.get(0)), self.class);
         let wide = |values: Tensor<1>| backend::values(values).into_iter().map(f64::from).collect();
         Step {
             number,
             preference: wide(self.preference(pictures.clone())),
+            steady: wide(self.steady(&pictures, views)),
             realism: wide(self.model.realism(pictures.clone(), self.class)),
             category: self.log_category(pictures.clone()).map_or_else(Vec::new, |found| wide(found.exp())),
             pictures: backend::values(pictures).into_iter().map(to_byte).collect(),
@@ -181,11 +235,14 @@ pub(super) fn ascend(
         noise = inverted(hill.model, hill.class, picture, noise, config, &stop)?;
     }
     let mut moving = Moving::new(hill.model, config, noise);
-    tell(hill.taken(&moving, 0));
+    let px = hill.model.config().px;
+    let fixed = View::some(px, config.views, &mut Random::new(child_seed(seed, "design-views")));
+    tell(hill.taken(&moving, &fixed, 0));
     for number in 1..=config.steps {
         stop(number - 1)?;
-        moving.step(hill.class, |pictures| hill.loss(pictures, config));
-        tell(hill.taken(&moving, number));
+        let views = View::some(px, config.views, &mut random);
+        moving.step(hill.class, |pictures| hill.loss(pictures, &views, config));
+        tell(hill.taken(&moving, &fixed, number));
     }
     Ok(())
 }
@@ -225,4 +282,27 @@ fn inverted(
     let mut order: Vec<usize> = (0..distance.len()).collect();
     order.sort_by(|&x, &y| distance[x].total_cmp(&distance[y]).then(x.cmp(&y)));
     Ok(order.into_iter().flat_map(|at| noise[at * width..(at + 1) * width].iter().copied()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_move_and_mirror_with_the_edge_repeated() {
+        let device = Device::flex();
+        let picture = backend::tensor((0..9).map(|at| at as f32).collect(), [1, 1, 3, 3], &device);
+        let seen =
+            |down, right, mirrored| backend::values(View { down, right, mirrored }.of(picture.clone()));
+        assert_eq!(seen(0, 0, false), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(seen(1, 0, false), [0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(seen(0, -1, false), [1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 7.0, 8.0, 8.0]);
+        assert_eq!(seen(0, 0, true), [2.0, 1.0, 0.0, 5.0, 4.0, 3.0, 8.0, 7.0, 6.0]);
+
+        let views = View::some(32, 8, &mut Random::new(1));
+        assert_eq!((views.len(), views[0]), (8, View::default()));
+        assert!(views.iter().all(|view| view.down.abs() <= 2 && view.right.abs() <= 2));
+        assert_eq!(views.iter().filter(|view| view.mirrored).count(), 4);
+        assert_eq!(View::some(32, 1, &mut Random::new(1)), [View::default()]);
+    }
 }

@@ -48,6 +48,10 @@ pub struct DesignConfig {
     /// another category looks like would draw designs into it. Source: 0 (authors' code); ours: 1.
     #[schemars(range(min = 0.0, max = 1e4))]
     pub category: f64,
+    /// Views over which preference is averaged: the picture as it is, and others that are moved by up to a sixteenth of its side, every second
+    /// one mirrored, new ones at each step. What only one network sees in single pixels is thus not climbed. Source: 1 (authors' code).
+    #[schemars(range(min = 1, max = 64))]
+    pub views: usize,
     /// Standard deviation of the starting noise. Source: 0.5 (authors' code); ours: 1, as in training.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub start_deviation: f64,
@@ -71,6 +75,7 @@ impl Default for DesignConfig {
             learning_rate: 0.05,
             realism: 1.0,
             category: 1.0,
+            views: 4,
             start_deviation: 1.0,
             bound: Bound::Norm,
             keep: 4,

@@ -4,10 +4,10 @@
 //! `θᵀΦ(G(z, c)) − η (D(G(z, c), c) − 1)² + γ ln p(c | G(z, c))` (Kang and others, 2017, with γ = 0) by Adam, from many starts; or, to
 //! tailor an item, from the noise whose picture is nearest to the item's. Beside it stands retrieval: the person's best real items of that category.
 //!
-//! Where we depart: a classifier keeps designs in their category, as D, which never saw a real picture under another one, does not; each
-//! start has its own step (the authors average over starts, which Adam makes almost the same), noise is kept
-//! within what the generator was trained on unless [`Bound::None`] is asked for, and scores are those of the pictures they
-//! stand by (the authors' lag one step behind).
+//! Where we depart: a classifier keeps designs in their category, as D, which never saw a real picture under another one, does not. θᵀΦ
+//! is averaged over moved and mirrored views, for what one network makes of single pixels another one does not. Each start has its own
+//! step (the authors average over starts, which Adam makes almost the same), noise is kept within what the generator was trained on
+//! unless [`Bound::None`] is asked for, and scores are those of the pictures they stand by (the authors' lag one step behind).
 //!
 //! [`Studio`] does all of it from keys and names, for commands and for servers.
 //!

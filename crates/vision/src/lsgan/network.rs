@@ -1,7 +1,7 @@
 //! The generator G and the discriminator D.
 //!
 //! G: noise and class → linear to 4 × 4 maps → normalised → doublings, each normalised → transposed convolution of stride 1 to RGB →
-//! tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the first four, all but the first
+//! smoothed if asked → tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the first four, all but the first
 //! normalised → linear. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
 
 use burn::tensor::{Device, Tensor};
@@ -28,6 +28,7 @@ pub(super) struct Generator {
     first_norm: Norm,
     layers: Vec<(Convolution, Norm)>,
     last: Convolution,
+    smooth: f64,
 }
 
 impl Generator {
@@ -60,7 +61,7 @@ impl Generator {
         }
         let last =
             builder.convolution("rgb", Step::Spread, Geometry::same(3, 1, [side; 2], 3, channels), false);
-        let network = Self { inputs, first, linear, first_norm, layers, last };
+        let network = Self { inputs, first, linear, first_norm, layers, last, smooth: config.smooth };
         (network, builder.finish())
     }
 
@@ -75,8 +76,21 @@ impl Generator {
         for (convolution, norm) in &self.layers {
             x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
         }
-        self.last.forward(parameters, x).tanh()
+        let x = self.last.forward(parameters, x);
+        (if self.smooth > 0.0 { smoothed(x, self.smooth) } else { x }).tanh()
     }
+}
+
+/// Means of share, 1 − 2 share, share along height, then along width, of maps `[batch, height, width, channels]`; the edge repeated.
+fn smoothed(maps: Tensor<4>, share: f64) -> Tensor<4> {
+    let along = |maps: Tensor<4>, dimension: usize| {
+        let n = maps.dims()[dimension];
+        let part = |from, length| maps.clone().narrow(dimension, from, length);
+        let before = Tensor::cat(vec![part(0, 1), part(0, n - 1)], dimension);
+        let after = Tensor::cat(vec![part(1, n - 1), part(n - 1, 1)], dimension);
+        maps * (1.0 - 2.0 * share) + (before + after) * share
+    };
+    along(along(maps, 1), 2)
 }
 
 /// The layers of a discriminator.
@@ -164,7 +178,8 @@ mod tests {
     /// Counted in the authors' code, and of the smaller forms by the same layers.
     #[test]
     fn parameters_are_as_many_as_published() {
-        let preset = |name: &str| LsganConfig::preset(name).unwrap();
+        let published = Upsampling::Deconvolution;
+        let preset = |name: &str| LsganConfig { upsampling: published, ..LsganConfig::preset(name).unwrap() };
         assert_eq!(counts(&preset("authors")), (3_811_075, 4_460_545));
         assert_eq!(counts(&preset("small-64")), (608_387, 1_155_073));
         assert_eq!(counts(&preset("tiny-64")), (207_427, 308_737));
@@ -173,6 +188,24 @@ mod tests {
         let (generator, discriminator) = counts(&preset("study"));
         assert_eq!(generator, 3_811_075 - 156 * 4096);
         assert_eq!(discriminator, 4_460_545 - 8_193 + 8_192 * 1024 + 1024 + 2 * 1024 + 1025);
+    }
+
+    #[test]
+    fn smoothing_keeps_what_is_even_and_takes_what_alternates() {
+        let device = Device::flex();
+        let maps = |f: fn(usize, usize) -> f32| {
+            let values = (0..30).map(|at| f(at / 6, at % 6)).collect();
+            backend::values(smoothed(backend::tensor(values, [1, 5, 6, 1], &device), 0.25))
+        };
+        assert!(maps(|_, _| 3.0).iter().all(|x| (x - 3.0).abs() < 1e-6));
+        let found = maps(|y, x| if (y + x) % 2 == 0 { 1.0 } else { -1.0 });
+        let inside = |at: &usize| (1..4).contains(&(at / 6)) && (1..5).contains(&(at % 6));
+        assert!((0..30).filter(inside).all(|at| found[at].abs() < 1e-6), "{found:?}");
+        // A single point spreads to the products of ¼, ½, ¼; at a corner the repeated edge counts as well.
+        let found = maps(|y, x| if (y, x) == (2, 3) { 16.0 } else { 0.0 });
+        assert_eq!(found[8..11], [1.0, 2.0, 1.0]);
+        assert_eq!(found[14..17], [2.0, 4.0, 2.0]);
+        assert_eq!(maps(|y, x| if (y, x) == (0, 0) { 16.0 } else { 0.0 })[..3], [9.0, 3.0, 0.0]);
     }
 
     #[test]
