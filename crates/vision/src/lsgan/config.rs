@@ -55,10 +55,10 @@ pub struct LsganConfig {
     pub refine: bool,
     /// How the generator doubles height and width. Source: deconvolution (authors' code); ours: even-deconvolution.
     pub upsampling: Upsampling,
-    /// Share that each neighbour of a pixel has in it, along height and then along width, before the hyperbolic tangent; ¼ leaves nothing of
-    /// what alternates from one pixel to the next. Real pictures that were shrunk have almost none of such grain, but a discriminator whose
-    /// first stride is 2 barely sees it, so it is never unlearned. Source: 0 (authors' code).
-    #[schemars(range(min = 0.0, max = 0.25))]
+    /// Share of what alternates along height and width at once, from one pixel to the next, that is taken out of pictures before the hyperbolic
+    /// tangent. Real pictures that were shrunk have almost none of this checkerboard, and a discriminator whose first stride is 2 does not teach
+    /// the generator to leave it out. Source: 0 (authors' code); ours: 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub smooth: f64,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
     #[schemars(range(min = 4, max = 256))]
@@ -113,7 +113,7 @@ impl Default for LsganConfig {
             generator_channels: 128,
             refine: false,
             upsampling: Upsampling::EvenDeconvolution,
-            smooth: 0.25,
+            smooth: 1.0,
             discriminator_channels: 32,
             discriminator_units: 0,
             batch: 32,
