@@ -55,9 +55,10 @@ pub struct LsganConfig {
     pub refine: bool,
     /// How the generator doubles height and width. Source: deconvolution (authors' code); ours: even-deconvolution.
     pub upsampling: Upsampling,
-    /// Share of what alternates along height and width at once, from one pixel to the next, that is taken out of pictures before the hyperbolic
-    /// tangent. Real pictures that were shrunk have almost none of this checkerboard, and a discriminator whose first stride is 2 does not teach
-    /// the generator to leave it out. Source: 0 (authors' code); ours: 1.
+    /// Share of what alternates along height and width at once, from one pixel to the next, that is taken out of the finished generator's
+    /// pictures before the hyperbolic tangent. Real pictures that were shrunk have almost none of this checkerboard, and a discriminator whose
+    /// first stride is 2 does not teach the generator to leave it out. In training pictures are as they come: a generator that was trained without
+    /// it ended less like real ones. Source: 0 (authors' code); ours: 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub smooth: f64,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).

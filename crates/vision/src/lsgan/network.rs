@@ -1,7 +1,7 @@
 //! The generator G and the discriminator D.
 //!
 //! G: noise and class → linear to 4 × 4 maps → normalised → doublings, each normalised → transposed convolution of stride 1 to RGB →
-//! less its checkerboard if asked → tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
+//! less its checkerboard, once trained and if asked → tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
 //! first four, all but the first normalised → linear. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
 
 use burn::tensor::{Device, Tensor};
@@ -77,7 +77,8 @@ impl Generator {
             x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
         }
         let x = self.last.forward(parameters, x);
-        (if self.smooth > 0.0 { smoothed(x, self.smooth) } else { x }).tanh()
+        let finished = matches!(mode, Mode::Inference) && self.smooth > 0.0;
+        (if finished { smoothed(x, self.smooth) } else { x }).tanh()
     }
 }
 
@@ -225,6 +226,7 @@ mod tests {
                 discriminator_units: 5,
                 noise: 3,
                 upsampling,
+                smooth: 0.0,
                 ..LsganConfig::default()
             };
             let (generator, generator_weights) = Generator::new(&config, 2, 1, &device);
