@@ -103,7 +103,7 @@ fn add_notes(tables: &mut [html::Table], notes: impl IntoIterator<Item = String>
 /// What keeps designs in their category, and what says whether they are.
 fn of_categories([guard, judge]: &[Accuracy; 2]) -> String {
     format!(
-        "One classifier keeps designs in their category and another, trained apart on the other half of the pictures, says whether they are in it;          each is right on {:.3} and {:.3} of the other's pictures.",
+        "One classifier keeps designs in their category and another, trained apart on the other half of the pictures, says whether they are in it; each is right on {:.3} and {:.3} of the other's pictures.",
         guard.overall, judge.overall
     )
 }
