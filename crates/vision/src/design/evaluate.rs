@@ -2,7 +2,8 @@
 //!
 //! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
 //! generated ones, designs, designs without the realism term, and designs without the category term, as published. All are scored by the
-//! scorer that was climbed and by a second one that was trained apart; scores of different persons and scorers are compared as percentiles among the category's real items.
+//! scorer that was climbed and by a second one that was trained apart. Scores of different persons and scorers are compared as standard deviations
+//! of the category's real items above the best of them, and as percentiles among them.
 
 use burn::tensor::Tensor;
 use foldin_core::CancelFlag;
@@ -58,9 +59,9 @@ impl Mean {
 /// A group of pictures, as means over persons.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// θᵀΦ by the scorer that was climbed.
+    /// θᵀΦ by the scorer that was climbed, less that of its best real item, in standard deviations of the category's real items.
     pub preference: Mean,
-    /// θᵀΦ by the second scorer.
+    /// The same of the same pictures by the second scorer.
     pub second: Mean,
     /// Share of the category's real items liked less, by the scorer that was climbed.
     pub percentile: Mean,
@@ -111,6 +112,20 @@ struct Collected {
     diversity: Vec<f64>,
 }
 
+/// What one scorer thinks of all groups of one person. Scorers and persons have scales of their own.
+struct Scored {
+    scores: Vec<Vec<f64>>,
+    best_real: f64,
+    scale: f64,
+}
+
+impl Scored {
+    /// A preference less that of the best real item, in standard deviations.
+    fn gain(&self, preference: f64) -> f64 {
+        (preference - self.best_real) / self.scale
+    }
+}
+
 /// Designs for all persons and measures. Of two classifiers that know the generator's categories in the same order and take its size the first
 /// keeps designs in theirs, and the second, which should be trained apart, says whether they are.
 ///
@@ -137,6 +152,8 @@ pub fn evaluate(
         "designed without realism",
         "designed without the category",
     ];
+    const BEST_REAL: usize = 1;
+    const DESIGNED: usize = 4;
     let mut groups: [Collected; NAMES.len()] = Default::default();
     let (mut gains, mut second_gains) = (Vec::new(), Vec::new());
     let plain = DesignConfig { realism: 0.0, ..config.clone() };
@@ -174,23 +191,30 @@ pub fn evaluate(
             designs(&plain)?,
             designs(&published)?,
         ];
-        let mut firsts = Vec::new();
-        for (group, bytes) in groups.iter_mut().zip(&pictures) {
-            let px = model.config().px;
+        let px = model.config().px;
+        let scored = |features, taste, scale: f64| {
+            let of = |bytes: &Vec<u8>| preference_of(features, taste, bytes, px, model.device());
+            let scores: Vec<Vec<f64>> = pictures.iter().map(of).collect();
+            Scored { best_real: scores[BEST_REAL][0], scale, scores }
+        };
+        let own = scored(first, &person.taste, deviation(&real));
+        let other = scored(second, &person.second, deviation(&second_real));
+        gains.push(own.gain(own.scores[DESIGNED][0]));
+        second_gains.push(other.gain(other.scores[DESIGNED][0]));
+        for ((group, bytes), (own_scores, other_scores)) in
+            groups.iter_mut().zip(&pictures).zip(own.scores.iter().zip(&other.scores))
+        {
             let size = CHANNELS * px * px;
             let n = bytes.len() / size;
             let values = bytes.iter().map(|&byte| to_unit(byte)).collect();
             let tensor = backend::tensor(values, [n, CHANNELS, px, px], model.device());
-            let scored = |features, taste| preference_of(features, taste, bytes, px, model.device());
-            let (own, other) = (scored(first, &person.taste), scored(second, &person.second));
-            firsts.push((own[0], other[0]));
             let below = |scores: &[(u32, f64)], own: &[f64]| {
                 mean(&own.iter().map(|&score| share_below(scores, score)).collect::<Vec<_>>())
             };
-            group.percentile.push(below(&real, &own));
-            group.second_percentile.push(below(&second_real, &other));
-            group.preference.push(mean(&own));
-            group.second.push(mean(&other));
+            group.percentile.push(below(&real, own_scores));
+            group.second_percentile.push(below(&second_real, other_scores));
+            group.preference.push(own.gain(mean(own_scores)));
+            group.second.push(other.gain(mean(other_scores)));
             group.realism.push(mean(&wide(model.realism(tensor, person.class))));
             if let Some(judge) = judge {
                 let right = judge.classify(bytes).iter().filter(|&&class| class == person.class).count();
@@ -200,9 +224,6 @@ pub fn evaluate(
                 group.diversity.push(pairwise(bytes, px));
             }
         }
-        // The best design against the best real item. Scorers have scales of their own.
-        gains.push((firsts[4].0 - firsts[1].0) / deviation(&real));
-        second_gains.push((firsts[4].1 - firsts[1].1) / deviation(&second_real));
         progress(number + 1);
     }
     let share =

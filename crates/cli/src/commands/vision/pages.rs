@@ -155,7 +155,16 @@ fn folders(of: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Columns of [`groups`].
-const GROUPS: [&str; 6] = ["pictures", "percentile", "second scorer", "realism", "in category", "diversity"];
+const GROUPS: [&str; 8] = [
+    "pictures",
+    "above best real",
+    "by the second",
+    "percentile",
+    "by the second",
+    "realism",
+    "in category",
+    "diversity",
+];
 
 /// What is told of designs for some kind of people.
 struct People {
@@ -202,8 +211,8 @@ fn designs(
     });
     print(lines)?;
     print(format!("{gains}; sheets and report.json are in {}", folder.display()))?;
-    let means =
-        "Percentiles are among the category's real items; means over persons ± half their 95 % interval.";
+    let means = "Above best real: preference, in standard deviations of the category's real items, less that of the item which the climbed scorer \
+                 likes best. Percentiles are among the category's real items. Means over persons ± half their 95 % interval.";
     tables.push(html::Table {
         heading: people.heading.to_owned(),
         notes: vec![people.note.to_owned(), means.to_owned(), gains],
@@ -222,11 +231,13 @@ fn designs(
 }
 
 /// A row for each group of pictures, as means over persons with half their 95 % interval.
-fn groups(report: &DesignReport) -> Vec<[String; 6]> {
+fn groups(report: &DesignReport) -> Vec<[String; 8]> {
     let maybe = |found: Option<Mean>| found.map(mean).unwrap_or_default();
     let row = |(name, group): &(String, Group)| {
         [
             name.clone(),
+            mean(group.preference),
+            mean(group.second),
             mean(group.percentile),
             mean(group.second_percentile),
             mean(group.realism),
