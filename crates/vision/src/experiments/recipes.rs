@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::customers::CustomersExperiment;
 use super::design::DesignExperiment;
 use super::lsgan::{LsganExperiment, Pictures};
-use crate::lsgan::LsganConfig;
+use crate::lsgan::{LsganConfig, Smoothing};
 
 /// What a recipe trains and measures.
 #[derive(Clone, Debug)]
@@ -108,13 +108,8 @@ impl Recipe {
         };
         match self.name {
             "lsgan-fashion" => {
-                let tiny = LsganConfig {
-                    px: 64,
-                    generator_channels: 64,
-                    discriminator_channels: 16,
-                    epochs: epochs(100, 1),
-                    ..LsganConfig::default()
-                };
+                let tiny = LsganConfig::preset("tiny-64").unwrap_or_default();
+                let tiny = LsganConfig { epochs: epochs(100, 1), ..tiny };
                 let mut parts = vec![part_32()];
                 if !quick {
                     parts.push(lsgan("lsgan-64", &fashion, products(), tiny));
@@ -126,7 +121,7 @@ impl Recipe {
                 let pictures = Pictures::Idx { path: data.to_owned(), most };
                 // Pictures that were never shrunk have detail from one pixel to the next.
                 let config = LsganConfig {
-                    smooth: 0.0,
+                    smoothing: Smoothing::None,
                     epochs: epochs(15, 6),
                     batch: 64,
                     mismatch: 1.0,

@@ -21,6 +21,20 @@ pub enum Upsampling {
     Resize,
 }
 
+/// What is taken out of the finished generator's pictures, where real ones that were shrunk have almost nothing: patterns from one pixel to the
+/// next, which a discriminator whose first stride is 2 does not teach the generator to leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Smoothing {
+    /// Nothing.
+    None,
+    /// What alternates along height and width at once: a checkerboard.
+    #[default]
+    Diagonal,
+    /// What alternates along height or width: checkerboards, stripes and grids, and with them the finest real detail.
+    Axes,
+}
+
 /// What noise is drawn from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -55,12 +69,9 @@ pub struct LsganConfig {
     pub refine: bool,
     /// How the generator doubles height and width. Source: deconvolution (authors' code); ours: even-deconvolution.
     pub upsampling: Upsampling,
-    /// Share of what alternates along height and width at once, from one pixel to the next, that is taken out of the finished generator's
-    /// pictures before the hyperbolic tangent. Real pictures that were shrunk have almost none of this checkerboard, and a discriminator whose
-    /// first stride is 2 does not teach the generator to leave it out. In training pictures are as they come: a generator that was trained without
-    /// it ended less like real ones. Source: 0 (authors' code); ours: 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub smooth: f64,
+    /// What is taken out of the finished generator's pictures, not in training: one that was trained without it ended less like real pictures.
+    /// Source: none (authors' code); ours: diagonal, and axes from 64 pixels on.
+    pub smoothing: Smoothing,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
     #[schemars(range(min = 4, max = 256))]
     pub discriminator_channels: usize,
@@ -114,7 +125,7 @@ impl Default for LsganConfig {
             generator_channels: 128,
             refine: false,
             upsampling: Upsampling::EvenDeconvolution,
-            smooth: 1.0,
+            smoothing: Smoothing::Diagonal,
             discriminator_channels: 32,
             discriminator_units: 0,
             batch: 32,
@@ -190,7 +201,7 @@ impl LsganConfig {
             generator_channels: 256,
             refine: true,
             upsampling: Upsampling::Deconvolution,
-            smooth: 0.0,
+            smoothing: Smoothing::None,
             discriminator_channels: 64,
             discriminator_units: 0,
             batch: 16,
@@ -223,8 +234,14 @@ impl LsganConfig {
                 ..authors
             },
             "small-32" => small,
-            "small-64" => Self { px: 64, ..small },
-            "tiny-64" => Self { px: 64, generator_channels: 64, discriminator_channels: 16, ..small },
+            "small-64" => Self { px: 64, smoothing: Smoothing::Axes, ..small },
+            "tiny-64" => Self {
+                px: 64,
+                generator_channels: 64,
+                discriminator_channels: 16,
+                smoothing: Smoothing::Axes,
+                ..small
+            },
             "authors-128" => Self { px: 128, ..authors },
             _ => return None,
         })

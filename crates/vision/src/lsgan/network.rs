@@ -6,7 +6,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::config::{LsganConfig, Upsampling};
+use super::config::{LsganConfig, Smoothing, Upsampling};
 use crate::layers::Geometry;
 use crate::layers::blocks::{Builder, Convolution, Linear, Mode, Norm, Step, Weights, leaky_relu};
 
@@ -28,7 +28,7 @@ pub(super) struct Generator {
     first_norm: Norm,
     layers: Vec<(Convolution, Norm)>,
     last: Convolution,
-    smooth: f64,
+    smoothing: Smoothing,
 }
 
 impl Generator {
@@ -61,7 +61,7 @@ impl Generator {
         }
         let last =
             builder.convolution("rgb", Step::Spread, Geometry::same(3, 1, [side; 2], 3, channels), false);
-        let network = Self { inputs, first, linear, first_norm, layers, last, smooth: config.smooth };
+        let network = Self { inputs, first, linear, first_norm, layers, last, smoothing: config.smoothing };
         (network, builder.finish())
     }
 
@@ -76,23 +76,32 @@ impl Generator {
         for (convolution, norm) in &self.layers {
             x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
         }
-        let x = self.last.forward(parameters, x);
-        let finished = matches!(mode, Mode::Inference) && self.smooth > 0.0;
-        (if finished { smoothed(x, self.smooth) } else { x }).tanh()
+        let pictures = self.last.forward(parameters, x).tanh();
+        if matches!(mode, Mode::Inference) { smoothed(pictures, self.smoothing) } else { pictures }
     }
 }
 
-/// Maps `[batch, height, width, channels]` less a share of what alternates along height and width at once, x − share (1 − S) (1 − Sᵀ) x with S the
-/// means of ¼, ½, ¼; the edge repeated.
-fn smoothed(maps: Tensor<4>, share: f64) -> Tensor<4> {
-    let alternating = |maps: Tensor<4>, dimension: usize| {
-        let n = maps.dims()[dimension];
-        let part = |from, length| maps.clone().narrow(dimension, from, length);
-        let before = Tensor::cat(vec![part(0, 1), part(0, n - 1)], dimension);
-        let after = Tensor::cat(vec![part(1, n - 1), part(n - 1, 1)], dimension);
-        maps * 0.5 - (before + after) * 0.25
+/// Pictures `[batch, height, width, channels]` from −1 to 1 without what alternates from one pixel to the next. With A = 1 − S, S the means of
+/// ¼, ½, ¼ along a dimension, `(1 − A Aᵀ) x` along both at once, or `(1 − A²) (1 − A²)ᵀ x` along each.
+fn smoothed(pictures: Tensor<4>, smoothing: Smoothing) -> Tensor<4> {
+    let found = match smoothing {
+        Smoothing::None => return pictures,
+        Smoothing::Diagonal => pictures.clone() - alternating(alternating(pictures, 1), 2),
+        Smoothing::Axes => [1, 2]
+            .into_iter()
+            .fold(pictures, |x, dimension| x.clone() - alternating(alternating(x, dimension), dimension)),
     };
-    maps.clone() - alternating(alternating(maps, 1), 2) * share
+    // Beside an edge it may swing over.
+    found.clamp(-1.0, 1.0)
+}
+
+/// What alternates along a dimension: x less the means of ¼, ½, ¼, the edge repeated.
+fn alternating(x: Tensor<4>, dimension: usize) -> Tensor<4> {
+    let n = x.dims()[dimension];
+    let part = |from, length| x.clone().narrow(dimension, from, length);
+    let before = Tensor::cat(vec![part(0, 1), part(0, n - 1)], dimension);
+    let after = Tensor::cat(vec![part(1, n - 1), part(n - 1, 1)], dimension);
+    x * 0.5 - (before + after) * 0.25
 }
 
 /// The layers of a discriminator.
@@ -192,27 +201,53 @@ mod tests {
         assert_eq!(discriminator, 4_460_545 - 8_193 + 8_192 * 1024 + 1024 + 2 * 1024 + 1025);
     }
 
+    /// What becomes of a picture of 9 × 10 pixels.
+    fn smooth(smoothing: Smoothing, f: impl Fn(usize, usize) -> f32) -> (Vec<f32>, Vec<f32>) {
+        let given: Vec<f32> = (0..90).map(|at| f(at / 10, at % 10)).collect();
+        let pictures = backend::tensor(given.clone(), [1, 9, 10, 1], &Device::flex());
+        (given, backend::values(smoothed(pictures, smoothing)))
+    }
+
+    fn far([given, found]: [&[f32]; 2]) -> f32 {
+        given.iter().zip(found).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+    }
+
     #[test]
-    fn smoothing_takes_a_checkerboard_and_keeps_stripes() {
-        let device = Device::flex();
-        let maps = |f: fn(usize, usize) -> f32| {
-            let given: Vec<f32> = (0..30).map(|at| f(at / 6, at % 6)).collect();
-            let found = smoothed(backend::tensor(given.clone(), [1, 5, 6, 1], &device), 1.0);
-            (given, backend::values(found))
-        };
-        let kept: [fn(usize, usize) -> f32; 3] =
-            [|_, _| 3.0, |y, _| if y % 2 == 0 { 1.0 } else { -1.0 }, |_, x| x as f32];
-        for f in kept {
-            let (given, found) = maps(f);
-            assert!(given.iter().zip(&found).all(|(x, y)| (x - y).abs() < 1e-6), "{found:?}");
+    fn smoothing_takes_what_alternates() {
+        let sign = |odd: usize| if odd.is_multiple_of(2) { 0.5 } else { -0.5 };
+        let all = [Smoothing::None, Smoothing::Diagonal, Smoothing::Axes];
+        for smoothing in all {
+            let (given, found) = smooth(smoothing, |_, _| 0.3);
+            assert!(far([&given, &found]) < 1e-6, "{smoothing:?}");
+            // A slope, away from the edges that are repeated.
+            let (given, found) = smooth(smoothing, |y, x| (y + x) as f32 / 18.0);
+            let row = |values: &[f32]| values[42..48].to_vec();
+            assert!(far([&row(&given), &row(&found)]) < 1e-6, "{smoothing:?}");
         }
-        let (_, found) = maps(|y, x| if (y + x) % 2 == 0 { 1.0 } else { -1.0 });
-        let inside = |at: &usize| (1..4).contains(&(at / 6)) && (1..5).contains(&(at % 6));
-        assert!((0..30).filter(inside).all(|at| found[at].abs() < 1e-6), "{found:?}");
-        // A point less the products of −¼, ½, −¼.
-        let (_, found) = maps(|y, x| if (y, x) == (2, 3) { 16.0 } else { 0.0 });
-        assert_eq!(found[8..11], [-1.0, 2.0, -1.0]);
-        assert_eq!(found[14..17], [2.0, 12.0, 2.0]);
+        let inside: Vec<usize> =
+            (0..90).filter(|at| (2..7).contains(&(at / 10)) && (2..8).contains(&(at % 10))).collect();
+        let left = |smoothing, f: &dyn Fn(usize, usize) -> f32| {
+            let (_, found) = smooth(smoothing, f);
+            inside.iter().map(|&at| found[at].abs()).fold(0.0, f32::max)
+        };
+        let (checkers, stripes) = (|y, x| sign(y + x), |_, x| sign(x));
+        assert_eq!(all.map(|smoothing| left(smoothing, &checkers)), [0.5, 0.0, 0.0]);
+        assert_eq!(all.map(|smoothing| left(smoothing, &stripes)), [0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn smoothed_points_are_known_and_stay_in_range() {
+        let point = |y, x| if (y, x) == (4, 5) { 1.0 } else { 0.0 };
+        // 1 less the products of −¼, ½, −¼.
+        let (_, found) = smooth(Smoothing::Diagonal, point);
+        assert_eq!(found[34..37], [-0.0625, 0.125, -0.0625]);
+        assert_eq!(found[44..47], [0.125, 0.75, 0.125]);
+        // −1/16, ¼, ⅝, ¼, −1/16 along each.
+        let (_, found) = smooth(Smoothing::Axes, point);
+        assert_eq!(found[43..48], [-0.0625, 0.25, 0.625, 0.25, -0.0625].map(|x| 0.625 * x));
+        let (_, found) = smooth(Smoothing::Axes, |_, x| if x < 5 { 1.0 } else { -1.0 });
+        assert!(found.iter().all(|x| x.abs() <= 1.0));
+        assert!(found[44] < 1.0 && found[44] > 0.5);
     }
 
     #[test]
@@ -226,7 +261,7 @@ mod tests {
                 discriminator_units: 5,
                 noise: 3,
                 upsampling,
-                smooth: 0.0,
+                smoothing: Smoothing::None,
                 ..LsganConfig::default()
             };
             let (generator, generator_weights) = Generator::new(&config, 2, 1, &device);
