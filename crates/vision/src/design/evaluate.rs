@@ -1,7 +1,7 @@
 //! Are designs better than what can be bought, by a judge that did not make them?
 //!
 //! For each person, pictures of one category in groups: random real items, the best real one and the best few by the first scorer, random
-//! generated ones, designs, designs without the realism term, and designs without the category term, as published. All are scored by the
+//! generated ones, designs, designs without the realism term, and designs without the category term, which the papers have not. All are scored by the
 //! scorer that was climbed and by a second one that was trained apart. Scores of different persons and scorers are compared as standard deviations
 //! of the category's real items above the best of them, and as percentiles among them.
 
@@ -75,7 +75,7 @@ pub struct Group {
     pub diversity: Option<Mean>,
 }
 
-/// Shares of persons for whom the best design beats the best real item of the scorer that was climbed.
+/// Shares of persons for whom the best design, by what was climbed, beats the best real item of the scorer that was climbed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
     /// By that scorer.
@@ -91,7 +91,7 @@ pub struct DesignReport {
     pub persons: usize,
     /// Groups by name, in the order of the module's description.
     pub groups: Vec<(String, Group)>,
-    /// Preference of the best design less that of the best real item, by the scorer that was climbed, in standard deviations of the preference
+    /// Preference of the design that comes first, of the highest objective unless they are drawn, less that of the best real item, by the scorer that was climbed, in standard deviations of the preference
     /// for the category's real items.
     pub gain: Mean,
     /// The same two pictures by the second scorer.
@@ -157,7 +157,7 @@ pub fn evaluate(
     let mut groups: [Collected; NAMES.len()] = Default::default();
     let (mut gains, mut second_gains) = (Vec::new(), Vec::new());
     let plain = DesignConfig { realism: 0.0, ..config.clone() };
-    let published = DesignConfig { category: 0.0, ..config.clone() };
+    let free = DesignConfig { category: 0.0, ..config.clone() };
     for (number, person) in persons.iter().enumerate() {
         let category = model.classes().get(person.class).ok_or_else(|| VisionError::Unknown {
             what: "category",
@@ -189,7 +189,7 @@ pub fn evaluate(
             model.generate(person.class, config.keep, child_seed(own_seed, "random-generated"))?,
             designs(config)?,
             designs(&plain)?,
-            designs(&published)?,
+            designs(&free)?,
         ];
         let px = model.config().px;
         let scored = |features, taste, scale: f64| {

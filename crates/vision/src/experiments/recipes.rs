@@ -51,8 +51,8 @@ pub const RECIPES: [Recipe; 3] = [
         title: "A generator of six categories of fashion at 32 and 64 pixels",
         data: "fashion-products",
         purchases: None,
-        about: "Tops, bottoms and shoes of men and women, four fifths of the pictures for training. The authors' loss and layers at \
-                half and quarter width. Label agreement saturates at what the classifier reaches on real pictures while pictures \
+        about: "Tops, bottoms and shoes of men and women, four fifths of the pictures for training. The authors' loss, and layers of \
+                half and quarter the width with the departures that `foldin models show lsgan` names. Label agreement saturates at what the classifier reaches on real pictures while pictures \
                 are still poor: the Fréchet distance beside its floor, the neighbours and the sheet tell more.",
     },
     Recipe {

@@ -69,9 +69,9 @@ pub struct LsganConfig {
     pub refine: bool,
     /// How the generator doubles height and width. Source: deconvolution (authors' code); ours: even-deconvolution.
     pub upsampling: Upsampling,
-    /// What is taken out of the finished generator's pictures: nothing, what alternates from one pixel to the next along height and width at once,
-    /// or along either. In training pictures are as they come; taken out there, too, it left worse ones. None is for pictures that were
-    /// never shrunk. Source: none (authors' code); ours: diagonal, and axes from 64 pixels on.
+    /// What is taken out of the finished generator's pictures: nothing, what alternates from one pixel to the next along height and width at once
+    /// (diagonal), or along one of them (axes). In training pictures are as they come; taken out there, too, it left worse ones. None is for
+    /// pictures that were never shrunk. Source: none (authors' code); ours: diagonal, and axes in the presets of 64 pixels.
     pub smoothing: Smoothing,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
     #[schemars(range(min = 4, max = 256))]

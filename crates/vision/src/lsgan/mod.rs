@@ -6,7 +6,7 @@
 //!
 //! Layers, sizes and initial weights are those of the authors' released code; [`LsganConfig::preset`] has it, the study's run, and
 //! smaller forms. What is ours and may be switched off: classes drawn equally often, the average over steps of the generator's weights,
-//! ways of doubling that leave no checkerboard of their own, and taking what is left of it out of the finished generator's pictures. Where we depart without a
+//! ways of doubling that leave no checkerboard of their own, and smoothing of the finished generator's pictures. Where we depart without a
 //! switch: the discriminator's running moments follow its own two batches of a step, not the generator's third; and the moments by which
 //! the finished generator normalises are taken over 32 batches of its final weights, where the authors keep the last ten steps' or so.
 //!

@@ -1,7 +1,7 @@
 //! The generator G and the discriminator D.
 //!
 //! G: noise and class → linear to 4 × 4 maps → normalised → doublings, each normalised → transposed convolution of stride 1 to RGB →
-//! less its checkerboard, once trained and if asked → tanh. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
+//! tanh → smoothed, once trained and if asked. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
 //! first four, all but the first normalised → linear. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
 
 use burn::tensor::{Device, Tensor};

@@ -20,9 +20,9 @@ use crate::settings::parse_pair;
 const DESIGN_EXAMPLES: &str = "\
 Examples:
   foldin vision design --lsgan runs/lsgan/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
-  foldin vision design … --bought 0108775015,0111565001 --category men-shoes --out design
+  foldin vision design … --bought 0108775015,0669361001 --category men-shoes --out design
   foldin vision design … --judge runs/other                 a second recommender says what it thinks of the designs
-  foldin vision design … --tailor images/12345.jpg          from that item instead of from noise";
+  foldin vision design … --tailor fashion-products/images/18964.jpg   from that item instead of from noise";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = DESIGN_EXAMPLES)]

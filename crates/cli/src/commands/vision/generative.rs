@@ -23,7 +23,7 @@ const TRAIN_EXAMPLES: &str = "\
 Examples:
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
   foldin vision train-lsgan --data fashion-products --preset small-64 --set epochs=40 --out runs/lsgan-64
-  foldin vision train-lsgan --data fashion-mnist --out runs/mnist
+  foldin vision train-lsgan --data fashion-mnist --set smoothing=none --out runs/mnist
   foldin vision train-lsgan --data shop/pictures --out runs/own                 pictures/tops/1.jpg, pictures/shoes/2.jpg, …
 The same command goes on with a training that was interrupted.";
 

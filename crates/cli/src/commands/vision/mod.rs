@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   foldin vision data --data hm-sample                           what is left once pictures are decoded
   foldin vision train --data hm-sample --model dvbpr --out model
-  foldin vision recommend --model model --bought 0108775015,0111565001 -n 10
+  foldin vision recommend --model model --bought 0108775015,0669361001 -n 10
   foldin vision evaluate --data hm-sample                       AUC of every recommender on the same splits
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
   foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png

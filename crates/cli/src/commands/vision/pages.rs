@@ -19,7 +19,10 @@ use crate::progress::{FitBar, cancel_on_ctrl_c};
 
 /// A line for each recipe: its name and what it is.
 pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
-    RECIPES.iter().map(|recipe| (recipe.name.to_owned(), format!("{} ({})", recipe.title, recipe.data)))
+    RECIPES.iter().map(|recipe| {
+        let data: Vec<&str> = std::iter::once(recipe.data).chain(recipe.purchases).collect();
+        (recipe.name.to_owned(), format!("{} ({})", recipe.title, data.join(", ")))
+    })
 }
 
 /// Runs a recipe in the folder `results/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with

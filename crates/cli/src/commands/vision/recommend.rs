@@ -10,7 +10,7 @@ use crate::common::{print, print_json, usage};
 
 const EXAMPLES: &str = "\
 Examples:
-  foldin vision recommend --model model --bought 0108775015,0111565001
+  foldin vision recommend --model model --bought 0108775015,0669361001
   foldin vision recommend --model model --bought 0108775015 -n 20 --json";
 
 #[derive(Debug, clap::Args)]
