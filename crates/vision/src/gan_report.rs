@@ -16,7 +16,7 @@ use crate::gan_metrics::{
     KernelDistance, Manifold, Memorisation, Rows, class_diversity, feature_memorisation, frechet_distance,
     kernel_distance, manifold, nearest_neighbour_test, pixel_memorisation,
 };
-use crate::images::set::CHANNELS;
+use crate::images::set::{CHANNELS, check_shrinking, shrink};
 use crate::images::{ImageSet, Labels};
 use crate::lsgan::Lsgan;
 
@@ -78,6 +78,14 @@ impl Parts {
             test: pictures.select(&test)?,
             test_labels: labels.select(&test),
         })
+    }
+
+    /// The same parts of pictures shrunk to `px` pixels.
+    ///
+    /// # Errors
+    /// As [`ImageSet::shrunk`].
+    pub fn shrunk(&self, px: usize) -> Result<Self, VisionError> {
+        Ok(Self { train: self.train.shrunk(px)?, test: self.test.shrunk(px)?, ..self.clone() })
     }
 }
 
@@ -148,11 +156,17 @@ const NEIGHBOURS: (usize, usize) = (3, 5);
 /// Blocks of the kernel distance, and vectors of each.
 const BLOCKS: (usize, usize) = (50, 100);
 
-/// Generates `counts[class]` pictures of each class, one class after the other, with their classes.
-fn generated(model: &Lsgan, counts: &[usize], seed: u64) -> Result<(Vec<u8>, Vec<usize>), VisionError> {
+/// Generates `counts[class]` pictures of each class, one class after the other, with their classes, and shrinks them to `px` pixels.
+fn generated(
+    model: &Lsgan,
+    px: usize,
+    counts: &[usize],
+    seed: u64,
+) -> Result<(Vec<u8>, Vec<usize>), VisionError> {
     let (mut bytes, mut classes) = (Vec::new(), Vec::new());
     for (class, &count) in counts.iter().enumerate() {
-        bytes.extend(model.generate(class, count, child_seed(seed, &model.classes()[class]))?);
+        let made = model.generate(class, count, child_seed(seed, &model.classes()[class]))?;
+        bytes.extend(shrink(&made, model.config().px, px));
         classes.extend(std::iter::repeat_n(class, count));
     }
     Ok((bytes, classes))
@@ -163,11 +177,12 @@ fn all(pictures: &ImageSet) -> Result<Vec<u8>, VisionError> {
     pictures.bytes(&(0..pictures.len() as u32).collect::<Vec<_>>())
 }
 
-/// Measures a generator that was trained on `parts.train` with a classifier that was, too.
+/// Measures a generator that was trained on `parts.train` with a classifier that was, too. Where both parts and the classifier's pictures are
+/// smaller than the generator's, these are shrunk to their size.
 ///
 /// # Errors
-/// [`VisionError::Shape`] if generator, classifier and pictures are not of one size and the same classes; as training a classifier, which
-/// `cancel` stops.
+/// [`VisionError::Shape`] if classifier and pictures are not of one size that divides the generator's, and all of the same classes; as training
+/// a classifier, which `cancel` stops.
 pub fn gan_report(
     model: &Lsgan,
     classifier: &Classifier,
@@ -176,14 +191,13 @@ pub fn gan_report(
     device: &Device,
     cancel: &CancelFlag,
 ) -> Result<GanReport, VisionError> {
-    let px = model.config().px;
-    for (what, got) in
-        [("classifier", classifier.px()), ("training part", parts.train.px()), ("test part", parts.test.px())]
-    {
+    let px = classifier.px();
+    for (what, got) in [("training part", parts.train.px()), ("test part", parts.test.px())] {
         if got != px {
             return Err(VisionError::shape(&format!("pixels of the {what}'s pictures"), px, got));
         }
     }
+    check_shrinking(model.config().px, px)?;
     let classes = parts.train_labels.classes().to_vec();
     if model.classes() != classes || classifier.classes() != classes {
         let got = format!("{} and {}", model.classes().join(", "), classifier.classes().join(", "));
@@ -191,10 +205,10 @@ pub fn gan_report(
     }
     let (train_counts, test_counts) = (parts.train_labels.counts(), parts.test_labels.counts());
     let (even, truth) =
-        generated(model, &vec![options.per_class; classes.len()], child_seed(options.seed, "agreement"))?;
+        generated(model, px, &vec![options.per_class; classes.len()], child_seed(options.seed, "agreement"))?;
     let label_agreement = Accuracy::of(&classifier.classify(&even), &truth, classes.len());
 
-    let (made, _) = generated(model, &test_counts, child_seed(options.seed, "distance"))?;
+    let (made, _) = generated(model, px, &test_counts, child_seed(options.seed, "distance"))?;
     let (train, test) = (all(&parts.train)?, all(&parts.test)?);
     let width = classifier.width();
     let features = [&train, &test, &made].map(|bytes| classifier.features_of(bytes));
@@ -216,15 +230,14 @@ pub fn gan_report(
     let kernel =
         |rows| kernel_distance(train_rows, rows, BLOCKS.1, BLOCKS.0, child_seed(options.seed, "blocks"));
     let around = |rows| manifold(sample_rows, rows, NEIGHBOURS.0, NEIGHBOURS.1);
-    let side = model.config().px;
-    let size = CHANNELS * side * side;
+    let size = CHANNELS * px * px;
     let diversity = (0..classes.len()).map(|class| {
         let members = parts.test_labels.members(class as u32);
         let start = test_counts[..class].iter().sum::<usize>() * size;
         let own = &made[start..start + test_counts[class] * size];
         let of = |bytes: &[u8]| {
             let seed = child_seed(options.seed, "pairs");
-            class_diversity(&interleaved(bytes, side), side, side, CHANNELS, options.pairs, seed)
+            class_diversity(&interleaved(bytes, px), px, px, CHANNELS, options.pairs, seed)
         };
         Ok(beside(of(own), of(&parts.test.bytes(&members)?)))
     });
@@ -291,9 +304,10 @@ fn accuracy_score(
 ) -> Result<Beside<Accuracy>, VisionError> {
     let config = ClassifierConfig::default();
     let ctx = FitContext { cancel: cancel.clone(), ..FitContext::new(child_seed(seed, "accuracy-score")) };
-    let (bytes, classes) = generated(model, counts, child_seed(seed, "accuracy-score-pictures"))?;
+    let px = parts.train.px();
+    let (bytes, classes) = generated(model, px, counts, child_seed(seed, "accuracy-score-pictures"))?;
     let names = (0..classes.len()).map(|at| at.to_string()).collect();
-    let made = ImageSet::in_memory(model.config().px, names, bytes)?;
+    let made = ImageSet::in_memory(px, names, bytes)?;
     let of = classes.iter().map(|&class| Some(class as u32)).collect();
     let labels = Labels::new("category", model.classes().to_vec(), of)?;
     let on = |pictures: &ImageSet, labels: &Labels| {

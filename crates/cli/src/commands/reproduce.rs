@@ -29,7 +29,7 @@ Examples:
   foldin reproduce lfg-table1
   foldin reproduce lfg-table3 --quick --out results
   foldin reproduce my-models.toml                as those in the folder `recipes` of the sources
-An interrupted recipe goes on with the same command: what finished fits found is kept in OUT/RECIPE.unfinished.";
+An interrupted recipe goes on with the same command: what it has found so far is kept in OUT beside the results.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// A remark to stand in the report, such as what else the machine was busy with. May be given often
     #[arg(long, value_name = "TEXT")]
     note: Vec<String>,
-    /// Folder for RECIPE.json, RECIPE.html and RECIPE.md, of a quick look RECIPE-quick.*
+    /// Folder for RECIPE.html, RECIPE.md and RECIPE.json, of a quick look RECIPE-quick.*; recipes that make pictures keep them, their networks and
+    /// report.json in the folder RECIPE
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
 }

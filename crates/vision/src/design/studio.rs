@@ -19,7 +19,7 @@ use crate::classifier::Classifier;
 use crate::data::products;
 use crate::error::VisionError;
 use crate::images::BuildReport;
-use crate::lsgan::Lsgan;
+use crate::lsgan::{self, Lsgan};
 use crate::recommend::dvbpr::{self, Dvbpr};
 use crate::recommend::folder::{Recommender, distinct};
 
@@ -106,6 +106,7 @@ impl Studio {
         let recommender = Recommender::load(recommender, device)?;
         parts(&recommender)?;
         // Where `train-lsgan` leaves it.
+        let generator = &lsgan::folder_of(generator);
         let classifier =
             generator.parent().map(|folder| folder.join("classifier")).filter(|folder| folder.is_dir());
         let generator = Lsgan::load(generator, device)?;

@@ -49,6 +49,8 @@ pub struct LsganExperiment {
     pub classifier: ClassifierConfig,
     /// How the report is made.
     pub report: ReportOptions,
+    /// Pixels, fewer than the generator's, to which pictures are shrunk to be measured once more, by a classifier of that size; if any.
+    pub shrunk: Option<usize>,
     /// Share of each class that is the test part, where none is given.
     pub test_share: f64,
     /// Seed of everything.
@@ -98,6 +100,8 @@ pub struct LsganOutcome {
     pub seconds: f64,
     /// All measures.
     pub report: GanReport,
+    /// The same of pictures shrunk to so many pixels, if asked.
+    pub shrunk: Option<(usize, GanReport)>,
 }
 
 /// Pictures of each category on a sheet.
@@ -112,6 +116,7 @@ impl Default for LsganExperiment {
             config: LsganConfig::default(),
             classifier: ClassifierConfig::default(),
             report: ReportOptions::default(),
+            shrunk: None,
             test_share: 0.2,
             seed: 1,
         }
@@ -165,18 +170,7 @@ impl LsganExperiment {
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
 
         (watch.stage)("classifier");
-        let run = json!({"config": self.classifier, "px": self.config.px, "data": data, "seed": self.seed});
-        let (classifier, _) = trained(
-            folder,
-            "classifier",
-            run,
-            |place| Classifier::load(place, device),
-            |store| {
-                let ctx = watch.context(child_seed(self.seed, "classifier"), store);
-                Classifier::fit(&self.classifier, &parts.train, &parts.train_labels, &ctx, device)
-            },
-            Classifier::save,
-        )?;
+        let classifier = self.classifier("classifier", &parts, &data, folder, device, watch)?;
 
         (watch.stage)("lsgan");
         let run = json!({"config": self.config, "data": data, "seed": self.seed});
@@ -198,7 +192,20 @@ impl LsganExperiment {
         sheet(&model, COLUMNS, self.report.seed)?.save(&folder.join("sheet.png"))?;
         neighbours(&model, &classifier, &parts, self.report.seed)?.save(&folder.join("neighbours.png"))?;
         (watch.stage)("measures");
-        let report = gan_report(&model, &classifier, &parts, self.report, device, &watch.cancel)?;
+        let measured = |classifier: &Classifier, parts: &Parts| {
+            gan_report(&model, classifier, parts, self.report, device, &watch.cancel)
+        };
+        let report = measured(&classifier, &parts)?;
+        let shrunk = match self.shrunk {
+            Some(px) => {
+                (watch.stage)("measures of shrunk pictures");
+                let parts = parts.shrunk(px)?;
+                let name = format!("classifier-{px}");
+                let classifier = self.classifier(&name, &parts, &data, folder, device, watch)?;
+                Some((px, measured(&classifier, &parts)?))
+            }
+            None => None,
+        };
         let outcome = LsganOutcome {
             pictures,
             config: self.config.clone(),
@@ -206,10 +213,36 @@ impl LsganExperiment {
             seed: self.seed,
             seconds,
             report,
+            shrunk,
         };
         let path = folder.join("report.json");
         std::fs::write(&path, format!("{:#}\n", json!(outcome))).map_err(VisionError::io(path))?;
         Ok(outcome)
+    }
+
+    /// The classifier that measures these pictures, out of `folder` or newly trained.
+    fn classifier(
+        &self,
+        name: &str,
+        parts: &Parts,
+        data: &str,
+        folder: &Path,
+        device: &Device,
+        watch: &Watch<'_>,
+    ) -> Result<Classifier, VisionError> {
+        let run = json!({"config": self.classifier, "px": parts.train.px(), "data": data, "seed": self.seed});
+        let (classifier, _) = trained(
+            folder,
+            name,
+            run,
+            |place| Classifier::load(place, device),
+            |store| {
+                let ctx = watch.context(child_seed(self.seed, "classifier"), store);
+                Classifier::fit(&self.classifier, &parts.train, &parts.train_labels, &ctx, device)
+            },
+            Classifier::save,
+        )?;
+        Ok(classifier)
     }
 }
 

@@ -112,7 +112,11 @@ impl Recipe {
                 let tiny = LsganConfig { epochs: epochs(100, 1), ..tiny };
                 let mut parts = vec![part_32()];
                 if !quick {
-                    parts.push(lsgan("lsgan-64", &fashion, products(), tiny));
+                    let mut part = lsgan("lsgan-64", &fashion, products(), tiny);
+                    if let Work::Lsgan(experiment) = &mut part.work {
+                        experiment.shrunk = Some(32);
+                    }
+                    parts.push(part);
                 }
                 parts
             }

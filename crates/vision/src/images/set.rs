@@ -139,6 +139,21 @@ impl ImageSet {
         Ok(out)
     }
 
+    /// The same pictures shrunk to `px` pixels, in memory, each pixel the mean of a square, with the same names and labels.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] if `px` does not divide the pixels of a side; as [`read`](Self::read).
+    pub fn shrunk(&self, px: usize) -> Result<Self, VisionError> {
+        check_shrinking(self.px, px)?;
+        let mut out = Vec::with_capacity(self.len() * CHANNELS * px * px);
+        let mut bytes = vec![0; self.stride()];
+        for picture in 0..self.len() as u32 {
+            self.read(picture, &mut bytes)?;
+            out.extend(shrink(&bytes, self.px, px));
+        }
+        Ok(Self { px, pixels: Pixels::Memory(Arc::new(out)), ..self.clone() })
+    }
+
     /// Some pictures as a tensor `[n × 3 × px × px]` from −1 to 1.
     ///
     /// # Errors
@@ -159,6 +174,35 @@ impl ImageSet {
         set.labels = self.labels.iter().map(|labels| labels.select(pictures)).collect();
         Ok(set)
     }
+}
+
+/// Whether pictures `from` pixels wide can be shrunk to `to`.
+pub(crate) fn check_shrinking(from: usize, to: usize) -> Result<(), VisionError> {
+    if to == 0 || !from.is_multiple_of(to) {
+        return Err(VisionError::shape(
+            "pixels that pictures are shrunk to",
+            format!("a divisor of {from}"),
+            to,
+        ));
+    }
+    Ok(())
+}
+
+/// Planes of `from × from` bytes shrunk to `to × to`, a divisor, each pixel the rounded mean of a square.
+pub(crate) fn shrink(planes: &[u8], from: usize, to: usize) -> Vec<u8> {
+    let step = from / to;
+    let area = (step * step) as u32;
+    let mut out = Vec::with_capacity(planes.len() / (step * step));
+    for plane in planes.chunks_exact(from * from) {
+        for rows in plane.chunks_exact(step * from) {
+            out.extend((0..to).map(|x| {
+                let row =
+                    |row: &[u8]| row[x * step..][..step].iter().map(|&byte| u32::from(byte)).sum::<u32>();
+                ((rows.chunks_exact(from).map(row).sum::<u32>() + area / 2) / area) as u8
+            }));
+        }
+    }
+    out
 }
 
 /// A byte as a number from −1 to 1.
@@ -215,6 +259,25 @@ mod tests {
         assert_eq!(values[12], to_unit(0));
         assert!(set.batch(&[2], &Device::flex()).unwrap_err().to_string().contains("below 2"));
         assert!(ImageSet::in_memory(2, vec!["a".into()], vec![0; 11]).is_err());
+    }
+
+    #[test]
+    fn shrinking_takes_means_of_squares() {
+        // Red has 0, 10, 20, … of sixteen pixels; green is white; blue 1 in one corner, which rounds to nothing.
+        let red = (0..16).map(|at| at * 10);
+        let pixels = red.chain([255; 16]).chain((0..16).map(|at| u8::from(at == 0))).collect();
+        let labels = Labels::from_names("kind", &[Some("x")]);
+        let set = ImageSet::in_memory(4, vec!["a".into()], pixels).unwrap().with_labels(labels).unwrap();
+        let half = set.shrunk(2).unwrap();
+        assert_eq!((half.px(), half.len(), half.names()), (2, 1, set.names()));
+        assert_eq!(half.labels("kind").unwrap().of(), set.labels("kind").unwrap().of());
+        // (0 + 10 + 40 + 50) / 4 and so on.
+        assert_eq!(half.bytes(&[0]).unwrap(), [25, 45, 105, 125, 255, 255, 255, 255, 0, 0, 0, 0]);
+        assert_eq!(set.shrunk(1).unwrap().bytes(&[0]).unwrap(), [75, 255, 0]);
+        assert_eq!(set.shrunk(4).unwrap().bytes(&[0]).unwrap(), set.bytes(&[0]).unwrap());
+        for px in [0, 3, 8] {
+            assert!(set.shrunk(px).unwrap_err().to_string().contains("a divisor of 4"), "{px}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod config;
 mod network;
 mod train;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use foldin_core::config::ModelConfig;
@@ -200,12 +200,12 @@ impl Lsgan {
         saved::write(folder, MODEL, &serde_json::json!(description), &tensors)
     }
 
-    /// Loads a model from its folder.
+    /// Loads a model from its folder, or from the one that `train-lsgan` wrote it to: see [`folder_of`].
     ///
     /// # Errors
     /// [`VisionError::Load`] that names what is wrong.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, tensors) = saved::read(folder, MODEL)?;
+        let (description, tensors) = saved::read(&folder_of(folder), MODEL)?;
         let Description { config, classes } = serde_json::from_value(description)
             .map_err(|error| LoadError::Meta { key: format!("config ({error})") })?;
         check(&config)?;
@@ -232,6 +232,14 @@ impl Lsgan {
             device,
         })
     }
+}
+
+/// The folder of the generator itself, where the one given may be that of a training, with the generator in its folder `lsgan` and the
+/// classifier beside that.
+#[must_use]
+pub fn folder_of(given: &Path) -> PathBuf {
+    let within = given.join(MODEL);
+    if within.is_dir() { within } else { given.to_owned() }
 }
 
 fn check(config: &LsganConfig) -> Result<(), VisionError> {

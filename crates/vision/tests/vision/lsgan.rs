@@ -87,6 +87,21 @@ fn a_generator_learns_its_categories() {
     assert!(after.label_agreement.mean_of_classes > 0.9, "{:?}", after.label_agreement);
     let frechet = |report: &foldin_vision::gan_report::GanReport| report.frechet.unwrap().generated;
     assert!(frechet(&after) < 0.3 * frechet(&before), "{} {}", frechet(&before), frechet(&after));
+
+    // Squares and discs of eight pixels can still be told apart.
+    let small = parts.shrunk(8).unwrap();
+    let of_small =
+        Classifier::fit(&classifier_config, &small.train, &small.train_labels, &ctx, &device).unwrap();
+    let report = |classifier: &Classifier, parts: &Parts| {
+        gan_report(&model, classifier, parts, options, &device, &CancelFlag::default())
+    };
+    let shrunk = report(&of_small, &small).unwrap();
+    assert!(shrunk.label_agreement.mean_of_classes > 0.9, "{:?}", shrunk.label_agreement);
+    assert_eq!(shrunk.pictures, after.pictures);
+    assert!(shrunk.pixel_memorisation != after.pixel_memorisation);
+    for mixed in [report(&of_small, &parts), report(&classifier, &small)] {
+        assert!(matches!(mixed, Err(VisionError::Shape { .. })), "{mixed:?}");
+    }
 }
 
 /// Keeps the last state in memory and cancels after some epoch.

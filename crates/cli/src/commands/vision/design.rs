@@ -19,7 +19,7 @@ use crate::settings::parse_pair;
 
 const DESIGN_EXAMPLES: &str = "\
 Examples:
-  foldin vision design --lsgan runs/lsgan/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
+  foldin vision design --lsgan runs/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
   foldin vision design … --bought 0108775015,0669361001 --category men-shoes --out design
   foldin vision design … --judge runs/other                 a second recommender says what it thinks of the designs
   foldin vision design … --tailor fashion-products/images/18964.jpg   from that item instead of from noise";

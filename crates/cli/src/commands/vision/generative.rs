@@ -9,7 +9,7 @@ use foldin_vision::backend::device;
 use foldin_vision::data::purchases;
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganExperiment, LsganOutcome, Pictures, Watch};
-use foldin_vision::gan_report::ReportOptions;
+use foldin_vision::gan_report::{GanReport, ReportOptions};
 use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
 use foldin_vision::sheet::Sheet;
 use serde_json::Map;
@@ -136,8 +136,7 @@ pub(super) fn run(
 }
 
 /// Measures of a generator: a name, the figure of generated pictures, and that of real ones in their place.
-pub(super) fn measures(outcome: &LsganOutcome) -> Vec<[String; 3]> {
-    let report = &outcome.report;
+pub(super) fn measures(report: &GanReport) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     let number = |x: f64| if x.abs() < 10.0 { format!("{x:.3}") } else { format!("{x:.1}") };
     let mut add = |name: &str, generated: f64, real: Option<f64>| {
@@ -204,7 +203,7 @@ pub(super) fn measures(outcome: &LsganOutcome) -> Vec<[String; 3]> {
 
 pub(super) fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Result<()> {
     let mut lines = table(["", "generated", "real"]);
-    measures(outcome).into_iter().for_each(|row| {
+    measures(&outcome.report).into_iter().for_each(|row| {
         lines.add_row(row);
     });
     print(lines)?;
@@ -217,13 +216,13 @@ pub(super) fn print_outcome(outcome: &LsganOutcome, out: &Path) -> anyhow::Resul
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
-  foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png
-  foldin vision generate --model runs/lsgan/lsgan --out all.png      a row for each category";
+  foldin vision generate --model runs/lsgan --category women-tops -n 16 --out sheet.png
+  foldin vision generate --model runs/lsgan --out all.png      a row for each category";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = GENERATE_EXAMPLES)]
 pub(crate) struct GenerateArgs {
-    /// Folder of a trained generator
+    /// Folder of a trained generator: --out of `foldin vision train-lsgan`
     #[arg(long, default_value = "lsgan", value_name = "DIR")]
     model: PathBuf,
     /// Category to make pictures of [default: all]
@@ -235,7 +234,7 @@ pub(crate) struct GenerateArgs {
     /// Pictures in a row of the sheet
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     columns: u32,
-    /// PNG file to write
+    /// File to write, a PNG: its name ends in .png
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Seed of the noise
@@ -253,6 +252,12 @@ pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
             args.model.display()
         )));
     }
+    if args.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        return Err(usage(format!(
+            "pictures are written as PNG: --out is to end in .png, and {} does not",
+            args.out.display()
+        )));
+    }
     check_writable(&args.out)?;
     let model = Lsgan::load(&args.model, &device(&args.device)?)?;
     let classes = match &args.category {
@@ -265,8 +270,11 @@ pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     }
     sheet.save(&args.out)?;
     print(format!(
-        "{} pictures of {} written to {}",
-        args.n as usize * classes.len(),
+        "{} of {} written to {}",
+        match args.n as usize * classes.len() {
+            1 => "1 picture".to_owned(),
+            n => format!("{n} pictures"),
+        },
         classes.iter().map(|&class| model.classes()[class].as_str()).collect::<Vec<_>>().join(", "),
         args.out.display()
     ))

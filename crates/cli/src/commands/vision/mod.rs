@@ -27,7 +27,7 @@ Examples:
   foldin vision recommend --model model --bought 0108775015,0669361001 -n 10
   foldin vision evaluate --data hm-sample                       AUC of every recommender on the same splits
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
-  foldin vision generate --model runs/lsgan/lsgan --category women-tops -n 16 --out sheet.png
+  foldin vision generate --model runs/lsgan --category women-tops -n 16 --out sheet.png
   foldin reproduce dvbpr-baselines --quick                      every recommender on the same splits
 
 A folder of purchases is H&M's (transactions_train*.csv), a plain one (interactions.csv and images/), or one of Amazon reviews

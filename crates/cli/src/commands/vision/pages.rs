@@ -9,6 +9,7 @@ use foldin_vision::classifier::Accuracy;
 use foldin_vision::design::{DesignReport, Group, Mean};
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work};
+use foldin_vision::gan_report::GanReport;
 use foldin_vision::study::html;
 
 use super::find;
@@ -52,6 +53,16 @@ pub(crate) fn reproduce(
                 let outcome = run(&experiment, &folder, "cpu", global)?;
                 print_outcome(&outcome, &folder)?;
                 tables.push(lsgan_table(part.name, &outcome));
+                if let Some((px, report)) = &outcome.shrunk {
+                    let note = format!(
+                        "Real and generated pictures are shrunk to {px} pixels, each the mean of a square, and measured by a classifier of that size."
+                    );
+                    tables.push(html::Table {
+                        heading: format!("{} shrunk to {px} pixels", part.name),
+                        notes: vec![note],
+                        ..measures_table(report)
+                    });
+                }
                 pictures.push(picture(
                     &folder.join("sheet.png"),
                     &format!("{}: generated pictures", part.name),
@@ -138,8 +149,16 @@ fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {
         .into_iter()
         .chain(outcome.pictures.lines())
         .collect(),
+        ..measures_table(report)
+    }
+}
+
+/// Measures alone, without heading and notes.
+fn measures_table(report: &GanReport) -> html::Table {
+    html::Table {
         columns: ["", "generated", "real"].map(str::to_owned).to_vec(),
-        rows: measures(outcome).into_iter().map(|row| row.to_vec()).collect(),
+        rows: measures(report).into_iter().map(|row| row.to_vec()).collect(),
+        ..html::Table::default()
     }
 }
 
