@@ -88,6 +88,22 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
     // The scorer that was climbed, and one that shares neither users, items nor seed with it.
     assert!(designed.percentile.mean > chance.percentile.mean + 0.2, "{designed:?} {chance:?}");
     assert!(designed.second_percentile.mean > chance.second_percentile.mean + 0.2, "{designed:?} {chance:?}");
+    // Preferences are those above the best real item, by which that item has none, and further real ones less.
+    let best = group("best real");
+    assert!([best.preference, best.second].iter().all(|mean| mean.mean.abs() < 1e-9), "{best:?}");
+    let (few, random) = (group("best few real"), group("random real"));
+    assert!(few.preference.mean <= 0.0 && random.preference.mean < few.preference.mean, "{few:?} {random:?}");
+    // The second scorer's own favourite is another item.
+    assert!(few.second.mean > random.second.mean, "{few:?} {random:?}");
+    assert!(designed.preference.mean > chance.preference.mean, "{designed:?} {chance:?}");
+    // The first design of each is one of those that the group has.
+    let one = DesignConfig { keep: 1, ..settings.clone() };
+    let alone =
+        evaluate(&generator, a, b, both, &catalogue, &persons[..2], &one, 3, &cancel, |_| ()).unwrap();
+    let of_one = alone.groups.iter().find(|(other, _)| other == "designed").unwrap().1;
+    for (group, gain) in [(of_one.preference, alone.gain), (of_one.second, alone.second_gain)] {
+        assert!((group.mean - gain.mean).abs() < 1e-9, "{group:?} {gain:?}");
+    }
     // A classifier keeps designs in their category, as one that was trained apart sees it.
     let agreement = |group: Group| group.agreement.unwrap().mean;
     let astray = agreement(group("designed without the category"));
