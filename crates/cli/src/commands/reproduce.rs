@@ -46,8 +46,8 @@ pub(crate) struct Args {
     /// A remark to stand in the report, such as what else the machine was busy with. May be given often
     #[arg(long, value_name = "TEXT")]
     note: Vec<String>,
-    /// Folder for RECIPE.html, RECIPE.md and RECIPE.json, of a quick look RECIPE-quick.*; recipes that make pictures keep them, their networks and
-    /// report.json in the folder RECIPE
+    /// Folder for RECIPE.html, RECIPE.md and RECIPE.json, of a quick look RECIPE-quick.*; recipes that make pictures keep them, their
+    /// networks and reports in folders beside these
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
 }

@@ -220,8 +220,19 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     }
     let own = ["vision", "train-lsgan", "--data", "own", "--out", "own-gan", "--no-score", "--quiet"];
     ok(at, &[&own[..], &tiny[..]].concat());
-    let hats = ["vision", "generate", "--model", "own-gan/lsgan", "--category", "hats", "--out", "hats.png"];
+    let hats = ["vision", "generate", "--model", "own-gan", "--category", "hats", "--out", "hats.png"];
     assert!(ok(at, &hats).contains("16 pictures of hats"));
+    assert!(ok(at, &[&hats[..], &["-n", "1"]].concat()).contains("1 picture of hats"));
+    let jpeg = ["vision", "generate", "--model", "own-gan", "--out", "hats.jpg"];
+    assert!(refused(at, &jpeg).contains("end in .png") && !at.join("hats.jpg").exists());
+    // What is taken out of pictures is no reason to train again.
+    let weights = || std::fs::read(at.join("own-gan/lsgan/weights.safetensors")).unwrap();
+    let (before, sheet) = (weights(), std::fs::read(at.join("own-gan/sheet.png")).unwrap());
+    std::fs::remove_dir_all(at.join("own-gan/training")).unwrap();
+    ok(at, &[&own[..], &tiny[..], &["--set", "smoothing=axes"]].concat());
+    assert!(weights() == before && !at.join("own-gan/training").exists(), "trained again");
+    assert!(std::fs::read(at.join("own-gan/sheet.png")).unwrap() != sheet, "the sheet is as before");
+    assert!(std::fs::read_to_string(at.join("own-gan/lsgan/manifest.json")).unwrap().contains("axes"));
     let said = refused(at, &["vision", "train-lsgan", "--data", "shop", "--out", "own-gan-2"]);
     assert!(said.contains("shop holds purchases") && said.contains("for each of two categories"), "{said}");
     ok(
@@ -244,7 +255,7 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         "vision",
         "design",
         "--lsgan",
-        "gan/lsgan",
+        "gan",
         "--model",
         "dvbpr",
         "--catalogue",
@@ -297,7 +308,7 @@ fn designs_are_asked_of_the_server(folder: &Path) {
     let said = refused(folder, &check("shop"));
     assert!(said.contains("shop"), "{said}");
 
-    let server = start(folder, &with("gan/lsgan"));
+    let server = start(folder, &with("gan"));
     let ask = |method: &str, path: &str, body: Option<&Value>| {
         ask(&server.address, method, path, body).expect("the server answers")
     };

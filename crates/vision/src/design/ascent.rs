@@ -89,7 +89,7 @@ impl<'a> Moving<'a> {
         self.adam.step(&mut self.noise, gradients);
         if self.bound == Bound::Norm {
             let noise: Tensor<2> = self.noise.get(0);
-            let most = (noise.dims()[1] as f64).sqrt();
+            let most = (noise.dims()[1] as f64 * self.model.config().noise_from.variance()).sqrt();
             let norm = noise.clone().square().sum_dim(1).sqrt();
             let shrink = (norm.clamp_min(1e-12).recip() * most).clamp_max(1.0);
             self.noise.set(0, noise * shrink);

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use foldin_core::config::to_map;
 use foldin_core::random::child_seed;
 use foldin_core::{CancelFlag, FitContext, FitError, fit::Progress};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::checkpoints::{Checkpoints, trained};
@@ -15,6 +16,7 @@ use crate::data::{idx, products};
 use crate::error::VisionError;
 use crate::gan_metrics::{Rows, nearest_by_feature, nearest_by_pixel};
 use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report};
+use crate::images::set::check_shrinking;
 use crate::images::{BuildReport, ImageSet, Labels};
 use crate::lsgan::{Lsgan, LsganConfig, Observer};
 use crate::sheet::{Sheet, Tile};
@@ -164,6 +166,10 @@ impl LsganExperiment {
         device: &Device,
         watch: &Watch<'_>,
     ) -> Result<LsganOutcome, VisionError> {
+        if let Some(px) = self.shrunk {
+            // Not after hours of training.
+            check_shrinking(self.config.px, px)?;
+        }
         (watch.stage)("pictures");
         let (parts, pictures) = self.parts(watch)?;
         let data = fingerprint(&parts.train, &parts.train_labels)?;
@@ -173,11 +179,11 @@ impl LsganExperiment {
         let classifier = self.classifier("classifier", &parts, &data, folder, device, watch)?;
 
         (watch.stage)("lsgan");
-        let run = json!({"config": self.config, "data": data, "seed": self.seed});
-        let (model, seconds) = trained(
+        let place = folder.join("lsgan");
+        let (mut model, seconds) = trained(
             folder,
             "lsgan",
-            run,
+            json!({"config": self.trained_config(), "data": data, "seed": self.seed}),
             |place| Lsgan::load(place, device),
             |store| {
                 let ctx = watch.context(child_seed(self.seed, "lsgan"), store);
@@ -187,6 +193,10 @@ impl LsganExperiment {
             },
             Lsgan::save,
         )?;
+        if model.config() != &self.config {
+            model = model.with_smoothing(self.config.smoothing);
+            model.save(&place)?;
+        }
 
         (watch.stage)("sheet");
         sheet(&model, COLUMNS, self.report.seed)?.save(&folder.join("sheet.png"))?;
@@ -218,6 +228,13 @@ impl LsganExperiment {
         let path = folder.join("report.json");
         std::fs::write(&path, format!("{:#}\n", json!(outcome))).map_err(VisionError::io(path))?;
         Ok(outcome)
+    }
+
+    /// The settings that a training depends on: all but what is taken out of the finished generator's pictures.
+    fn trained_config(&self) -> Map<String, Value> {
+        let mut config = to_map(&self.config);
+        config.remove("smoothing");
+        config
     }
 
     /// The classifier that measures these pictures, out of `folder` or newly trained.

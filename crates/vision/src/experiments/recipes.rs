@@ -52,7 +52,7 @@ pub const RECIPES: [Recipe; 3] = [
         data: "fashion-products",
         purchases: None,
         about: "Tops, bottoms and shoes of men and women, four fifths of the pictures for training. The authors' loss, and layers of \
-                half and quarter the width with the departures that `foldin models show lsgan` names. Label agreement saturates at what the classifier reaches on real pictures while pictures \
+                half the width with the departures that `foldin models show lsgan` names. Label agreement saturates at what the classifier reaches on real pictures while pictures \
                 are still poor: the Fréchet distance beside its floor, the neighbours and the sheet tell more.",
     },
     Recipe {
@@ -108,11 +108,11 @@ impl Recipe {
         };
         match self.name {
             "lsgan-fashion" => {
-                let tiny = LsganConfig::preset("tiny-64").unwrap_or_default();
-                let tiny = LsganConfig { epochs: epochs(100, 1), ..tiny };
                 let mut parts = vec![part_32()];
                 if !quick {
-                    let mut part = lsgan("lsgan-64", &fashion, products(), tiny);
+                    let small = LsganConfig::preset("small-64").unwrap_or_default();
+                    let config = LsganConfig { epochs: 90, ..small };
+                    let mut part = lsgan("lsgan-64", &fashion, products(), config);
                     if let Work::Lsgan(experiment) = &mut part.work {
                         experiment.shrunk = Some(32);
                     }
@@ -182,7 +182,10 @@ mod tests {
                 assert!(!parts.is_empty());
                 for part in parts {
                     match part.work {
-                        Work::Lsgan(experiment) => experiment.config.check().unwrap(),
+                        Work::Lsgan(experiment) => {
+                            experiment.config.check().unwrap();
+                            assert!(part.name.ends_with(&experiment.config.px.to_string()), "{}", part.name);
+                        }
                         Work::Design(experiment) => experiment.config.check().unwrap(),
                         Work::Customers(experiment) => {
                             assert_eq!(experiment.purchases, Path::new("shop"));

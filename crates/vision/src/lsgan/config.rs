@@ -46,6 +46,17 @@ pub enum Noise {
     Uniform,
 }
 
+impl Noise {
+    /// Of each number.
+    #[must_use]
+    pub fn variance(self) -> f64 {
+        match self {
+            Self::Normal => 1.0,
+            Self::Uniform => 1.0 / 3.0,
+        }
+    }
+}
+
 /// Settings of `lsgan`.
 ///
 /// The default is the small form for a CPU, with our departures; [`LsganConfig::preset`] has the authors' and the study's.
@@ -71,7 +82,7 @@ pub struct LsganConfig {
     pub upsampling: Upsampling,
     /// What is taken out of the finished generator's pictures: nothing, what alternates from one pixel to the next along height and width at once
     /// (diagonal), or along one of them (axes). In training pictures are as they come; taken out there, too, it left worse ones. None is for
-    /// pictures that were never shrunk. Source: none (authors' code); ours: diagonal, and axes in the presets of 64 pixels.
+    /// pictures that were never shrunk. Source: none (authors' code); ours: diagonal, and axes in small-64 and tiny-64.
     pub smoothing: Smoothing,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
     #[schemars(range(min = 4, max = 256))]

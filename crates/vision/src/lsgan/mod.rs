@@ -85,6 +85,14 @@ impl Lsgan {
         &self.config
     }
 
+    /// The same generator with something else taken out of its pictures: nothing has to be trained anew.
+    #[must_use]
+    pub fn with_smoothing(mut self, smoothing: Smoothing) -> Self {
+        self.config.smoothing = smoothing;
+        self.generator.smoothing = smoothing;
+        self
+    }
+
     /// Names of the categories, by number.
     #[must_use]
     pub fn classes(&self) -> &[String] {
@@ -205,7 +213,15 @@ impl Lsgan {
     /// # Errors
     /// [`VisionError::Load`] that names what is wrong.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, tensors) = saved::read(&folder_of(folder), MODEL)?;
+        let folder = &folder_of(folder);
+        if !folder.join("manifest.json").exists() && folder.join("lsgan.checkpoint").is_dir() {
+            return Err(VisionError::Format {
+                path: folder.clone(),
+                problem: "the training of this generator was interrupted; the command that began it goes on"
+                    .to_owned(),
+            });
+        }
+        let (description, tensors) = saved::read(folder, MODEL)?;
         let Description { config, classes } = serde_json::from_value(description)
             .map_err(|error| LoadError::Meta { key: format!("config ({error})") })?;
         check(&config)?;

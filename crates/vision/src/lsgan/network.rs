@@ -28,7 +28,8 @@ pub(super) struct Generator {
     first_norm: Norm,
     layers: Vec<(Convolution, Norm)>,
     last: Convolution,
-    smoothing: Smoothing,
+    /// What is taken out of pictures that are not for training.
+    pub(super) smoothing: Smoothing,
 }
 
 impl Generator {

@@ -179,7 +179,10 @@ pub fn baselines(
         ("dvbpr", "vbpr"),
         ("dvbpr-pretrained", "vbpr"),
         ("dvbpr-pretrained", "dvbpr"),
+        ("vbpr-served", "vbpr"),
+        ("dvbpr-served", "dvbpr-pretrained"),
         ("visual-sum", "vbpr"),
+        ("visual-sum", "vis-rank-max"),
     ] {
         study.compare(model, than);
     }

@@ -4,6 +4,10 @@
 //! differ. Here users and items are the same in all three treatments, those with a readable picture of the vendor, so that differences are
 //! taken user by user.
 //!
+//! An item with several pictures is drawn as often as it has them, so that an epoch of all pictures has several times the draws of one with a
+//! picture each. Every treatment is given as many draws, those of the first in the given number of epochs: else further pictures would
+//! stand for longer training.
+//!
 //! Where a set has one picture an item, the treatments are the same and only the first is run. Beside it stands the same with the picture
 //! moved and mirrored anew each time it is seen: what further pictures are worth that tell nothing new.
 
@@ -28,7 +32,7 @@ use crate::recommend::dvbpr::{self, DvbprConfig};
 pub struct TreatmentsOptions {
     /// Seeds of the splits.
     pub seeds: Vec<u64>,
-    /// Settings of `dvbpr`.
+    /// Settings of `dvbpr`; epochs are those of the first treatment, and the others have as many draws.
     pub dvbpr: DvbprConfig,
     /// The label of items that AUC within category is taken by, the first that is known.
     pub categories: Vec<String>,
@@ -50,6 +54,7 @@ pub fn treatments(
     clock: Clock<'_>,
     watcher: Watcher<'_>,
 ) -> Result<Study, VisionError> {
+    let mut first = None;
     let several = |of: fn(&crate::data::ItemPictures) -> bool| purchases.pictures.iter().any(of);
     let mut wanted = vec![Treatment::OneVendor];
     wanted.extend(several(|item| item.vendor.len() > 1).then_some(Treatment::AllVendor));
@@ -68,6 +73,7 @@ pub fn treatments(
         let data = watcher.prepare(purchases.clone(), &prepare, &options.cache)?;
         let called = format!("{}, {}", data.name, treatment.name());
         study.data.extend(described(&data, &called, &options.categories));
+        let options = &as_many_draws(options, &data, &mut first);
         arms.extend(run_treatment(&mut study, &data, treatment, options, clock, watcher)?);
     }
     compare(&mut study, &arms);
@@ -86,15 +92,29 @@ pub fn planted_treatments(
 ) -> Result<Study, VisionError> {
     let mut study = new_study(&options.seeds);
     study.title += ", planted (synthetic)";
-    let mut arms = Vec::new();
+    let (mut arms, mut first) = (Vec::new(), None);
     for treatment in Treatment::ALL {
         let set = PlantedOptions { treatment, px: options.dvbpr.px, ..*set };
         let data = planted(&set, 1)?.data;
         study.data.extend(described(&data, &data.name, &options.categories));
+        let options = &as_many_draws(options, &data, &mut first);
         arms.extend(run_treatment(&mut study, &data, treatment, options, clock, watcher)?);
     }
     compare(&mut study, &arms);
     Ok(study)
+}
+
+/// The options with as many epochs as make the draws of the first treatment, whose draws of an epoch are kept in `first`.
+fn as_many_draws(
+    options: &TreatmentsOptions,
+    data: &VisualDataset,
+    first: &mut Option<usize>,
+) -> TreatmentsOptions {
+    let purchases = data.purchases.by_user().columns();
+    let own: usize = purchases.iter().map(|&item| data.pictures[item as usize].len()).sum();
+    let draws = options.dvbpr.epochs * *first.get_or_insert(own);
+    let epochs = ((draws + own / 2) / own.max(1)).max(1);
+    TreatmentsOptions { dvbpr: DvbprConfig { epochs, ..options.dvbpr.clone() }, ..options.clone() }
 }
 
 /// What was run, and what it was tested on.
@@ -129,7 +149,7 @@ fn new_study(seeds: &[u64]) -> Study {
         title: "Several pictures of an item: AUC of dvbpr, leave one out".to_owned(),
         about: vec![
             "Mean over splits ± half the 95 % interval over users of a split. One review becomes one positive for each picture of its \
-             item; an item is scored by the mean of its pictures."
+             item, and every treatment has as many draws; an item is scored by the mean of its pictures."
                 .to_owned(),
         ],
         seeds: seeds.to_vec(),
@@ -244,6 +264,14 @@ mod tests {
             assert_eq!(difference.splits.len(), 2);
             assert!(difference.splits.iter().all(|split| split.users == 10));
         }
+        // Two views of the vendor and one of buyers: half and a third of the epochs have as many draws.
+        let longer = TreatmentsOptions {
+            seeds: vec![1],
+            dvbpr: DvbprConfig { epochs: 6, patience: 6, ..plain.dvbpr.clone() },
+            ..plain.clone()
+        };
+        let epochs: Vec<usize> = study(&longer).models.iter().map(|model| model.epochs[0].len()).collect();
+        assert_eq!(epochs, [6, 6, 3, 2]);
         // Of the labels asked for only the second is there.
         assert!(found.data.iter().any(|line| line.contains("by the label colour")), "{:?}", found.data);
         assert!(found.models.iter().all(|model| model.splits.iter().all(|split| split.within.is_some())));

@@ -69,7 +69,7 @@ pub(crate) struct DesignArgs {
     /// Seed of the starts
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where to compute
+    /// Where networks run: cpu
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }

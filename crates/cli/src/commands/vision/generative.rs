@@ -49,7 +49,7 @@ pub(crate) struct TrainLsganArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where to compute
+    /// Where networks run: cpu
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }
@@ -240,7 +240,7 @@ pub(crate) struct GenerateArgs {
     /// Seed of the noise
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where to compute
+    /// Where networks run: cpu
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }

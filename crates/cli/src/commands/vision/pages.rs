@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use foldin_core::Progress;
+use anyhow::{Context, bail};
+use foldin_core::{FitError, Progress};
 use foldin_vision::backend::device;
 use foldin_vision::classifier::Accuracy;
 use foldin_vision::design::{DesignReport, Group, Mean};
@@ -75,13 +75,15 @@ pub(crate) fn reproduce(
                 )?);
             }
             Work::Design(experiment) => {
-                let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                let outcome =
+                    watched(&folder, |watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
                 designs(&PLANTED, &outcome.report, &folder, &mut tables, &mut pictures)?;
                 add_notes(&mut tables, [of_categories(&outcome.classifiers)]);
                 add_notes(&mut tables, outcome.pictures.lines());
             }
             Work::Customers(experiment) => {
-                let outcome = watched(|watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                let outcome =
+                    watched(&folder, |watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
                 let [first, second] = outcome.scorers;
                 print(format!("validation AUC of the scorers: {first:.4} and {second:.4}"))?;
                 designs(&CUSTOMERS, &outcome.report, &folder, &mut tables, &mut pictures)?;
@@ -180,9 +182,9 @@ fn folders(of: &Path) -> anyhow::Result<Vec<PathBuf>> {
 const GROUPS: [&str; 8] = [
     "pictures",
     "above best real",
-    "by the second",
+    "above best real, by the second",
     "percentile",
-    "by the second",
+    "percentile, by the second",
     "realism",
     "in category",
     "diversity",
@@ -209,12 +211,21 @@ const CUSTOMERS: People = People {
 };
 
 /// Runs an experiment under a progress bar, until Ctrl-C.
-fn watched<T>(run: impl FnOnce(&Watch<'_>) -> Result<T, VisionError>, global: &Global) -> anyhow::Result<T> {
+fn watched<T>(
+    folder: &Path,
+    run: impl FnOnce(&Watch<'_>) -> Result<T, VisionError>,
+    global: &Global,
+) -> anyhow::Result<T> {
     let bar = FitBar::new("design", global.shows_progress());
     let stage = |name: &str| bar.stage(name);
     let outcome = run(&Watch { stage: &stage, progress: &bar, cancel: cancel_on_ctrl_c()? });
     bar.finish();
-    Ok(outcome?)
+    match outcome {
+        Err(VisionError::Fit(FitError::Cancelled { .. })) => {
+            bail!("stopped; what was trained is kept in {}: the same command goes on", folder.display())
+        }
+        outcome => Ok(outcome?),
+    }
 }
 
 /// Prints what came of designs, and adds a table and sheets for the page.

@@ -284,7 +284,9 @@ fn run(
             };
             let mut studies = Vec::new();
             if recipe.planted {
-                studies.push(planted_treatments(&PlantedOptions::default(), &options, &clock, watcher)?);
+                let dvbpr = overlaid("planted", &options.dvbpr, &settings("planted"))?;
+                let planted = TreatmentsOptions { dvbpr, ..options.clone() };
+                studies.push(planted_treatments(&PlantedOptions::default(), &planted, &clock, watcher)?);
             }
             for name in std::iter::once(&recipe.data).chain(&recipe.also) {
                 let run = || -> anyhow::Result<Study> {

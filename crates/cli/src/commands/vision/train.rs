@@ -56,10 +56,10 @@ pub(crate) struct Args {
     /// A setting of the model (of visual-sum: of its dvbpr), as KEY=VALUE; may be given often
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A setting of pretraining, as KEY=VALUE; may be given often
+    /// A setting of pretraining (of --preset pretrained, vbpr and visual-sum), as KEY=VALUE; may be given often
     #[arg(long = "pretraining", value_name = "KEY=VALUE")]
     pretraining: Vec<String>,
-    /// Features of items in the place of hand-made ones: a CSV of item and numbers, or records as Amazon's image features
+    /// Features of items in the place of hand-made ones and of a pretrained network's: a CSV of item and numbers, or records as Amazon's image features
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// λ that users are folded in with [default: the best of a few by the validation items]
@@ -173,6 +173,24 @@ impl Run<'_> {
         training::pretrained(config, data, kept, &self.device, &ctx)
     }
 
+    /// The same, or a remark where there are too few labels to learn from.
+    fn network_of_labels(
+        &self,
+        config: &PretrainConfig,
+        data: &VisualDataset,
+        instead: &str,
+    ) -> anyhow::Result<Option<Pretrained>> {
+        match self.network(config, data) {
+            Err(VisionError::TooFewLabels { labelled, least, .. }) => {
+                self.global.remark(format!(
+                    "note: {instead}: {labelled} pictures have labels that are frequent enough to pretrain a network on, and {least} are needed"
+                ));
+                Ok(None)
+            }
+            network => Ok(Some(network?)),
+        }
+    }
+
     fn print_accuracy(network: &Pretrained) -> anyhow::Result<()> {
         for (name, right, most) in &network.accuracy {
             print(format!(
@@ -251,11 +269,22 @@ impl Run<'_> {
             return Err(usage("--preset is of dvbpr"));
         }
         let config = changed("vbpr", &PairwiseConfig::vbpr(), &self.args.set)?;
-        let data = self.open(FEATURES_PX)?;
+        let pretraining = changed("pretraining", &PretrainConfig::default(), &self.args.pretraining)?;
+        if self.args.features.is_some() && !self.args.pretraining.is_empty() {
+            return Err(usage("--features takes the place of the features of a pretrained network"));
+        }
+        let large = self.open(FEATURES_PX)?;
+        let data = self.open(DvbprConfig::small().px)?;
+        let network = match self.args.features {
+            Some(_) => None,
+            None => self.network_of_labels(&pretraining, &data, "features are hand-made alone")?,
+        };
+        network.iter().try_for_each(Self::print_accuracy)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
-        let features = self.features(&data, &data, None)?;
+        let features = self.features(&large, &data, network.as_ref())?;
         let chosen = self.fit_vbpr(&config, &data, &features, &split)?;
-        Ok(Made { chosen, data, config: json!({"vbpr": to_map(&config)}) })
+        let pretraining = network.map(|_| to_map(&pretraining));
+        Ok(Made { chosen, data, config: json!({"vbpr": to_map(&config), "pretraining": pretraining}) })
     }
 
     fn vis_rank(&self) -> anyhow::Result<Made> {
@@ -309,19 +338,17 @@ impl Run<'_> {
         let named = self.args.preset.as_deref();
         let (mut config, mut pretraining) = self.settings(named.unwrap_or("pretrained"))?;
         let mut data = self.open(config.px)?;
-        let network = match pretraining.as_ref().map(|config| self.network(config, &data)).transpose() {
+        let network = match &pretraining {
             // Nobody asked for labels that are not there.
-            Err(VisionError::TooFewLabels { labelled, least, .. }) if named.is_none() => {
-                self.global.remark(format!(
-                    "note: dvbpr learns from scratch: {labelled} pictures have labels that are frequent enough to pretrain it on, and {least} are \
-                     needed"
-                ));
-                (config, pretraining) = (self.dvbpr_settings("small")?, None);
-                data = self.open(config.px)?;
-                None
+            Some(settings) if named.is_none() => {
+                self.network_of_labels(settings, &data, "dvbpr learns from scratch")?
             }
-            network => network?,
+            settings => settings.as_ref().map(|settings| self.network(settings, &data)).transpose()?,
         };
+        if network.is_none() && pretraining.is_some() {
+            (config, pretraining) = (self.dvbpr_settings("small")?, None);
+            data = self.open(config.px)?;
+        }
         network.iter().try_for_each(Self::print_accuracy)?;
         let split = LeaveOneOut::new(&data, self.args.seed)?;
         let features = self.features(&large, &data, network.as_ref())?;

@@ -67,7 +67,7 @@ pub struct DvbprConfig {
     /// Where the items that were not bought come from.
     pub negatives: Negatives,
     /// Whether pictures are mirrored and moved by up to an eighth at random. Source: no; from scratch on H&M's sample it lowers the validation AUC
-    /// of each epoch, and keeps what was pretrained on labels from being forgotten.
+    /// of each of ten epochs.
     pub augment: bool,
 }
 
