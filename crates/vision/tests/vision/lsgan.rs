@@ -9,9 +9,11 @@ use foldin_core::random::Random;
 use foldin_core::{CancelFlag, FitContext, FitError};
 use foldin_vision::classifier::{Classifier, ClassifierConfig};
 use foldin_vision::error::VisionError;
+use foldin_vision::experiments::{LsganExperiment, Pictures, Watch};
 use foldin_vision::gan_report::{Parts, ReportOptions, gan_report};
 use foldin_vision::images::{ImageSet, Labels};
 use foldin_vision::lsgan::{Lsgan, LsganConfig, Observer};
+use foldin_vision::sheet::Sheet;
 
 const PX: usize = 16;
 
@@ -211,4 +213,67 @@ fn what_is_saved_makes_the_same_pictures_and_a_training_can_be_watched_and_stopp
     assert!(wrong.unwrap_err().to_string().contains("32"));
     let bad = LsganConfig { learning_rate: -1.0, ..small(1) };
     assert!(matches!(fit(&bad, &pictures, &FitContext::new(1)), Err(VisionError::Config(_))));
+}
+
+#[test]
+fn an_experiment_measures_its_pictures_shrunk_and_takes_up_an_interrupted_training() {
+    let place = tempfile::tempdir().unwrap();
+    let shop = place.path().join("shop");
+    let pictures = shapes(48);
+    for (at, kind) in pictures.labels("kind").unwrap().of().iter().enumerate() {
+        let mut sheet = Sheet::new(PX);
+        sheet.pictures(&pictures.bytes(&[at as u32]).unwrap(), 1).unwrap();
+        let folder = shop.join(["disc", "square"][kind.unwrap() as usize]);
+        std::fs::create_dir_all(&folder).unwrap();
+        sheet.save(&folder.join(format!("{at}.png"))).unwrap();
+    }
+    let experiment = LsganExperiment {
+        pictures: Pictures::Products { path: shop, cache: place.path().to_owned() },
+        config: LsganConfig { batch: 8, ..small(2) },
+        classifier: ClassifierConfig { channels: 8, units: 16, epochs: 1, ..Default::default() },
+        report: ReportOptions { per_class: 4, classification_accuracy_score: false, pairs: 4, seed: 1 },
+        shrunk: Some(8),
+        ..LsganExperiment::default()
+    };
+    let run = |experiment: &LsganExperiment, name: &str, cancel| {
+        let watch = Watch { stage: &|_| (), progress: &(), cancel };
+        experiment.run(&place.path().join(name), &Device::flex(), &watch)
+    };
+    // Before anything is trained.
+    let uneven = LsganExperiment { shrunk: Some(5), ..experiment.clone() };
+    let refused = run(&uneven, "uneven", CancelFlag::default()).unwrap_err();
+    assert!(
+        matches!(refused, VisionError::Shape { .. }) && !place.path().join("uneven").exists(),
+        "{refused}"
+    );
+
+    let whole = run(&experiment, "whole", CancelFlag::default()).unwrap();
+    let (px, shrunk) = whole.shrunk.as_ref().unwrap();
+    assert_eq!((*px, &shrunk.pictures), (8, &whole.report.pictures));
+    assert!(shrunk.pixel_memorisation != whole.report.pixel_memorisation);
+    let unshrunk = LsganExperiment { shrunk: None, ..experiment.clone() };
+    assert_eq!(run(&unshrunk, "whole", CancelFlag::default()).unwrap().shrunk, None);
+    for file in
+        ["report.json", "sheet.png", "neighbours.png", "lsgan/weights.safetensors", "classifier-8.json"]
+    {
+        assert!(place.path().join("whole").join(file).is_file(), "{file}");
+    }
+    // What is stopped says so when it is loaded, and goes on.
+    let mut looks = 1;
+    let stopped = loop {
+        match run(&experiment, "parts", CancelFlag::after(looks)) {
+            Err(VisionError::Fit(FitError::Cancelled { .. }))
+                if place.path().join("parts/lsgan.checkpoint").is_dir() =>
+            {
+                break true;
+            }
+            Err(VisionError::Fit(FitError::Cancelled { .. })) => looks += 1,
+            _ => break false,
+        }
+    };
+    assert!(stopped);
+    let unfinished = Lsgan::load(&place.path().join("parts"), &Device::flex()).unwrap_err();
+    assert!(unfinished.to_string().contains("interrupted"), "{unfinished}");
+    let resumed = run(&experiment, "parts", CancelFlag::default()).unwrap();
+    assert_eq!(resumed.report, whole.report);
 }
