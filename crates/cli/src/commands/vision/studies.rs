@@ -334,7 +334,7 @@ mod tests {
                     let changes = std::slice::from_ref(changes);
                     let checked = match of.as_str() {
                         "bpr" | "vbpr" => overlaid(of, &PairwiseConfig::vbpr(), changes).map(|_| ()),
-                        "scratch" | "pretrained" | "dvbpr" => {
+                        "scratch" | "pretrained" | "dvbpr" | "planted" => {
                             overlaid(of, &DvbprConfig::small(), changes).map(|_| ())
                         }
                         "pretrain" => overlaid(of, &PretrainConfig::default(), changes).map(|_| ()),
