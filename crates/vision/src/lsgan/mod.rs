@@ -214,7 +214,7 @@ impl Lsgan {
     /// [`VisionError::Load`] that names what is wrong.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
         let folder = &folder_of(folder);
-        if !folder.join("manifest.json").exists() && folder.join("lsgan.checkpoint").is_dir() {
+        if !folder.join("manifest.json").exists() && folder.join(format!("{MODEL}.checkpoint")).is_dir() {
             return Err(VisionError::Format {
                 path: folder.clone(),
                 problem: "the training of this generator was interrupted; the command that began it goes on"
