@@ -1,8 +1,8 @@
 //! Where tensors live, and where their random numbers come from.
 //!
-//! A network runs on a Burn [`Device`]. There is one, `cpu`: Flex, Burn's backend in plain Rust. A tensor knows its device, so no code of
-//! ours names a backend but [`crate::layers`], whose operations are kernels for the CPU. Burn has backends for GPUs, which would need these
-//! operations written for them: until they are, no feature promises one.
+//! A network runs on a Burn [`Device`]: `cpu` is Flex, Burn's backend in plain Rust; `wgpu` (Vulkan, Metal, DirectX) and `cuda` are GPUs,
+//! behind the features of these names. A tensor knows its device, so no code of ours names a backend but [`crate::layers`], which has kernels for
+//! the CPU and leaves other devices to Burn's own operations.
 //!
 //! # The same seed gives the same bits
 //! Nothing here draws from a device's own generator, which is global, differs between backends and is not pinned. Initial weights,
@@ -16,17 +16,51 @@ use foldin_core::random::Random;
 
 use crate::error::VisionError;
 
-/// The device of a name: `cpu`. Without gradients; [`training`] makes one with.
+/// The device of a name: `cpu`; where the features are built in, `wgpu` and `cuda` for the first GPU, and `wgpu:1` or `cuda:1` for the second.
+/// Without gradients; [`training`] makes one with.
 ///
 /// # Errors
-/// [`VisionError::Device`] for a name this build does not know.
+/// [`VisionError::Device`] for a name this build does not know, or a device that the machine does not have.
 pub fn device(name: &str) -> Result<Device, VisionError> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        _ => Err(VisionError::Device {
-            name: name.to_owned(),
-            problem: "networks run on `cpu` alone so far".to_owned(),
-        }),
+    if name == "cpu" {
+        return Ok(Device::flex());
+    }
+    let problem = |problem: String| VisionError::Device { name: name.to_owned(), problem };
+    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
+    let number: usize = number
+        .parse()
+        .map_err(|_| problem("what follows the colon is the number of a device, from 0".to_owned()))?;
+    let Some(mut found) = devices(kind) else {
+        let feature = ["wgpu", "cuda"].contains(&kind);
+        let rest = if feature {
+            ", and has to be built with the feature vision-".to_owned() + kind
+        } else {
+            String::new()
+        };
+        return Err(problem(format!("this build runs networks on {}{rest}", known().join(", "))));
+    };
+    if number < found.len() {
+        return Ok(found.swap_remove(number));
+    }
+    Err(problem(match found.len() {
+        0 => format!("there is no device for {kind} on this machine, or no driver for it"),
+        n => format!("there are {n} devices for {kind} on this machine, counted from 0"),
+    }))
+}
+
+/// Kinds of devices that this build has.
+fn known() -> Vec<&'static str> {
+    ["cpu", "wgpu", "cuda"].into_iter().filter(|kind| *kind == "cpu" || devices(kind).is_some()).collect()
+}
+
+/// GPUs of a kind; none if the build does not have the kind.
+fn devices(kind: &str) -> Option<Vec<Device>> {
+    match kind {
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().collect()),
+        #[cfg(feature = "cuda")]
+        "cuda" => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().collect()),
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::images::set::CHANNELS;
 use crate::images::{ImageSet, Labels};
 use crate::layers::Geometry;
 use crate::layers::blocks::{
-    BatchMoments, Builder, Convolution, Linear, Mode, Norm, Step, Weights, pooled, update_moments,
+    BatchMoments, Builder, Convolution, Initial, Linear, Mode, Norm, Step, Weights, pooled, update_moments,
 };
 use crate::parameters::Adam;
 use crate::recommend::dvbpr::channels_last;
@@ -107,7 +107,7 @@ impl Network {
             let name = format!("down{}", layers.len() + 1);
             let window = if layers.is_empty() { 5 } else { 3 };
             let geometry = Geometry::same(window, 2, [side; 2], inputs, out);
-            let convolution = builder.convolution(&name, Step::Convolve, geometry, false);
+            let convolution = builder.convolution(&name, Step::Convolve, geometry, Initial::Normal);
             layers.push((convolution, builder.norm(&name, out)));
             (side, inputs, out) = (side / 2, out, (2 * out).min(MOST_CHANNELS));
         }

@@ -61,6 +61,12 @@ impl Parameters {
         self.entries[at].value.clone()
     }
 
+    /// Name of an array.
+    #[must_use]
+    pub fn name(&self, at: usize) -> &str {
+        &self.entries[at].name
+    }
+
     /// Replaces an array, in any shape of as many elements.
     pub fn set<const D: usize>(&mut self, at: usize, value: Tensor<D>) {
         let length = self.entries[at].shape.iter().product::<usize>();
@@ -130,6 +136,47 @@ impl Parameters {
         for entry in self.entries.iter_mut().filter(|entry| entry.decays) {
             entry.value = entry.value.clone() * share;
         }
+    }
+
+    /// Takes the numbers of a smaller network: arrays of the same names, and of the same shapes but for the last but one axis, which may be
+    /// longer here; what lies beyond keeps its numbers, and so do arrays that the smaller network does not have.
+    ///
+    /// # Errors
+    /// [`LoadError`] if one of the smaller network is missing here, or fits in no such way. Nothing is changed then.
+    pub fn take_over(&mut self, smaller: &Self) -> Result<(), LoadError> {
+        let mut taken = Vec::new();
+        for from in &smaller.entries {
+            let at = self.entries.iter().position(|entry| entry.name == from.name);
+            let at = at.ok_or_else(|| LoadError::MissingTensor { name: from.name.clone() })?;
+            let to = &self.entries[at];
+            if to.shape == from.shape {
+                taken.push((at, from.value.clone()));
+                continue;
+            }
+            let split = from.shape.len().saturating_sub(2);
+            let fits = from.shape.len() == to.shape.len()
+                && from.shape.len() >= 2
+                && from.shape[..split] == to.shape[..split]
+                && from.shape[split] <= to.shape[split]
+                && from.shape[split + 1] == to.shape[split + 1];
+            if !fits {
+                return Err(LoadError::TensorShape {
+                    name: from.name.clone(),
+                    expected: to.shape.clone(),
+                    got: from.shape.clone(),
+                });
+            }
+            let windows = from.shape[..split].iter().product::<usize>();
+            let row = from.shape[split + 1];
+            let (old, new) = (from.shape[split] * row, to.shape[split] * row);
+            let more = to.value.clone().reshape([windows, new]).narrow(1, old, new - old);
+            let both = Tensor::cat(vec![from.value.clone().reshape([windows, old]), more], 1);
+            taken.push((at, both.reshape([windows * new])));
+        }
+        for (at, value) in taken {
+            self.entries[at].value = value;
+        }
+        Ok(())
     }
 
     /// Adds the arrays to what is saved, each under `prefix` and its name.
@@ -266,6 +313,33 @@ mod tests {
         parameters.add("w", &[2, 1], vec![1.0, -2.0], true, device);
         parameters.add("b", &[1], vec![0.5], false, device);
         parameters
+    }
+
+    #[test]
+    fn a_smaller_network_is_taken_over_or_nothing_is() {
+        let device = Device::flex();
+        let of = |name: &str, shape: &[usize], first: f32| {
+            let mut parameters = Parameters::default();
+            let values = (0..shape.iter().product::<usize>()).map(|at| first + at as f32).collect();
+            parameters.add("b", &[1], vec![first], false, &device);
+            parameters.add(name, shape, values, true, &device);
+            parameters
+        };
+        let mut large = of("w", &[2, 3, 2], 100.0);
+        large.add("more", &[1], vec![7.0], true, &device);
+        let before = large.clone();
+        large.take_over(&of("w", &[2, 1, 2], 0.0)).unwrap();
+        let values = |parameters: &Parameters, at| backend::values(parameters.get_flat(at));
+        assert_eq!(values(&large, 0), [0.0]);
+        // The first row of each window is the smaller network's, the others stay.
+        let expected = [0.0, 1.0, 102.0, 103.0, 104.0, 105.0, 2.0, 3.0, 108.0, 109.0, 110.0, 111.0];
+        assert_eq!(values(&large, 1), expected);
+        assert_eq!(values(&large, 2), [7.0]);
+        for other in [of("v", &[2, 1, 2], 0.0), of("w", &[2, 4, 2], 0.0), of("w", &[2, 3], 0.0)] {
+            let mut unchanged = before.clone();
+            assert!(unchanged.take_over(&other).is_err());
+            assert_eq!(values(&unchanged, 0), [100.0]);
+        }
     }
 
     /// Two steps by hand, in `f64`.

@@ -47,6 +47,8 @@ pub struct LsganExperiment {
     pub pictures: Pictures,
     /// Settings of the generator.
     pub config: LsganConfig,
+    /// Folder of a trained generator to begin with, if any: of the same size, or a smaller one that this one is grown on.
+    pub start: Option<PathBuf>,
     /// Settings of the classifier that measures.
     pub classifier: ClassifierConfig,
     /// How the report is made.
@@ -116,6 +118,7 @@ impl Default for LsganExperiment {
         Self {
             pictures: Pictures::Products { path: PathBuf::new(), cache: PathBuf::new() },
             config: LsganConfig::default(),
+            start: None,
             classifier: ClassifierConfig::default(),
             report: ReportOptions::default(),
             shrunk: None,
@@ -170,6 +173,10 @@ impl LsganExperiment {
             // Not after hours of training.
             check_shrinking(self.config.px, px)?;
         }
+        let start = self.start.as_ref().map(|start| Lsgan::load(start, device)).transpose()?;
+        if let Some(start) = &start {
+            start.check_growth(&self.config)?;
+        }
         (watch.stage)("pictures");
         let (parts, pictures) = self.parts(watch)?;
         let data = fingerprint(&parts.train, &parts.train_labels)?;
@@ -180,16 +187,24 @@ impl LsganExperiment {
 
         (watch.stage)("lsgan");
         let place = folder.join("lsgan");
+        let mut run = json!({"config": self.trained_config(), "data": data, "seed": self.seed});
+        if let Some(start) = &start {
+            run["start"] = start.fingerprint().into();
+        }
         let (mut model, seconds) = trained(
             folder,
             "lsgan",
-            json!({"config": self.trained_config(), "data": data, "seed": self.seed}),
+            run,
             |place| Lsgan::load(place, device),
             |store| {
                 let ctx = watch.context(child_seed(self.seed, "lsgan"), store);
                 let mut sheets =
                     Sheets { folder: folder.join("training"), every: (self.config.epochs / SHEETS).max(1) };
-                Lsgan::fit(&self.config, &parts.train, &parts.train_labels, &ctx, device, &mut sheets)
+                let (config, train, labels) = (&self.config, &parts.train, &parts.train_labels);
+                match &start {
+                    Some(start) => start.fit_on(config, train, labels, &ctx, device, &mut sheets),
+                    None => Lsgan::fit(config, train, labels, &ctx, device, &mut sheets),
+                }
             },
             Lsgan::save,
         )?;

@@ -110,10 +110,11 @@ impl Recipe {
             "lsgan-fashion" => {
                 let mut parts = vec![part_32()];
                 if !quick {
-                    let small = LsganConfig::preset("small-64").unwrap_or_default();
-                    let config = LsganConfig { epochs: 90, ..small };
+                    let grown = LsganConfig::preset("grown-64").unwrap_or_default();
+                    let config = LsganConfig { epochs: 80, ..grown };
                     let mut part = lsgan("lsgan-64", &fashion, products(), config);
                     if let Work::Lsgan(experiment) = &mut part.work {
+                        experiment.start = Some(parts[0].folder.clone());
                         experiment.shrunk = Some(32);
                     }
                     parts.push(part);

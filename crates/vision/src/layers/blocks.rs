@@ -52,6 +52,17 @@ pub(crate) enum Mode<'a> {
     Inference,
 }
 
+/// What weights are at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Initial {
+    /// Normal.
+    Normal,
+    /// Normal, within two standard deviations.
+    Truncated,
+    /// Zero: a layer that adds nothing yet.
+    Zero,
+}
+
 /// Draws initial weights and names arrays.
 pub(crate) struct Builder<'a> {
     pub(crate) parameters: Parameters,
@@ -67,18 +78,16 @@ impl Builder<'_> {
         Builder { parameters, moments, random: Random::new(seed), deviation, device }
     }
 
-    /// Normal weights; `within` two deviations if `truncated`.
-    pub(crate) fn weights(&mut self, name: &str, shape: &[usize], truncated: bool) -> usize {
+    pub(crate) fn weights(&mut self, name: &str, shape: &[usize], initial: Initial) -> usize {
         let count = shape.iter().product::<usize>();
-        let values = (0..count)
-            .map(|_| {
-                let mut x = self.random.normal();
-                while truncated && x.abs() > 2.0 {
-                    x = self.random.normal();
-                }
-                (self.deviation * x) as f32
-            })
-            .collect();
+        let mut draw = || {
+            let mut x = self.random.normal();
+            while initial == Initial::Truncated && x.abs() > 2.0 {
+                x = self.random.normal();
+            }
+            (self.deviation * x) as f32
+        };
+        let values = (0..count).map(|_| if initial == Initial::Zero { 0.0 } else { draw() }).collect();
         self.parameters.add(&format!("{name}/weights"), shape, values, true, self.device)
     }
 
@@ -103,7 +112,7 @@ impl Builder<'_> {
     }
 
     pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
-        let weights = self.weights(name, &[inputs, outputs], false);
+        let weights = self.weights(name, &[inputs, outputs], Initial::Normal);
         Linear { weights, bias: self.bias(name, outputs), outputs }
     }
 
@@ -112,13 +121,13 @@ impl Builder<'_> {
         name: &str,
         step: Step,
         geometry: Geometry,
-        truncated: bool,
+        initial: Initial,
     ) -> Convolution {
         let g = geometry;
         let shape = [g.size, g.size, g.wide_channels, g.narrow_channels];
         let out = if step == Step::Spread { g.wide_channels } else { g.narrow_channels };
         Convolution {
-            weights: self.weights(name, &shape, truncated),
+            weights: self.weights(name, &shape, initial),
             bias: self.bias(name, out),
             geometry,
             step,
@@ -182,6 +191,17 @@ pub(crate) fn doubled(x: Tensor<4>) -> Tensor<4> {
     x.reshape([batch, height, 1, width, 1, channels])
         .expand([batch, height, 2, width, 2, channels])
         .reshape([batch, 2 * height, 2 * width, channels])
+}
+
+/// The mean of each 2 × 2 pixels.
+pub(crate) fn halved(x: Tensor<4>) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    x.reshape([batch, height / 2, 2, width / 2, 2, channels]).mean_dim(4).mean_dim(2).reshape([
+        batch,
+        height / 2,
+        width / 2,
+        channels,
+    ])
 }
 
 impl Norm {
@@ -264,6 +284,9 @@ mod tests {
     fn a_doubled_picture_has_each_pixel_four_times() {
         let x = backend::tensor(vec![1.0, 2.0, 3.0, 4.0], [1, 2, 2, 1], &Device::flex());
         let expected = [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 3.0, 3.0, 4.0, 4.0];
-        assert_eq!(backend::values(doubled(x)), expected);
+        let large = doubled(x.clone());
+        assert_eq!(backend::values(large.clone()), expected);
+        assert_eq!(backend::values(halved(large)), backend::values(x.clone()));
+        assert_eq!(backend::values(halved(x)), [2.5]);
     }
 }

@@ -1,4 +1,4 @@
-//! Layers of networks over pictures, fast on a CPU in both directions.
+//! Layers of networks over pictures, fast on a CPU in both directions, and as Burn has them elsewhere.
 //!
 //! Pictures lie as `[batch, height, width, channels]` here: a window's row is then one stretch of memory, and all that is done by
 //! channel is done along rows.
@@ -9,7 +9,8 @@
 //! | [`convolution`] | convolution, its transpose and the gradient by weights, as products of matrices |
 //! | [`normalisation`] | batch normalisation with the leaky ReLU after it |
 //! | [`pooling`] | the largest of 2 × 2 pixels |
-//! | `operations` | all of them as operations of Burn, with gradients |
+//! | `operations` | all of them as operations of Burn on a CPU, with gradients |
+//! | `plain` | all of them out of Burn's own operations, for devices without these kernels |
 //! | `blocks` | layers with named numbers, of which networks are made |
 
 pub(crate) mod blocks;
@@ -17,6 +18,7 @@ pub mod convolution;
 pub mod geometry;
 pub mod normalisation;
 mod operations;
+mod plain;
 pub mod pooling;
 
 use burn::backend::Dispatch;
@@ -24,7 +26,6 @@ use burn::tensor::Tensor;
 
 pub use geometry::Geometry;
 use operations::PictureOperations;
-pub use pooling::max_pool;
 
 /// A convolution of `wide` `[batch, height, width, channels]` with weights `[size, size, wide channels, narrow channels]`.
 ///
@@ -32,6 +33,9 @@ pub use pooling::max_pool;
 /// If the shapes are not those of `geometry`.
 #[must_use]
 pub fn convolve(wide: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tensor<4> {
+    if !plain::has_kernels(&wide.device()) {
+        return plain::convolve(wide, weights, geometry);
+    }
     Tensor::from_dispatch(<Dispatch as PictureOperations>::convolve_pictures(
         wide.into_dispatch(),
         weights.into_dispatch(),
@@ -45,6 +49,9 @@ pub fn convolve(wide: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tens
 /// If the shapes are not those of `geometry`.
 #[must_use]
 pub fn spread(narrow: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tensor<4> {
+    if !plain::has_kernels(&narrow.device()) {
+        return plain::spread(narrow, weights, geometry);
+    }
     Tensor::from_dispatch(<Dispatch as PictureOperations>::spread_pictures(
         narrow.into_dispatch(),
         weights.into_dispatch(),
@@ -75,6 +82,9 @@ pub fn normalise<const D: usize>(
     epsilon: f32,
     slope: f32,
 ) -> Normalised<D> {
+    if !plain::has_kernels(&x.device()) {
+        return plain::normalise(x, gamma, beta, epsilon, slope);
+    }
     let (output, mean, variance) = <Dispatch as PictureOperations>::normalise_pictures(
         x.into_dispatch(),
         gamma.into_dispatch(),
@@ -87,4 +97,10 @@ pub fn normalise<const D: usize>(
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
     }
+}
+
+/// The largest of each 2 × 2 pixels of pictures `[batch, height, width, channels]`; an odd last row or column is left out.
+#[must_use]
+pub fn max_pool(x: Tensor<4>) -> Tensor<4> {
+    if plain::has_kernels(&x.device()) { pooling::max_pool(x) } else { plain::max_pool(x) }
 }

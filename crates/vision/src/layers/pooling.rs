@@ -89,9 +89,8 @@ fn taps(width: usize, channels: usize) -> [usize; 4] {
     [0, channels, width * channels, (width + 1) * channels]
 }
 
-/// [`pool`] of a tensor, with its gradient.
-#[must_use]
-pub fn max_pool(x: Tensor<4>) -> Tensor<4> {
+/// [`pool`] of a tensor on a CPU, with its gradient.
+pub(super) fn max_pool(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as PoolingOperations>::pool_pictures(x.into_dispatch()))
 }
 
@@ -124,7 +123,7 @@ impl PoolingKernels for Flex {
 /// Pooling as an operation of any device, differentiated where the device differentiates.
 #[backend_extension(Flex, Autodiff)]
 pub trait PoolingOperations: Backend {
-    /// See [`max_pool`].
+    /// See [`pool`].
     fn pool_pictures(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 

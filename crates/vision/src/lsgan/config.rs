@@ -80,9 +80,15 @@ pub struct LsganConfig {
     pub refine: bool,
     /// How the generator doubles height and width. Source: deconvolution (authors' code); ours: even-deconvolution.
     pub upsampling: Upsampling,
+    /// Doublings, the last ones, that add detail to the picture of a smaller network: its picture, twice as large, and what the doubling makes of
+    /// its maps. The discriminator sees the picture in each of these sizes (Karras and others, 2018, 2020). A training may so begin with a smaller
+    /// generator that is trained already. Source: 0 (authors' code); ours: 1 in grown-64.
+    #[schemars(range(min = 0, max = 4))]
+    pub grown: usize,
     /// What is taken out of the finished generator's pictures: nothing, what alternates from one pixel to the next along height and width at once
     /// (diagonal), or along one of them (axes). In training pictures are as they come; taken out there, too, it left worse ones. None is for
-    /// pictures that were never shrunk. Source: none (authors' code); ours: diagonal, and axes in small-64 and tiny-64.
+    /// pictures that were never shrunk. Source: none (authors' code); ours: diagonal, and axes in small-64,
+    /// tiny-64 and grown-64.
     pub smoothing: Smoothing,
     /// Channels of the discriminator's first maps, doubled by each further layer, eightfold at most. Source: 64 (authors' code).
     #[schemars(range(min = 4, max = 256))]
@@ -118,6 +124,10 @@ pub struct LsganConfig {
     /// generated ones (Reed and others, 2016). Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 10.0))]
     pub mismatch: f64,
+    /// Factor of a second term of the generator's loss: its pictures shown as another class, which the discriminator is to reject. It learns to by
+    /// `mismatch`, without which this does little. Source: 0 (authors' code).
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub contrast: f64,
     /// Share of the epochs, the last ones, over which the steps of both networks fall to nothing in a straight line. Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cooling: f64,
@@ -137,6 +147,7 @@ impl Default for LsganConfig {
             generator_channels: 128,
             refine: false,
             upsampling: Upsampling::EvenDeconvolution,
+            grown: 0,
             smoothing: Smoothing::Diagonal,
             discriminator_channels: 32,
             discriminator_units: 0,
@@ -149,6 +160,7 @@ impl Default for LsganConfig {
             discriminator_weight: 0.5,
             balanced: true,
             mismatch: 0.0,
+            contrast: 0.0,
             cooling: 0.0,
             averaging: 0.9995,
         }
@@ -159,6 +171,14 @@ impl ModelConfig for LsganConfig {
     fn check(&self) -> Result<(), String> {
         if !self.px.is_power_of_two() {
             return Err(format!("`px` is {}; it must be a power of two, such as 32, 64 or 128", self.px));
+        }
+        if self.px >> self.grown < SMALLEST_PX {
+            return Err(format!(
+                "`grown` is {}: of {} pixels that leaves a network of {}, and {SMALLEST_PX} are the fewest",
+                self.grown,
+                self.px,
+                self.px >> self.grown
+            ));
         }
         if !self.generator_channels.is_multiple_of(4) {
             return Err(format!(
@@ -173,6 +193,13 @@ impl ModelConfig for LsganConfig {
     }
 }
 
+/// Settings, beside the pixels, that shapes of layers depend on.
+const SHAPING: [&str; 6] =
+    ["noise", "generator_channels", "refine", "upsampling", "discriminator_channels", "discriminator_units"];
+
+/// Fewest pixels of a network.
+const SMALLEST_PX: usize = 16;
+
 /// A named set of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
@@ -183,7 +210,7 @@ pub struct Preset {
 }
 
 /// The named sets of settings.
-pub const PRESETS: [Preset; 6] = [
+pub const PRESETS: [Preset; 7] = [
     Preset {
         name: "authors",
         summary: "the authors' released code: 64 pixels, 3.8 and 4.5 million parameters",
@@ -195,6 +222,10 @@ pub const PRESETS: [Preset; 6] = [
     Preset { name: "small-32", summary: "32 pixels, half width, with our departures: minutes on a CPU" },
     Preset { name: "small-64", summary: "64 pixels, half width, with our departures: hours on a CPU" },
     Preset { name: "tiny-64", summary: "64 pixels, quarter width, with our departures" },
+    Preset {
+        name: "grown-64",
+        summary: "64 pixels, on a generator of small-32 that is trained already: see --from",
+    },
     Preset {
         name: "authors-128",
         summary: "128 pixels: the authors' layers and one more doubling (our choice)",
@@ -213,6 +244,7 @@ impl LsganConfig {
             generator_channels: 256,
             refine: true,
             upsampling: Upsampling::Deconvolution,
+            grown: 0,
             smoothing: Smoothing::None,
             discriminator_channels: 64,
             discriminator_units: 0,
@@ -225,6 +257,7 @@ impl LsganConfig {
             discriminator_weight: 0.5,
             balanced: false,
             mismatch: 0.0,
+            contrast: 0.0,
             cooling: 0.0,
             averaging: 0.0,
         };
@@ -254,6 +287,7 @@ impl LsganConfig {
                 smoothing: Smoothing::Axes,
                 ..small
             },
+            "grown-64" => Self { px: 64, grown: 1, smoothing: Smoothing::Axes, ..small },
             "authors-128" => Self { px: 128, ..authors },
             _ => return None,
         })
@@ -274,12 +308,40 @@ impl LsganConfig {
         BuildOptions { fit, ..BuildOptions::new(self.px) }
     }
 
-    /// How often the generator doubles 4 × 4 pixels.
+    /// How often the generator doubles 4 × 4 pixels before those doublings that are grown.
     pub(super) fn doublings(&self) -> usize {
-        (self.px / 4).ilog2() as usize
+        (self.px / 4).ilog2() as usize - self.grown
     }
 
-    /// Channels after each doubling.
+    /// What forbids to begin with a trained generator of these settings, if anything: shapes must be the same but for doublings that are grown
+    /// on it.
+    pub(super) fn grows_from(&self, start: &Self) -> Result<(), String> {
+        if (start.px > self.px) || start.px << self.grown != self.px << start.grown {
+            return Err(format!(
+                "it makes pictures of {} pixels, {} of whose doublings are grown; to go on with it at {} needs `grown` = {}, which is {}",
+                start.px,
+                start.grown,
+                self.px,
+                start.grown + (self.px / start.px).max(1).ilog2() as usize,
+                self.grown
+            ));
+        }
+        let of = |config: &Self| {
+            let mut map = foldin_core::config::to_map(config);
+            map.retain(|name, _| SHAPING.contains(&name.as_str()));
+            map
+        };
+        let (own, other) = (of(self), of(start));
+        match own.iter().find(|(name, value)| other.get(*name) != Some(value)) {
+            Some((name, value)) => Err(format!(
+                "its `{name}` is {}, and here it is {value}",
+                other.get(name).unwrap_or(&serde_json::Value::Null)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Channels after each doubling before those that are grown.
     pub(super) fn widths(&self) -> Vec<usize> {
         let n = self.doublings();
         (0..n).map(|at| self.generator_channels >> (at + 3).saturating_sub(n).min(2)).collect()
@@ -319,6 +381,23 @@ mod tests {
         assert_eq!(widths(64), [256, 256, 128, 64]);
         assert_eq!(widths(32), [256, 128, 64]);
         assert_eq!(widths(128), [256, 256, 256, 128, 64]);
+    }
+
+    #[test]
+    fn a_smaller_network_is_grown_upon() {
+        let small = LsganConfig::preset("small-32").unwrap();
+        let grown = LsganConfig::preset("grown-64").unwrap();
+        assert_eq!(grown.widths(), small.widths());
+        assert_eq!(grown.grows_from(&small), Ok(()));
+        assert_eq!(small.grows_from(&small), Ok(()));
+        let twice = LsganConfig { px: 128, grown: 2, ..grown.clone() };
+        assert_eq!((twice.grows_from(&grown), twice.grows_from(&small)), (Ok(()), Ok(())));
+        let problem = |config: &LsganConfig, start| config.grows_from(start).unwrap_err();
+        assert!(problem(&LsganConfig { px: 128, ..grown.clone() }, &grown).contains("`grown` = 2"));
+        assert!(problem(&LsganConfig::preset("small-64").unwrap(), &small).contains("`grown` = 1"));
+        assert!(problem(&small, &grown).contains("64 pixels"));
+        assert!(problem(&LsganConfig { noise: 50, ..grown.clone() }, &small).contains("`noise` is 100"));
+        assert!(LsganConfig { grown: 3, ..grown }.check().unwrap_err().contains("leaves a network of 8"));
     }
 
     #[test]

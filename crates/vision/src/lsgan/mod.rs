@@ -6,8 +6,8 @@
 //!
 //! Layers, sizes and initial weights are those of the authors' released code; [`LsganConfig::preset`] has it, the study's run, and
 //! smaller forms. What is ours and may be switched off: classes drawn equally often, the average over steps of the generator's weights,
-//! ways of doubling that leave no checkerboard of their own, and smoothing of the finished generator's pictures. Where we depart without a
-//! switch: the discriminator's running moments follow its own two batches of a step, not the generator's third; and the moments by which
+//! ways of doubling that leave no checkerboard of their own, doublings grown on a smaller network, and smoothing of the finished
+//! generator's pictures. Where we depart without a switch: the discriminator's running moments follow its own two batches of a step, not the generator's third; and the moments by which
 //! the finished generator normalises are taken over 32 batches of its final weights, where the authors keep the last ten steps' or so.
 //!
 //! A step of 64 pictures of 64 × 64 pixels multiplies 170 · 10⁹ times in the authors' form, 20 · 10⁹ at half width.
@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use foldin_core::config::ModelConfig;
 use foldin_core::random::Random;
-use foldin_core::{FitContext, LoadError};
+use foldin_core::{ConfigError, FitContext, LoadError};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 pub use config::{LsganConfig, Noise, PRESETS, Preset, Smoothing, Upsampling};
 use network::{Discriminator, Generator};
@@ -76,7 +77,41 @@ impl Lsgan {
         observer: &mut dyn Observer,
     ) -> Result<Self, VisionError> {
         check(config)?;
-        train::fit(config, pictures, labels, ctx, device, observer)
+        train::fit(config, None, pictures, labels, ctx, device, observer)
+    }
+
+    /// Trains on from these networks: on other pictures or with other settings of training, or, by doublings that are
+    /// [`grown`](LsganConfig::grown) on them, at more pixels. The new layers add nothing to the enlarged picture at first.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); [`VisionError::Config`] if the settings do not go with these networks, [`VisionError::Shape`] if categories differ.
+    pub fn fit_on(
+        &self,
+        config: &LsganConfig,
+        pictures: &ImageSet,
+        labels: &Labels,
+        ctx: &FitContext<'_>,
+        device: &Device,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, VisionError> {
+        self.check_growth(config)?;
+        if labels.classes() != self.classes {
+            let (expected, got) = (self.classes.join(", "), labels.classes().join(", "));
+            return Err(VisionError::shape("categories of the generator to begin with", expected, got));
+        }
+        train::fit(config, Some(self), pictures, labels, ctx, device, observer)
+    }
+
+    /// Whether training can go on from these networks with such settings.
+    ///
+    /// # Errors
+    /// [`VisionError::Config`], which says what differs.
+    pub fn check_growth(&self, config: &LsganConfig) -> Result<(), VisionError> {
+        check(config)?;
+        config.grows_from(&self.config).map_err(|problem| {
+            let reason = format!("the generator to begin with does not go with these settings: {problem}");
+            ConfigError::Conflict { model: MODEL.to_owned(), reason }.into()
+        })
     }
 
     /// Its settings.
@@ -197,6 +232,12 @@ impl Lsgan {
     /// # Errors
     /// As [`saved::write`].
     pub fn save(&self, folder: &Path) -> Result<(), VisionError> {
+        let description = Description { config: self.config.clone(), classes: self.classes.clone() };
+        saved::write(folder, MODEL, &serde_json::json!(description), &self.tensors())
+    }
+
+    /// All numbers by name.
+    fn tensors(&self) -> saved::Tensors {
         let mut tensors = saved::Tensors::new();
         for (prefix, weights) in
             [("generator/", &self.generator_weights), ("discriminator/", &self.discriminator_weights)]
@@ -204,8 +245,18 @@ impl Lsgan {
             weights.parameters.store(prefix, &mut tensors);
             weights.moments.store(prefix, &mut tensors);
         }
-        let description = Description { config: self.config.clone(), classes: self.classes.clone() };
-        saved::write(folder, MODEL, &serde_json::json!(description), &tensors)
+        tensors
+    }
+
+    /// What these networks are, in few letters: others have another.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Xxh3::new();
+        for (name, tensor) in self.tensors() {
+            hash.update(name.as_bytes());
+            tensor.data.iter().for_each(|x| hash.update(&x.to_le_bytes()));
+        }
+        format!("{:032x}", hash.digest128())
     }
 
     /// Loads a model from its folder, or from the one that `train-lsgan` wrote it to: see [`folder_of`].

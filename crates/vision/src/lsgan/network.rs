@@ -1,14 +1,17 @@
 //! The generator G and the discriminator D.
 //!
 //! G: noise and class → linear to 4 × 4 maps → normalised → doublings, each normalised → transposed convolution of stride 1 to RGB →
-//! tanh → smoothed, once trained and if asked. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
-//! first four, all but the first normalised → linear. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
+//! tanh → smoothed, once trained and if asked. Doublings that are grown each enlarge the picture before tanh and add to it. D: convolutions of window 5 and stride 2, the class as constant maps beside the input of the
+//! first four, all but the first normalised → linear; where doublings are grown, a convolution of the larger picture goes beside the picture
+//! of half its size. Leaky ReLU of 0.2 everywhere between. Layers and sizes are those of the authors' code.
 
 use burn::tensor::{Device, Tensor};
 
 use super::config::{LsganConfig, Smoothing, Upsampling};
 use crate::layers::Geometry;
-use crate::layers::blocks::{Builder, Convolution, Linear, Mode, Norm, Step, Weights, leaky_relu};
+use crate::layers::blocks::{
+    Builder, Convolution, Initial, Linear, Mode, Norm, Step, Weights, doubled, halved, leaky_relu,
+};
 
 /// Standard deviation of initial weights.
 const DEVIATION: f64 = 0.02;
@@ -28,6 +31,8 @@ pub(super) struct Generator {
     first_norm: Norm,
     layers: Vec<(Convolution, Norm)>,
     last: Convolution,
+    /// Doublings that add detail to the picture of half the size, and how each makes colours of its maps.
+    grown: Vec<(Convolution, Norm, Convolution)>,
     /// What is taken out of pictures that are not for training.
     pub(super) smoothing: Smoothing,
 }
@@ -43,26 +48,40 @@ impl Generator {
         let mut layers = Vec::new();
         let add = |builder: &mut Builder<'_>, layers: &mut Vec<_>, step, geometry: Geometry, out| {
             let name = format!("up{}", layers.len() + 1);
-            let convolution = builder.convolution(&name, step, geometry, false);
+            let convolution = builder.convolution(&name, step, geometry, Initial::Normal);
             layers.push((convolution, builder.norm(&name, out)));
         };
-        for (at, width) in config.widths().into_iter().enumerate() {
+        let doubling = |side: usize, channels, width| {
             let wide = [2 * side; 2];
-            let (step, geometry) = match config.upsampling {
+            match config.upsampling {
                 Upsampling::Deconvolution => (Step::Spread, Geometry::same(3, 2, wide, width, channels)),
                 Upsampling::EvenDeconvolution => (Step::Spread, Geometry::same(4, 2, wide, width, channels)),
                 Upsampling::Resize => (Step::Resize, Geometry::same(3, 1, wide, channels, width)),
-            };
+            }
+        };
+        for (at, width) in config.widths().into_iter().enumerate() {
+            let (step, geometry) = doubling(side, channels, width);
             add(&mut builder, &mut layers, step, geometry, width);
             (side, channels) = (2 * side, width);
             if config.refine && at < 2 {
-                let geometry = Geometry::same(3, 1, wide, channels, channels);
+                let geometry = Geometry::same(3, 1, [side; 2], channels, channels);
                 add(&mut builder, &mut layers, Step::Spread, geometry, channels);
             }
         }
-        let last =
-            builder.convolution("rgb", Step::Spread, Geometry::same(3, 1, [side; 2], 3, channels), false);
-        let network = Self { inputs, first, linear, first_norm, layers, last, smoothing: config.smoothing };
+        let colours = |side| Geometry::same(3, 1, [side; 2], 3, channels);
+        let last = builder.convolution("rgb", Step::Spread, colours(side), Initial::Normal);
+        let grown = (1..=config.grown).map(|at| {
+            let name = format!("grown{at}");
+            let (step, geometry) = doubling(side, channels, channels);
+            side *= 2;
+            let convolution = builder.convolution(&name, step, geometry, Initial::Normal);
+            let norm = builder.norm(&name, channels);
+            let rgb = builder.convolution(&format!("{name}-rgb"), Step::Spread, colours(side), Initial::Zero);
+            (convolution, norm, rgb)
+        });
+        let grown = grown.collect();
+        let smoothing = config.smoothing;
+        let network = Self { inputs, first, linear, first_norm, layers, last, grown, smoothing };
         (network, builder.finish())
     }
 
@@ -77,7 +96,12 @@ impl Generator {
         for (convolution, norm) in &self.layers {
             x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
         }
-        let pictures = self.last.forward(parameters, x).tanh();
+        let mut pictures = self.last.forward(parameters, x.clone());
+        for (convolution, norm, rgb) in &self.grown {
+            x = norm.forward(weights, convolution.forward(parameters, x), &mut mode);
+            pictures = enlarged(pictures) + rgb.forward(parameters, x.clone());
+        }
+        let pictures = pictures.tanh();
         if matches!(mode, Mode::Inference) { smoothed(pictures, self.smoothing) } else { pictures }
     }
 }
@@ -96,6 +120,11 @@ fn smoothed(pictures: Tensor<4>, smoothing: Smoothing) -> Tensor<4> {
     found.clamp(-1.0, 1.0)
 }
 
+/// Pictures twice as large, between pixels in straight lines.
+fn enlarged(pictures: Tensor<4>) -> Tensor<4> {
+    [1, 2].into_iter().fold(doubled(pictures), |x, dimension| x.clone() - alternating(x, dimension))
+}
+
 /// What alternates along a dimension: x less the means of ¼, ½, ¼, the edge repeated.
 fn alternating(x: Tensor<4>, dimension: usize) -> Tensor<4> {
     let n = x.dims()[dimension];
@@ -109,6 +138,8 @@ fn alternating(x: Tensor<4>, dimension: usize) -> Tensor<4> {
 #[derive(Clone, Debug)]
 pub(super) struct Discriminator {
     n_classes: usize,
+    /// Looks at pictures that are larger than `layers` take, the smallest of them first.
+    grown: Vec<Convolution>,
     layers: Vec<(Convolution, Option<Norm>)>,
     hidden: Option<(Linear, Norm)>,
     last: Linear,
@@ -117,14 +148,17 @@ pub(super) struct Discriminator {
 impl Discriminator {
     pub(super) fn new(config: &LsganConfig, n_classes: usize, seed: u64, device: &Device) -> (Self, Weights) {
         let mut builder = Builder::new(seed, DEVIATION, device);
-        let (mut side, mut channels) = (config.px, 3);
+        let (mut side, mut channels) = (config.px >> config.grown, 3);
         let mut layers = Vec::new();
+        let seen_larger = if config.grown > 0 { config.discriminator_channels } else { 0 };
         for at in 0..config.doublings() {
             let out = config.discriminator_channels << at.min(3);
-            let inputs = channels + if at < CONDITIONED { n_classes } else { 0 };
+            let inputs = channels
+                + if at < CONDITIONED { n_classes } else { 0 }
+                + if at == 0 { seen_larger } else { 0 };
             let name = format!("down{}", at + 1);
             let geometry = Geometry::same(WINDOW, 2, [side; 2], inputs, out);
-            let convolution = builder.convolution(&name, Step::Convolve, geometry, true);
+            let convolution = builder.convolution(&name, Step::Convolve, geometry, Initial::Truncated);
             layers.push((convolution, (at > 0).then(|| builder.norm(&name, out))));
             (side, channels) = (side / 2, out);
         }
@@ -136,7 +170,14 @@ impl Discriminator {
             hidden
         });
         let last = builder.linear("last", inputs, 1);
-        (Self { n_classes, layers, hidden, last }, builder.finish())
+        let grown = (1..=config.grown).map(|at| {
+            let side = config.px >> (config.grown - at);
+            let inputs = 3 + n_classes + if at < config.grown { seen_larger } else { 0 };
+            let geometry = Geometry::same(WINDOW, 2, [side; 2], inputs, config.discriminator_channels);
+            builder.convolution(&format!("grown{at}"), Step::Convolve, geometry, Initial::Truncated)
+        });
+        let grown = grown.collect();
+        (Self { n_classes, grown, layers, hidden, last }, builder.finish())
     }
 
     /// How real pictures `[batch, px, px, 3]` look as pictures of their classes `[batch, classes]`: 1 for real, 0 for generated.
@@ -149,14 +190,28 @@ impl Discriminator {
     ) -> Tensor<1> {
         let batch = pictures.dims()[0];
         let parameters = &weights.parameters;
+        let with_class = |x: Tensor<4>| {
+            let [_, height, width, _] = x.dims();
+            let maps = classes.clone().reshape([batch, 1, 1, self.n_classes]);
+            Tensor::cat(vec![x, maps.expand([batch, height, width, self.n_classes])], 3)
+        };
+        // What was seen of the picture in its larger sizes goes last, so that weights of the smaller network are the first ones.
+        let mut larger: Option<Tensor<4>> = None;
+        let beside = |x: Tensor<4>, larger: Option<Tensor<4>>| match larger {
+            Some(larger) => Tensor::cat(vec![x, larger], 3),
+            None => x,
+        };
         let mut x = pictures;
+        for convolution in self.grown.iter().rev() {
+            let seen = beside(with_class(x.clone()), larger.take());
+            larger = Some(leaky_relu(convolution.forward(parameters, seen)));
+            x = halved(x);
+        }
         for (at, (convolution, norm)) in self.layers.iter().enumerate() {
             if at < CONDITIONED {
-                let [_, height, width, _] = x.dims();
-                let maps = classes.clone().reshape([batch, 1, 1, self.n_classes]);
-                x = Tensor::cat(vec![x, maps.expand([batch, height, width, self.n_classes])], 3);
+                x = with_class(x);
             }
-            x = convolution.forward(parameters, x);
+            x = convolution.forward(parameters, beside(x, larger.take()));
             x = match norm {
                 Some(norm) => norm.forward(weights, x, &mut mode),
                 None => leaky_relu(x),
@@ -179,6 +234,59 @@ mod tests {
     use crate::backend;
     use crate::layers::blocks::{BatchMoments, update_moments};
     use foldin_core::random::Random;
+
+    /// Layers that are grown add nothing at first, and the discriminator's first weights are those of the smaller one.
+    #[test]
+    fn a_grown_network_begins_with_the_smaller_one() {
+        let device = Device::flex();
+        let small = LsganConfig {
+            px: 16,
+            generator_channels: 8,
+            discriminator_channels: 4,
+            noise: 3,
+            smoothing: Smoothing::None,
+            ..LsganConfig::default()
+        };
+        let (generator, weights) = Generator::new(&small, 2, 1, &device);
+        let inputs = backend::normal([3, 5], 1.0, &mut Random::new(3), &device);
+        let picture = generator.forward(&weights, inputs.clone(), Mode::Inference);
+        let (seer, seeing) = Discriminator::new(&small, 2, 1, &device);
+        let classes = Tensor::<2>::ones([3, 2], &device);
+        let mut expected = enlarged(picture.atanh());
+        for grown in [1, 2] {
+            let config = LsganConfig { px: 16 << grown, grown, ..small.clone() };
+            let (generator, mut own) = Generator::new(&config, 2, 7, &device);
+            own.parameters.take_over(&weights.parameters).unwrap();
+            own.moments.take_over(&weights.moments).unwrap();
+            let found = generator.forward(&own, inputs.clone(), Mode::Inference);
+            assert_eq!(found.dims(), [3, config.px, config.px, 3]);
+            let difference = backend::values((found.clone().atanh() - expected.clone()).abs().max());
+            assert!(difference[0] < 1e-5, "{difference:?}");
+            expected = enlarged(expected);
+
+            let (larger, mut own) = Discriminator::new(&config, 2, 7, &device);
+            own.parameters.take_over(&seeing.parameters).unwrap();
+            // What the new layers see counts for nothing where their own weights and biases are 0.
+            for at in 0..own.parameters.len() {
+                let value = own.parameters.get_flat(at);
+                if own.parameters.name(at).starts_with("grown") {
+                    own.parameters.set(at, value.zeros_like());
+                }
+            }
+            let seen = larger.forward(&own, found.clone(), classes.clone(), Mode::Inference);
+            let shrunk = (0..grown).fold(found, |x, _| halved(x));
+            let before = seer.forward(&seeing, shrunk, classes.clone(), Mode::Inference);
+            let difference = backend::values((seen - before).abs().max());
+            assert!(difference[0] < 1e-5, "{difference:?}");
+        }
+    }
+
+    #[test]
+    fn an_enlarged_slope_is_a_slope() {
+        let slope = backend::tensor(vec![0.0, 4.0, 8.0], [1, 1, 3, 1], &Device::flex());
+        let found = backend::values(enlarged(slope));
+        assert_eq!(found, [[0.0, 1.0, 3.0, 5.0, 7.0, 8.0]; 2].concat());
+    }
 
     fn counts(config: &LsganConfig) -> (usize, usize) {
         let device = Device::flex();

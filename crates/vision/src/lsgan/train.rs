@@ -60,7 +60,7 @@ struct Batch {
     pictures: Tensor<4>,
     classes: Tensor<2>,
     inputs: Tensor<2>,
-    /// Classes that the pictures are not of, if the discriminator is to learn from them.
+    /// Classes that the pictures are not of, if the networks are to learn from them.
     others: Option<Tensor<2>>,
 }
 
@@ -87,7 +87,7 @@ impl Drawer<'_> {
             device,
         );
         let inputs = inputs(config, &classes, self.n_classes, random, device);
-        let others = (config.mismatch > 0.0 && self.members.len() > 1).then(|| {
+        let others = (config.mismatch.max(config.contrast) > 0.0 && self.members.len() > 1).then(|| {
             let others: Vec<usize> = classes.iter().map(|&class| self.another(class, random)).collect();
             one_hot(&others, self.n_classes, device)
         });
@@ -180,6 +180,19 @@ impl Trainer {
         }
     }
 
+    /// Begins with the networks of a trained generator.
+    fn take_over(&mut self, start: &Lsgan) -> Result<(), VisionError> {
+        for (own, theirs) in [
+            (&mut self.generator_weights, &start.generator_weights),
+            (&mut self.discriminator_weights, &start.discriminator_weights),
+        ] {
+            own.parameters.take_over(&theirs.parameters)?;
+            own.moments.take_over(&theirs.moments)?;
+        }
+        self.average = self.generator_weights.parameters.clone();
+        Ok(())
+    }
+
     /// One step of the discriminator, then one of the generator with the same noise. Whether their losses are finite.
     fn step(&mut self, batch: Batch, warmth: f64) -> bool {
         let Batch { pictures, classes, inputs, others } = batch;
@@ -187,6 +200,8 @@ impl Trainer {
             adam.learning_rate = self.config.learning_rate * warmth;
         }
         let (pictures, classes, inputs) = (pictures.autodiff(), classes.autodiff(), inputs.autodiff());
+        let others = others.map(Tensor::autodiff);
+        let with_weight = |weight: f64| others.clone().filter(|_| weight > 0.0);
         let tracked = |weights: &Weights| Weights {
             parameters: weights.parameters.tracked(),
             moments: weights.moments.clone(),
@@ -208,9 +223,9 @@ impl Trainer {
         // Real and generated pictures are normalised apart, each by its own batch, as published.
         let real = look(pictures.clone(), classes.clone());
         let mut wrong = look(made.clone().detach(), classes.clone()).square().mean();
-        if let Some(others) = others {
-            let mismatch = self.config.mismatch;
-            let mismatched = look(pictures, others.autodiff()).square().mean();
+        let mismatch = self.config.mismatch;
+        if let Some(others) = with_weight(mismatch) {
+            let mismatched = look(pictures, others).square().mean();
             wrong = (wrong + mismatched * mismatch) / (1.0 + mismatch);
         }
         let loss = ((real - 1.0).square().mean() + wrong) * self.config.discriminator_weight;
@@ -222,9 +237,14 @@ impl Trainer {
             parameters: self.discriminator_weights.parameters.constant(),
             moments: self.discriminator_weights.moments.clone(),
         };
-        let seen =
-            self.discriminator.forward(&fixed, made, classes, Mode::Training(&mut BatchMoments::new()));
-        let generator_loss = (seen - 1.0).square().mean();
+        let look = |made: Tensor<4>, classes: Tensor<2>| {
+            self.discriminator.forward(&fixed, made, classes, Mode::Training(&mut BatchMoments::new()))
+        };
+        let mut generator_loss = (look(made.clone(), classes) - 1.0).square().mean();
+        let contrast = self.config.contrast;
+        if let Some(others) = with_weight(contrast) {
+            generator_loss = generator_loss + look(made, others).square().mean() * contrast;
+        }
         let mut gradients = generator_loss.backward();
         let gradients = generator.parameters.gradients(&mut gradients);
         self.generator_adam.step(&mut self.generator_weights.parameters, gradients);
@@ -328,9 +348,10 @@ fn calibrate(
 const FINAL_BATCHES: usize = 32;
 const LOOK_BATCHES: usize = 8;
 
-/// Trains; see [`Lsgan::fit`].
+/// Trains; see [`Lsgan::fit`] and [`Lsgan::fit_on`].
 pub(super) fn fit(
     config: &LsganConfig,
+    start: Option<&Lsgan>,
     pictures: &ImageSet,
     labels: &Labels,
     ctx: &FitContext<'_>,
@@ -364,6 +385,9 @@ pub(super) fn fit(
     let steps = all.len().div_ceil(config.batch);
     let drawer = Drawer { pictures, members, all, n_classes, balanced: config.balanced };
     let mut trainer = Trainer::new(config, n_classes, ctx.seed, device);
+    if let Some(start) = start {
+        trainer.take_over(start)?;
+    }
     let mut done = 0;
     if let Some(state) = ctx.resume()? {
         trainer.restore(&state, device)?;

@@ -12,13 +12,19 @@ use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganExperiment, Pictures, Watch};
 use foldin_vision::gan_report::{Parts, ReportOptions, gan_report};
 use foldin_vision::images::{ImageSet, Labels};
-use foldin_vision::lsgan::{Lsgan, LsganConfig, Observer};
+use foldin_vision::lsgan::{Lsgan, LsganConfig, Observer, Smoothing};
 use foldin_vision::sheet::Sheet;
 
 const PX: usize = 16;
 
 /// Squares and discs of any colour on white.
 fn shapes(n: usize) -> ImageSet {
+    shapes_of(PX, n)
+}
+
+/// The same of `px` pixels.
+fn shapes_of(px: usize, n: usize) -> ImageSet {
+    let scale = px as f64 / PX as f64;
     let mut random = Random::new(11);
     let (mut bytes, mut kinds) = (Vec::new(), Vec::new());
     for at in 0..n {
@@ -26,9 +32,10 @@ fn shapes(n: usize) -> ImageSet {
         let colour = [0; 3].map(|_| random.below(200) as u8);
         let (x0, y0) = (7.5 + random.normal() * 0.7, 7.5 + random.normal() * 0.7);
         for value in colour {
-            for y in 0..PX {
-                for x in 0..PX {
-                    let (dx, dy) = (x as f64 - x0, y as f64 - y0);
+            for y in 0..px {
+                for x in 0..px {
+                    let middle = |at: usize| (at as f64 + 0.5) / scale - 0.5;
+                    let (dx, dy) = (middle(x) - x0, middle(y) - y0);
                     let inside = if disc { dx * dx + dy * dy < 30.0 } else { dx.abs().max(dy.abs()) < 6.5 };
                     bytes.push(if inside { value } else { 255 });
                 }
@@ -38,7 +45,7 @@ fn shapes(n: usize) -> ImageSet {
     }
     let names = (0..n).map(|at| format!("{at}.png")).collect();
     let labels = Labels::from_names("kind", &kinds);
-    ImageSet::in_memory(PX, names, bytes).unwrap().with_labels(labels).unwrap()
+    ImageSet::in_memory(px, names, bytes).unwrap().with_labels(labels).unwrap()
 }
 
 fn small(epochs: usize) -> LsganConfig {
@@ -104,6 +111,50 @@ fn a_generator_learns_its_categories() {
     for mixed in [report(&of_small, &parts), report(&classifier, &small)] {
         assert!(matches!(mixed, Err(VisionError::Shape { .. })), "{mixed:?}");
     }
+}
+
+#[test]
+fn a_generator_is_grown_on_a_smaller_one() {
+    let device = Device::flex();
+    let large = shapes_of(2 * PX, 200);
+    let pictures = large.shrunk(PX).unwrap();
+    let labels = large.labels("kind").unwrap();
+    let ctx = FitContext::new(5);
+    let start = Lsgan::fit(&small(60), &pictures, labels, &ctx, &device, &mut ()).unwrap();
+
+    let config = LsganConfig { px: 2 * PX, grown: 1, smoothing: Smoothing::None, ..small(2) };
+    let grown = start.fit_on(&config, &large, labels, &ctx, &device, &mut ()).unwrap();
+    let alone = Lsgan::fit(&config, &large, labels, &ctx, &device, &mut ()).unwrap();
+    let right = |model: &Lsgan, pictures: &ImageSet| {
+        let config = ClassifierConfig { channels: 8, units: 16, epochs: 6, ..Default::default() };
+        let classifier = Classifier::fit(&config, pictures, labels, &ctx, &device).unwrap();
+        let of = |class: usize| classifier.classify(&model.generate(class, 50, 1).unwrap());
+        (0..2).map(|class| of(class).into_iter().filter(|&seen| seen == class).count()).sum::<usize>()
+    };
+    let (of_grown, of_alone) = (right(&grown, &large), right(&alone, &large));
+    // Two epochs are enough where the shapes are known already.
+    assert!(of_grown >= 90 && of_alone < 80, "{of_grown} {of_alone}");
+    // It loads as what it is.
+    let place = tempfile::tempdir().unwrap();
+    grown.save(&place.path().join("model")).unwrap();
+    let loaded = Lsgan::load(&place.path().join("model"), &device).unwrap();
+    assert_eq!(loaded.generate(1, 2, 3).unwrap(), grown.generate(1, 2, 3).unwrap());
+    assert_eq!(loaded.fingerprint(), grown.fingerprint());
+    assert!(loaded.fingerprint() != start.fingerprint());
+
+    // Without growing it goes on where it ended, on whatever pictures.
+    let on = start.fit_on(&small(1), &pictures, labels, &ctx, &device, &mut ()).unwrap();
+    assert!(right(&on, &pictures) >= 90);
+    let refused = |config: &LsganConfig, labels: &Labels| {
+        start.fit_on(config, &large, labels, &ctx, &device, &mut ()).unwrap_err().to_string()
+    };
+    let flat = LsganConfig { grown: 0, ..config.clone() };
+    assert!(refused(&flat, labels).contains("`grown` = 1"), "{}", refused(&flat, labels));
+    let wide = LsganConfig { noise: 9, ..config.clone() };
+    assert!(refused(&wide, labels).contains("`noise` is 8"), "{}", refused(&wide, labels));
+    let kinds: Vec<Option<&str>> = (0..200).map(|at| Some(["a", "b"][at % 2])).collect();
+    let others = Labels::from_names("kind", &kinds);
+    assert!(refused(&config, &others).contains("disc, square"), "{}", refused(&config, &others));
 }
 
 /// Keeps the last state in memory and cancels after some epoch.
@@ -258,6 +309,19 @@ fn an_experiment_measures_its_pictures_shrunk_and_takes_up_an_interrupted_traini
     {
         assert!(place.path().join("whole").join(file).is_file(), "{file}");
     }
+    // Begun with another generator it is another training.
+    let begun = LsganExperiment { start: Some(place.path().join("whole")), ..experiment.clone() };
+    let further = run(&begun, "further", CancelFlag::default()).unwrap();
+    assert!(further.report.pixel_memorisation != whole.report.pixel_memorisation);
+    let note = std::fs::read_to_string(place.path().join("further/lsgan.json")).unwrap();
+    assert!(note.contains(&Lsgan::load(&place.path().join("whole"), &Device::flex()).unwrap().fingerprint()));
+    let unfit = LsganExperiment {
+        start: begun.start.clone(),
+        config: LsganConfig { px: 2 * PX, ..experiment.config.clone() },
+        ..experiment.clone()
+    };
+    let refused = run(&unfit, "unfit", CancelFlag::default()).unwrap_err();
+    assert!(refused.to_string().contains("`grown`") && !place.path().join("unfit").exists(), "{refused}");
     // What is stopped says so when it is loaded, and goes on.
     let mut looks = 1;
     let stopped = loop {

@@ -23,6 +23,7 @@ const TRAIN_EXAMPLES: &str = "\
 Examples:
   foldin vision train-lsgan --data fashion-products --out runs/lsgan
   foldin vision train-lsgan --data fashion-products --preset small-64 --set epochs=40 --out runs/lsgan-64
+  foldin vision train-lsgan --data fashion-products --preset grown-64 --from runs/lsgan --out runs/lsgan-64
   foldin vision train-lsgan --data fashion-mnist --set smoothing=none --out runs/mnist
   foldin vision train-lsgan --data shop/pictures --out runs/own                 pictures/tops/1.jpg, pictures/shoes/2.jpg, …
 The same command goes on with a training that was interrupted.";
@@ -34,12 +35,17 @@ pub(crate) struct TrainLsganArgs {
     /// products (styles.csv and images), or a folder of IDX files
     #[arg(long, value_name = "DATA")]
     data: String,
-    /// Settings to start from: authors, study, small-32, small-64, tiny-64, authors-128
+    /// Settings to start from: authors, study, small-32, small-64, tiny-64, grown-64,
+    /// authors-128
     #[arg(long, default_value = "small-32", value_name = "NAME")]
     preset: String,
     /// One setting, over those of the preset; may be given often
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Folder of a trained generator to begin with, --out of an earlier training: of as many pixels, or a smaller one that this one is
+    /// grown on (grown-64 on small-32)
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Folder for the networks, sheets of the training, sheets of samples and of their neighbours, and report.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -105,6 +111,7 @@ pub(crate) fn train(args: &TrainLsganArgs, global: &Global) -> anyhow::Result<()
             ..ReportOptions::default()
         },
         config,
+        start: args.from.clone(),
         seed: args.seed,
         ..LsganExperiment::default()
     };
