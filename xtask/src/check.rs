@@ -27,6 +27,14 @@ const STEPS: &[Step] = &[
             &[],
         )
     }),
+    // Compiled, not run: machines that check have no GPU.
+    ("clippy, gpu", || {
+        let packages = ["-p", "foldin-vision", "-p", "foldin", "--features", "foldin/vision-wgpu"];
+        cargo(
+            &[&["clippy", "--all-targets", "--locked"][..], &packages, &["--", "-D", "warnings"]].concat(),
+            &[],
+        )
+    }),
     ("docs", || cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("tests", tests),
     // Of what the tests without features leave out.

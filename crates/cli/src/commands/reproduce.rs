@@ -43,6 +43,14 @@ pub(crate) struct Args {
     /// Only the first fold, one fit where the recipe has several, and fewer epochs where it says so
     #[arg(long)]
     quick: bool,
+    /// Recipes of pictures: layers, pixels and epochs as published in place of those for two cores, for a GPU; as RECIPE-published.*
+    #[cfg(feature = "vision")]
+    #[arg(long, conflicts_with = "quick")]
+    published: bool,
+    /// Recipes of pictures: where networks run: cpu, or wgpu or cuda in a build that has them
+    #[cfg(feature = "vision")]
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
     /// A remark to stand in the report, such as what else the machine was busy with. May be given often
     #[arg(long, value_name = "TEXT")]
     note: Vec<String>,
@@ -50,6 +58,27 @@ pub(crate) struct Args {
     /// networks and reports in folders beside these
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
+}
+
+/// Runs a recipe of pictures; false if it is none.
+#[cfg(feature = "vision")]
+fn of_pictures(name: &str, args: &Args, global: &Global) -> anyhow::Result<bool> {
+    use crate::commands::vision::studies::{Ordered, reproduce};
+    use foldin_vision::experiments::Size;
+
+    let size = match (args.quick, args.published) {
+        (true, _) => Size::Quick,
+        (_, true) => Size::Published,
+        _ => Size::Small,
+    };
+    let ordered = Ordered { size, device: &args.device, notes: &args.note, out: &args.out };
+    let known = reproduce(name, &ordered, global)?;
+    if !known && (args.published || args.device != "cpu") {
+        return Err(usage(format!(
+            "`{name}` is no recipe of pictures: `--published` and `--device` are for those"
+        )));
+    }
+    Ok(known)
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
@@ -71,7 +100,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         return Ok(());
     };
     #[cfg(feature = "vision")]
-    if crate::commands::vision::studies::reproduce(name, args.quick, &args.note, &args.out, global)? {
+    if of_pictures(name, args, global)? {
         return Ok(());
     }
     let file = Path::new(name);

@@ -10,4 +10,4 @@ mod recipes;
 pub use customers::CustomersExperiment;
 pub use design::{DesignExperiment, DesignOutcome};
 pub use lsgan::{LsganExperiment, LsganOutcome, Pictures, Watch};
-pub use recipes::{Part, RECIPES, Recipe, Work};
+pub use recipes::{Part, RECIPES, Recipe, Size, Work};

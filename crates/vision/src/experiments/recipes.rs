@@ -1,4 +1,4 @@
-//! Experiments by name, with settings that fit a small computer, and a quick look at each.
+//! Experiments by name, with settings that fit a small computer, a quick look at each, and the published size for a GPU.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use super::customers::CustomersExperiment;
 use super::design::DesignExperiment;
 use super::lsgan::{LsganExperiment, Pictures};
 use crate::lsgan::{LsganConfig, Smoothing};
+use crate::recommend::dvbpr::DvbprConfig;
 
 /// What a recipe trains and measures.
 #[derive(Clone, Debug)]
@@ -42,6 +43,30 @@ pub struct Recipe {
     pub purchases: Option<&'static str>,
     /// What is read into what was left open, and what to expect.
     pub about: &'static str,
+}
+
+/// How large an experiment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Size {
+    /// A look, within ten minutes on two cores.
+    Quick,
+    /// What two hours on two cores are enough for.
+    #[default]
+    Small,
+    /// The layers, pixels and epochs that were published: for a GPU.
+    Published,
+}
+
+impl Size {
+    /// What is put behind the name of a recipe, so that one size does not take the place of another.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Quick => "-quick",
+            Self::Small => "",
+            Self::Published => "-published",
+        }
+    }
 }
 
 /// All recipes.
@@ -84,13 +109,19 @@ impl Recipe {
         RECIPES.into_iter().find(|recipe| recipe.name == name)
     }
 
-    /// What it does with the data in `data`, and the purchases in `purchases` if it takes some, in the folder of its own name within `out`;
-    /// parts of `quick` end within ten minutes on two cores. Designs are made with the generator that `lsgan-fashion` leaves in `out`, trained
-    /// if it is not there.
+    /// Whether it has a size that was published: Fashion-MNIST is not of the papers.
     #[must_use]
-    pub fn parts(&self, data: &Path, purchases: Option<&Path>, out: &Path, quick: bool) -> Vec<Part> {
-        let folder_of =
-            |recipe: &str| out.join(if quick { format!("{recipe}-quick") } else { recipe.to_owned() });
+    pub fn was_published(&self) -> bool {
+        self.name != "lsgan-fashion-mnist"
+    }
+
+    /// What it does with the data in `data`, and the purchases in `purchases` if it takes some, in the folder of its own name within `out`;
+    /// the folder's name has the size's suffix. Designs are made with the generator that `lsgan-fashion` leaves in `out`, trained if it is not
+    /// there. What was not published has its small size.
+    #[must_use]
+    pub fn parts(&self, data: &Path, purchases: Option<&Path>, out: &Path, size: Size) -> Vec<Part> {
+        let (quick, published) = (size == Size::Quick, size == Size::Published && self.was_published());
+        let folder_of = |recipe: &str| out.join(format!("{recipe}{}", size.suffix()));
         let (own, fashion) = (folder_of(self.name), folder_of("lsgan-fashion"));
         let lsgan = |name, folder: &Path, pictures: Pictures, config: LsganConfig| {
             let mut experiment = LsganExperiment { pictures, config, ..LsganExperiment::default() };
@@ -102,14 +133,18 @@ impl Recipe {
         };
         let products = || Pictures::Products { path: data.to_owned(), cache: fashion.clone() };
         let epochs = |full: usize, few: usize| if quick { few } else { full };
-        let part_32 = || {
-            let config = LsganConfig { epochs: epochs(120, 5), ..LsganConfig::default() };
-            lsgan("lsgan-32", &fashion, products(), config)
+        let smallest = || {
+            let (name, config) = if published {
+                ("lsgan-64", LsganConfig::preset("authors").unwrap_or_default())
+            } else {
+                ("lsgan-32", LsganConfig { epochs: epochs(120, 5), ..LsganConfig::default() })
+            };
+            lsgan(name, &fashion, products(), config)
         };
         match self.name {
             "lsgan-fashion" => {
-                let mut parts = vec![part_32()];
-                if !quick {
+                let mut parts = vec![smallest()];
+                if size == Size::Small {
                     let grown = LsganConfig::preset("grown-64").unwrap_or_default();
                     let config = LsganConfig { epochs: 80, ..grown };
                     let mut part = lsgan("lsgan-64", &fashion, products(), config);
@@ -137,10 +172,11 @@ impl Recipe {
                 vec![lsgan("lsgan-32", &own, pictures, config)]
             }
             _ => {
+                let generator = smallest();
                 let mut design = DesignExperiment {
                     products: data.to_owned(),
                     cache: fashion.clone(),
-                    lsgan: fashion.join("lsgan-32").join("lsgan"),
+                    lsgan: generator.folder.join("lsgan"),
                     ..DesignExperiment::default()
                 };
                 let mut customers = CustomersExperiment {
@@ -155,8 +191,12 @@ impl Recipe {
                     (customers.most, customers.pretraining.epochs, customers.dvbpr.epochs) = (6, 2, 2);
                     customers.classifier.epochs = design.scorer.epochs;
                 }
+                if published {
+                    customers.dvbpr = DvbprConfig { patience: 14, ..DvbprConfig::study() };
+                    customers.pretraining.form = customers.dvbpr.form;
+                }
                 vec![
-                    part_32(),
+                    generator,
                     Part { name: "design", folder: own.join("design"), work: Work::Design(Box::new(design)) },
                     Part {
                         name: "customers",
@@ -178,13 +218,21 @@ mod tests {
     fn every_recipe_has_sound_parts() {
         for recipe in RECIPES {
             assert_eq!(Recipe::find(recipe.name), Some(recipe));
-            for quick in [false, true] {
-                let parts = recipe.parts(Path::new("data"), Some(Path::new("shop")), Path::new("out"), quick);
+            for size in [Size::Quick, Size::Small, Size::Published] {
+                let parts = recipe.parts(Path::new("data"), Some(Path::new("shop")), Path::new("out"), size);
                 assert!(!parts.is_empty());
+                let suffix =
+                    |part: &Part| part.folder.parent().unwrap().to_string_lossy().ends_with(size.suffix());
+                assert!(parts.iter().all(suffix));
                 for part in parts {
                     match part.work {
                         Work::Lsgan(experiment) => {
                             experiment.config.check().unwrap();
+                            let published = size == Size::Published && recipe.was_published();
+                            assert_eq!(
+                                experiment.config == LsganConfig::preset("authors").unwrap(),
+                                published
+                            );
                             assert!(part.name.ends_with(&experiment.config.px.to_string()), "{}", part.name);
                         }
                         Work::Design(experiment) => experiment.config.check().unwrap(),

@@ -69,7 +69,7 @@ pub(crate) struct DesignArgs {
     /// Seed of the starts
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where networks run: cpu
+    /// Where networks run: cpu, or wgpu or cuda in a build that has them
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }

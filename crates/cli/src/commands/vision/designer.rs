@@ -29,6 +29,9 @@ pub(crate) struct DesignerArgs {
     /// Real items with the generator's categories, by path or name, to compare designs with
     #[arg(long, default_value = "fashion-products", value_name = "DATA", env = "FOLDIN_DESIGN_CATALOGUE")]
     design_catalogue: String,
+    /// Where designs are computed: cpu, or wgpu or cuda in a build that has them
+    #[arg(long, default_value = "cpu", value_name = "DEVICE", env = "FOLDIN_DESIGN_DEVICE")]
+    design_device: String,
 }
 
 impl DesignerArgs {
@@ -40,7 +43,7 @@ impl DesignerArgs {
                 return Err(usage(format!("there is no {what} in {}", path.display())));
             }
         }
-        let studio = open_studio(lsgan, model, &self.design_catalogue, "cpu", global)?;
+        let studio = open_studio(lsgan, model, &self.design_catalogue, &self.design_device, global)?;
         Ok(Some(Arc::new(StudioDesigner::new(studio)?)))
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct TrainLsganArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where networks run: cpu
+    /// Where networks run: cpu, or wgpu or cuda in a build that has them
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }
@@ -247,7 +247,7 @@ pub(crate) struct GenerateArgs {
     /// Seed of the noise
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Where networks run: cpu
+    /// Where networks run: cpu, or wgpu or cuda in a build that has them
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
 }

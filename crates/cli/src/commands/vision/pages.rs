@@ -8,14 +8,14 @@ use foldin_vision::backend::device;
 use foldin_vision::classifier::Accuracy;
 use foldin_vision::design::{DesignReport, Group, Mean};
 use foldin_vision::error::VisionError;
-use foldin_vision::experiments::{LsganOutcome, Pictures, RECIPES, Recipe, Watch, Work};
+use foldin_vision::experiments::{LsganOutcome, Pictures, RECIPES, Recipe, Size, Watch, Work};
 use foldin_vision::gan_report::GanReport;
 use foldin_vision::study::html;
 
 use super::find;
 use super::generative::{find_pictures, measures, print_outcome, run};
-use super::studies::markdown;
-use crate::common::{Global, check_folder, print, seconds_in_words, table, write_file};
+use super::studies::{Ordered, markdown};
+use crate::common::{Global, check_folder, print, seconds_in_words, table, usage, write_file};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 
 /// A line for each recipe: its name and what it is.
@@ -28,15 +28,15 @@ pub(crate) fn recipes() -> impl Iterator<Item = (String, String)> {
 
 /// Runs a recipe in the folder `results/NAME` and writes its page beside it; false if there is none of that name. The same call goes on with
 /// what was interrupted.
-pub(crate) fn reproduce(
-    name: &str,
-    quick: bool,
-    remarks: &[String],
-    results: &Path,
-    global: &Global,
-) -> anyhow::Result<bool> {
+pub(crate) fn reproduce(name: &str, ordered: &Ordered<'_>, global: &Global) -> anyhow::Result<bool> {
     let Some(recipe) = Recipe::find(name) else { return Ok(false) };
-    let page = results.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
+    let &Ordered { size, device: device_name, notes: remarks, out: results } = ordered;
+    if size == Size::Published && !recipe.was_published() {
+        return Err(usage(format!("{name} is of no paper: it has no published size")));
+    }
+    // Before pictures are looked for.
+    let device = device(device_name)?;
+    let page = ordered.page(name);
     let out = page.with_extension("");
     check_folder(&out)?;
     print(format!("{}\n{}\n", recipe.title, recipe.about))?;
@@ -45,14 +45,14 @@ pub(crate) fn reproduce(
     };
     let purchases = recipe.purchases.map(|name| find(name, global)).transpose()?;
     let (mut tables, mut pictures) = (Vec::new(), Vec::new());
-    for part in recipe.parts(&data, purchases.as_deref(), results, quick) {
+    for part in recipe.parts(&data, purchases.as_deref(), results, size) {
         let folder = part.folder;
         print(format!("{}:", part.name))?;
         match part.work {
             Work::Lsgan(experiment) => {
-                let outcome = run(&experiment, &folder, "cpu", global)?;
+                let outcome = run(&experiment, &folder, device_name, global)?;
                 print_outcome(&outcome, &folder)?;
-                tables.push(lsgan_table(part.name, &outcome));
+                tables.push(lsgan_table(part.name, experiment.start.as_deref(), &outcome));
                 if let Some((px, report)) = &outcome.shrunk {
                     let note = format!(
                         "Real and generated pictures are shrunk to {px} pixels, each the mean of a square, and measured by a classifier of that size."
@@ -75,15 +75,13 @@ pub(crate) fn reproduce(
                 )?);
             }
             Work::Design(experiment) => {
-                let outcome =
-                    watched(&folder, |watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                let outcome = watched(&folder, |watch| experiment.run(&folder, &device, watch), global)?;
                 designs(&PLANTED, &outcome.report, &folder, &mut tables, &mut pictures)?;
                 add_notes(&mut tables, [of_categories(&outcome.classifiers)]);
                 add_notes(&mut tables, outcome.pictures.lines());
             }
             Work::Customers(experiment) => {
-                let outcome =
-                    watched(&folder, |watch| experiment.run(&folder, &device("cpu")?, watch), global)?;
+                let outcome = watched(&folder, |watch| experiment.run(&folder, &device, watch), global)?;
                 let [first, second] = outcome.scorers;
                 print(format!("validation AUC of the scorers: {first:.4} and {second:.4}"))?;
                 designs(&CUSTOMERS, &outcome.report, &folder, &mut tables, &mut pictures)?;
@@ -129,18 +127,22 @@ fn markdown_of(table: &html::Table) -> String {
     format!("## {}\n\n{}\n\n{cells}\n", table.heading, table.notes.join("\n\n"))
 }
 
-fn lsgan_table(name: &str, outcome: &LsganOutcome) -> html::Table {
+/// Measures of a generator, that began with another one if there is a folder of it.
+fn lsgan_table(name: &str, start: Option<&Path>, outcome: &LsganOutcome) -> html::Table {
     let report = &outcome.report;
     let counts = report.classes.iter().zip(&report.pictures);
     let counts: Vec<String> =
         counts.map(|(class, [train, test])| format!("{class} {train} + {test}")).collect();
     let [generator, discriminator] = outcome.parameters;
+    let start = start.and_then(Path::file_name).map_or(String::new(), |start| {
+        format!(", begun with {}, whose training comes before", start.to_string_lossy())
+    });
     html::Table {
         heading: name.to_owned(),
         notes: vec![
             format!("Pictures for training and for testing: {}.", counts.join(", ")),
             format!(
-                "{generator} and {discriminator} trained numbers, {} pixels, {} epochs of batches of {}, seed {}; trained in {}.",
+                "{generator} and {discriminator} trained numbers, {} pixels, {} epochs of batches of {}, seed {}{start}; trained in {}.",
                 outcome.config.px,
                 outcome.config.epochs,
                 outcome.config.batch,

@@ -10,6 +10,7 @@ use foldin_core::config::{ModelConfig, overlay};
 use foldin_vision::backend;
 use foldin_vision::data::purchases;
 use foldin_vision::error::VisionError;
+use foldin_vision::experiments::Size;
 use foldin_vision::planted::PlantedOptions;
 use foldin_vision::recommend::dvbpr::DvbprConfig;
 use foldin_vision::study::treatments::planted_treatments;
@@ -57,16 +58,53 @@ struct Recipe {
     planted: bool,
     #[serde(default)]
     settings: Changes,
-    quick: Quick,
+    #[serde(default)]
+    quick: Variant,
+    #[serde(default)]
+    published: Variant,
 }
 
-/// What `--quick` changes.
-#[derive(Clone, Debug, Deserialize)]
+/// What another size changes.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Quick {
-    seeds: Vec<u64>,
+struct Variant {
+    /// Splits, where they are others.
+    seeds: Option<Vec<u64>>,
+    /// Whether the planted set is run, where that differs.
+    planted: Option<bool>,
     #[serde(default)]
     settings: Changes,
+}
+
+impl Recipe {
+    /// What is changed at a size, if anything is.
+    fn variant(&self, size: Size) -> Option<&Variant> {
+        match size {
+            Size::Quick => Some(&self.quick),
+            Size::Small => None,
+            Size::Published => Some(&self.published),
+        }
+    }
+}
+
+/// What was asked of a recipe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ordered<'a> {
+    /// How large it is run.
+    pub(crate) size: Size,
+    /// Name of the device that networks run on.
+    pub(crate) device: &'a str,
+    /// Remarks that stand in the report.
+    pub(crate) notes: &'a [String],
+    /// Folder of results.
+    pub(crate) out: &'a Path,
+}
+
+impl Ordered<'_> {
+    /// The page of a recipe: one size does not take the place of another.
+    pub(super) fn page(&self, name: &str) -> PathBuf {
+        self.out.join(format!("{name}{}.html", self.size.suffix()))
+    }
 }
 
 fn all() -> anyhow::Result<Vec<(&'static str, Recipe)>> {
@@ -86,23 +124,16 @@ pub(crate) fn list() -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// Runs a recipe and writes `NAME.html` and `NAME.json`; false if it is none of pictures.
-pub(crate) fn reproduce(
-    name: &str,
-    quick: bool,
-    notes: &[String],
-    out: &Path,
-    global: &Global,
-) -> anyhow::Result<bool> {
+pub(crate) fn reproduce(name: &str, ordered: &Ordered<'_>, global: &Global) -> anyhow::Result<bool> {
     let Some((_, recipe)) = all()?.into_iter().find(|(known, _)| *known == name) else {
-        return pages::reproduce(name, quick, notes, out, global);
+        return pages::reproduce(name, ordered, global);
     };
-    // A look at a recipe does not take the place of the recipe.
-    let page = out.join(if quick { format!("{name}-quick.html") } else { format!("{name}.html") });
+    let page = ordered.page(name);
     check_writable(&page)?;
     // Beside the page, until it is written.
     let kept = page.with_extension("checkpoint");
-    let studies = run(&recipe, quick, &kept, &|_| (), global);
-    finish(&recipe.title, &recipe.about, studies, notes, &page, &kept, global)?;
+    let studies = run(&recipe, ordered.size, ordered.device, &kept, &|_| (), global);
+    finish(&recipe.title, &recipe.about, studies, ordered.notes, &page, &kept, global)?;
     Ok(true)
 }
 
@@ -174,6 +205,9 @@ pub(crate) struct EvaluateArgs {
     /// A remark to stand in the report. May be given often
     #[arg(long, value_name = "TEXT")]
     note: Vec<String>,
+    /// Where networks run: cpu, or wgpu or cuda in a build that has them
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
     /// Folder for vision-NAME.html, .json and .md
     #[arg(long, default_value = "runs", value_name = "DIR")]
     out: PathBuf,
@@ -207,7 +241,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &Global) -> anyhow::Result<(
         about: "One purchase of each user to choose by and one to test on, at random. AUC over all items that a user did not buy.".to_owned(),
         planted: false,
         settings: changes,
-        quick: Quick { seeds: Vec::new(), settings: Changes::new() },
+        quick: Variant::default(),
+        published: Variant::default(),
     };
     let own = |options: &mut BaselinesOptions| {
         options.prepare = args.data.options(options.scratch.px);
@@ -216,7 +251,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &Global) -> anyhow::Result<(
             options.categories = vec![label.clone()];
         }
     };
-    let studies = run(&recipe, false, &kept, &own, global);
+    let studies = run(&recipe, Size::Small, &args.device, &kept, &own, global);
     finish(&recipe.title, &recipe.about, studies, &args.note, &page, &kept, global)
 }
 
@@ -239,22 +274,24 @@ pub(super) fn markdown(title: &str, about: &str, text: &str) -> String {
 /// Runs the studies of a recipe; `own` is what somebody changes of the options of baselines besides settings.
 fn run(
     recipe: &Recipe,
-    quick: bool,
+    size: Size,
+    device: &str,
     kept: &Path,
     own: &dyn Fn(&mut BaselinesOptions),
     global: &Global,
 ) -> anyhow::Result<Vec<Study>> {
-    let device = backend::device("cpu")?;
+    let device = backend::device(device)?;
     let cache = cache()?;
     let cancel = cancel_on_ctrl_c()?;
     let bar = FitBar::new("", global.shows_progress());
     let watcher = Watcher { progress: &bar, cancel: &cancel };
     let start = Instant::now();
     let clock = || start.elapsed();
-    let seeds = if quick { recipe.quick.seeds.clone() } else { recipe.seeds.clone() };
+    let variant = recipe.variant(size);
+    let seeds = variant.and_then(|variant| variant.seeds.clone()).unwrap_or_else(|| recipe.seeds.clone());
     let settings = |of: &str| {
-        let quick = recipe.quick.settings.get(of).filter(|_| quick);
-        [recipe.settings.get(of), quick].into_iter().flatten().cloned().collect::<Vec<_>>()
+        let changed = variant.and_then(|variant| variant.settings.get(of));
+        [recipe.settings.get(of), changed].into_iter().flatten().cloned().collect::<Vec<_>>()
     };
     let studies = match recipe.study {
         Kind::Baselines => {
@@ -283,7 +320,7 @@ fn run(
                 device,
             };
             let mut studies = Vec::new();
-            if recipe.planted {
+            if variant.and_then(|variant| variant.planted).unwrap_or(recipe.planted) {
                 let dvbpr = overlaid("planted", &options.dvbpr, &settings("planted"))?;
                 let planted = TreatmentsOptions { dvbpr, ..options.clone() };
                 studies.push(planted_treatments(&PlantedOptions::default(), &planted, &clock, watcher)?);
@@ -329,7 +366,7 @@ mod tests {
     #[test]
     fn every_recipe_is_readable_and_its_settings_exist() {
         for (name, recipe) in all().unwrap() {
-            for settings in [&recipe.settings, &recipe.quick.settings] {
+            for settings in [&recipe.settings, &recipe.quick.settings, &recipe.published.settings] {
                 for (of, changes) in settings {
                     let changes = std::slice::from_ref(changes);
                     let checked = match of.as_str() {

@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where networks run: cpu
+    /// Where networks run: cpu, or wgpu or cuda in a build that has them
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Folder to write
