@@ -120,12 +120,12 @@ pub struct LsganConfig {
     /// Whether classes are drawn equally often; otherwise as often as they have pictures. Source: no (authors' code); ours: yes, so that
     /// a class of 156 pictures is learned beside one of 3,079, and no in grown-64, which begins with a generator that has learned it.
     pub balanced: bool,
-    /// Factor of a third term of the discriminator's loss: real pictures shown as another class, which it is to reject as it does
-    /// generated ones (Reed and others, 2016). Source: 0 (authors' code).
+    /// Factor of a third term of the discriminator's loss: pictures shown as another class, real and generated ones, all of which it is to reject
+    /// (Reed and others, 2016, of real ones). They are normalised beside the same pictures under their own class. Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 10.0))]
     pub mismatch: f64,
-    /// Factor of a second term of the generator's loss: its pictures shown as another class, which the discriminator is to reject. It learns to by
-    /// `mismatch`, without which this does little. Source: 0 (authors' code).
+    /// Factor of a second term of the generator's loss: its pictures shown as another class, which the discriminator is to reject. Needs
+    /// `mismatch`, by which that learns to. Source: 0 (authors' code).
     #[schemars(range(min = 0.0, max = 10.0))]
     pub contrast: f64,
     /// Share of the epochs, the last ones, over which the steps of both networks fall to nothing in a straight line. Source: 0 (authors' code).
@@ -185,6 +185,9 @@ impl ModelConfig for LsganConfig {
                 "`generator_channels` is {}; it must be a multiple of 4",
                 self.generator_channels
             ));
+        }
+        if self.contrast > 0.0 && self.mismatch == 0.0 {
+            return Err("`contrast` needs `mismatch` over 0: without it the discriminator does not learn to reject another class".to_owned());
         }
         if self.refine && self.upsampling != Upsampling::Deconvolution {
             return Err("`refine` belongs to the published transposed convolutions: it needs `upsampling` = \"deconvolution\"".to_owned());
@@ -406,5 +409,8 @@ mod tests {
         assert!(LsganConfig { px: 48, ..LsganConfig::default() }.check().is_err());
         let resize = LsganConfig { refine: true, upsampling: Upsampling::Resize, ..LsganConfig::default() };
         assert!(resize.check().unwrap_err().contains("refine"));
+        let alone = LsganConfig { contrast: 1.0, ..LsganConfig::default() };
+        assert!(alone.check().unwrap_err().contains("`mismatch`"));
+        assert_eq!(LsganConfig { mismatch: 1.0, ..alone }.check(), Ok(()));
     }
 }

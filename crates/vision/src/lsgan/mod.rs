@@ -5,10 +5,14 @@
 //! `D: w (E (D(x, c) − 1)² + E D(G(z, c), c)²)`, `G: E (D(G(z, c), c) − 1)²`, with `w` = ½ in the authors' code and 1 in the paper.
 //!
 //! Layers, sizes and initial weights are those of the authors' released code; [`LsganConfig::preset`] has it, the study's run, and
-//! smaller forms. What is ours and may be switched off: classes drawn equally often, the average over steps of the generator's weights,
+//! smaller forms. What is ours and may be switched off: terms of both losses that keep classes apart (below), classes drawn equally often, the average over steps of the generator's weights,
 //! ways of doubling that leave no checkerboard of their own, doublings grown on a smaller network, and smoothing of the finished
 //! generator's pictures. Where we depart without a switch: the discriminator's running moments follow its own two batches of a step, not the generator's third; and the moments by which
 //! the finished generator normalises are taken over 32 batches of its final weights, where the authors keep the last ten steps' or so.
+//!
+//! With `mismatch` m and `contrast` k, over classes c' other than c,
+//! `D: w (E (D(x, c) − 1)² + (E D(G(z, c), c)² + ½ m (E D(x, c')² + E D(G(z, c), c')²)) / (1 + m))`,
+//! `G: E (D(G(z, c), c) − 1)² + k E D(G(z, c), c')²`: pictures become more typical of their class than real ones are.
 //!
 //! A step of 64 pictures of 64 × 64 pixels multiplies 170 · 10⁹ times in the authors' form, 20 · 10⁹ at half width.
 

@@ -180,6 +180,23 @@ impl Discriminator {
         (Self { n_classes, grown, layers, hidden, last }, builder.finish())
     }
 
+    /// How real pictures look as pictures of their classes, and as those of other classes if given, all in one batch: moments of a batch in
+    /// which every class is wrong would take out of it just what tells that it is.
+    pub(super) fn seen_as(
+        &self,
+        weights: &Weights,
+        pictures: Tensor<4>,
+        classes: Tensor<2>,
+        others: Option<Tensor<2>>,
+        mode: Mode<'_>,
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
+        let Some(others) = others else { return (self.forward(weights, pictures, classes, mode), None) };
+        let batch = classes.dims()[0];
+        let pictures = Tensor::cat(vec![pictures.clone(), pictures], 0);
+        let seen = self.forward(weights, pictures, Tensor::cat(vec![classes, others], 0), mode);
+        (seen.clone().slice([..batch]), Some(seen.slice([batch..])))
+    }
+
     /// How real pictures `[batch, px, px, 3]` look as pictures of their classes `[batch, classes]`: 1 for real, 0 for generated.
     pub(super) fn forward(
         &self,

@@ -87,7 +87,7 @@ impl Drawer<'_> {
             device,
         );
         let inputs = inputs(config, &classes, self.n_classes, random, device);
-        let others = (config.mismatch.max(config.contrast) > 0.0 && self.members.len() > 1).then(|| {
+        let others = (config.mismatch > 0.0 && self.members.len() > 1).then(|| {
             let others: Vec<usize> = classes.iter().map(|&class| self.another(class, random)).collect();
             one_hot(&others, self.n_classes, device)
         });
@@ -201,7 +201,6 @@ impl Trainer {
         }
         let (pictures, classes, inputs) = (pictures.autodiff(), classes.autodiff(), inputs.autodiff());
         let others = others.map(Tensor::autodiff);
-        let with_weight = |weight: f64| others.clone().filter(|_| weight > 0.0);
         let tracked = |weights: &Weights| Weights {
             parameters: weights.parameters.tracked(),
             moments: weights.moments.clone(),
@@ -213,19 +212,20 @@ impl Trainer {
 
         let discriminator = tracked(&self.discriminator_weights);
         let running = &mut self.discriminator_weights.moments;
-        let mut look = |pictures: Tensor<4>, classes: Tensor<2>| {
+        let mut look = |pictures: Tensor<4>, classes: Tensor<2>, others: Option<Tensor<2>>| {
             let mut moments = BatchMoments::new();
-            let seen =
-                self.discriminator.forward(&discriminator, pictures, classes, Mode::Training(&mut moments));
+            let mode = Mode::Training(&mut moments);
+            let seen = self.discriminator.seen_as(&discriminator, pictures, classes, others, mode);
             update_moments(running, &moments, MOMENTS_DECAY);
             seen
         };
         // Real and generated pictures are normalised apart, each by its own batch, as published.
-        let real = look(pictures.clone(), classes.clone());
-        let mut wrong = look(made.clone().detach(), classes.clone()).square().mean();
         let mismatch = self.config.mismatch;
-        if let Some(others) = with_weight(mismatch) {
-            let mismatched = look(pictures, others).square().mean();
+        let (real, real_as_other) = look(pictures, classes.clone(), others.clone());
+        let (wrong, made_as_other) = look(made.clone().detach(), classes.clone(), others.clone());
+        let mut wrong = wrong.square().mean();
+        if let (Some(real), Some(made)) = (real_as_other, made_as_other) {
+            let mismatched = (real.square().mean() + made.square().mean()) * 0.5;
             wrong = (wrong + mismatched * mismatch) / (1.0 + mismatch);
         }
         let loss = ((real - 1.0).square().mean() + wrong) * self.config.discriminator_weight;
@@ -237,13 +237,12 @@ impl Trainer {
             parameters: self.discriminator_weights.parameters.constant(),
             moments: self.discriminator_weights.moments.clone(),
         };
-        let look = |made: Tensor<4>, classes: Tensor<2>| {
-            self.discriminator.forward(&fixed, made, classes, Mode::Training(&mut BatchMoments::new()))
-        };
-        let mut generator_loss = (look(made.clone(), classes) - 1.0).square().mean();
         let contrast = self.config.contrast;
-        if let Some(others) = with_weight(contrast) {
-            generator_loss = generator_loss + look(made, others).square().mean() * contrast;
+        let mode = Mode::Training(&mut BatchMoments::new());
+        let (own, other) = self.discriminator.seen_as(&fixed, made, classes, others, mode);
+        let mut generator_loss = (own - 1.0).square().mean();
+        if let Some(other) = other {
+            generator_loss = generator_loss + other.square().mean() * contrast;
         }
         let mut gradients = generator_loss.backward();
         let gradients = generator.parameters.gradients(&mut gradients);

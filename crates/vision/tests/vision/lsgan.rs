@@ -203,7 +203,7 @@ fn a_resumed_training_ends_with_the_same_bits_at_any_number_of_threads() {
     assert!(all_tensors(&whole) != all_tensors(&other), "the seed does nothing");
 
     // The flag is looked at before each of four steps of an epoch and after it: this stops before the third of the third epoch.
-    let config = LsganConfig { batch: 16, cooling: 0.5, mismatch: 0.5, ..small(4) };
+    let config = LsganConfig { batch: 16, cooling: 0.5, mismatch: 0.5, contrast: 0.5, ..small(4) };
     let whole = fit(&config, &pictures, &FitContext::new(9)).unwrap();
     let store = Kept::default();
     let cancel = CancelFlag::after(12);

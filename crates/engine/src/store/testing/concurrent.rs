@@ -53,7 +53,7 @@ pub(super) fn own_writes(subject: &dyn Subject) -> Outcome {
 /// after it, and what is left at the end are the last ones.
 pub(super) fn forget_and_append(subject: &dyn Subject) -> Outcome {
     const EVENTS: u32 = 400;
-    /// Events after which the writer waits for the other, lest it be done before the other began.
+    /// Events after which the writer waits until the other has forgotten them, lest it be done before the other looks.
     const TURN: u32 = 40;
     let store = subject.fresh();
     let (acknowledged, forgotten, done) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
@@ -62,8 +62,12 @@ pub(super) fn forget_and_append(subject: &dyn Subject) -> Outcome {
         for number in 0..EVENTS {
             store.append(&[Event::new("u", &number.to_string(), "view", 0)])?;
             acknowledged.store(number + 1, Ordering::SeqCst);
-            while forgotten.load(Ordering::SeqCst) < number / TURN && !done.load(Ordering::SeqCst) {
-                thread::yield_now();
+            if number % TURN == TURN - 1 {
+                // The first may have begun before the last event was written; the second saw it.
+                let enough = forgotten.load(Ordering::SeqCst) + 2;
+                while forgotten.load(Ordering::SeqCst) < enough && !done.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
             }
         }
         Ok(())
