@@ -2,7 +2,7 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `cargo xtask check [--full]` | everything below, clippy, docs and tests; `--full` adds the quickstart in release |
+//! | `cargo xtask check [--full]` | everything below, clippy, docs and tests; `--full` adds clippy on the GPU build and the quickstart in release |
 //! | `cargo xtask docs [--check]` | writes `docs/config.md` and `docs/activations.md`, or fails if one is out of date |
 //! | `cargo xtask layers` | which crate may depend on which |
 //! | `cargo xtask licences` | licences and native libraries of every dependency |

@@ -162,9 +162,10 @@ impl Recipe {
                 // Pictures that were never shrunk have detail from one pixel to the next.
                 let config = LsganConfig {
                     smoothing: Smoothing::None,
-                    epochs: epochs(15, 6),
+                    epochs: epochs(12, 6),
                     batch: 64,
                     mismatch: 1.0,
+                    contrast: 1.0,
                     cooling: 0.5,
                     averaging: 0.999,
                     ..LsganConfig::default()
