@@ -8,15 +8,18 @@
 //! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one. Loading checks kind, format
 //! and checksum before any network exists.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use foldin_core::{LoadError, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::VisionError;
 
@@ -34,6 +37,27 @@ struct Manifest {
     code_version: String,
     description: Value,
     weights_xxh3: String,
+}
+
+/// An array as it is written: bytes exist for one at a time, as a network of 70 million numbers with the state of its training takes 1 GiB.
+struct Written<'a>(&'a Tensor);
+
+impl View for Written<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.data.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0.data.as_slice())
+    }
 }
 
 /// Arrays by name.
@@ -54,24 +78,6 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
             problem: "is there already and is not a saved network, so it is not replaced".to_owned(),
         });
     }
-    let bytes: Vec<(&String, Vec<u8>, &Tensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect(), tensor))
-        .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, bytes, tensor)| Ok((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let weights = views
-        .and_then(|views| safetensors::serialize(views, None))
-        .map_err(|error| VisionError::Format { path: folder.join(WEIGHTS), problem: error.to_string() })?;
-    let manifest = Manifest {
-        format: FORMAT,
-        model: model.to_owned(),
-        code_version: env!("CARGO_PKG_VERSION").to_owned(),
-        description: description.clone(),
-        weights_xxh3: checksum(&weights),
-    };
     let beside = sibling(folder, "writing");
     let replaced = sibling(folder, "replaced");
     for leftover in [&beside, &replaced] {
@@ -80,12 +86,21 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
         }
     }
     fs::create_dir_all(&beside).map_err(VisionError::io(&beside))?;
-    let put = |name: &str, bytes: &[u8]| {
-        let path = beside.join(name);
-        fs::write(&path, bytes).map_err(VisionError::io(path))
+    let weights = beside.join(WEIGHTS);
+    let arrays = tensors.iter().map(|(name, tensor)| (name, Written(tensor)));
+    safetensors::serialize_to_file(arrays, None, &weights).map_err(|error| match error {
+        SafeTensorError::IoError(error) => VisionError::io(&weights)(error),
+        error => VisionError::Format { path: weights.clone(), problem: error.to_string() },
+    })?;
+    let manifest = Manifest {
+        format: FORMAT,
+        model: model.to_owned(),
+        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: description.clone(),
+        weights_xxh3: checksum(&weights).map_err(VisionError::io(&weights))?,
     };
-    put(WEIGHTS, &weights)?;
-    put(MANIFEST, format!("{:#}\n", serde_json::json!(manifest)).as_bytes())?;
+    let path = beside.join(MANIFEST);
+    fs::write(&path, format!("{:#}\n", serde_json::json!(manifest))).map_err(VisionError::io(path))?;
     if folder.exists() {
         fs::rename(folder, &replaced).map_err(VisionError::io(folder))?;
     }
@@ -102,8 +117,17 @@ fn sibling(folder: &Path, what: &str) -> PathBuf {
     folder.with_file_name(format!(".{name}.{what}"))
 }
 
-fn checksum(bytes: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(bytes))
+/// Of a file, read piece by piece.
+fn checksum(path: &Path) -> io::Result<String> {
+    let mut hash = Xxh3::new();
+    let mut file = fs::File::open(path)?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(format!("{:032x}", hash.digest128())),
+            n => hash.update(&piece[..n]),
+        }
+    }
 }
 
 /// Reads a folder of a network called `model`: its description and arrays.
@@ -125,10 +149,11 @@ pub fn read(folder: &Path, model: &str) -> Result<(Value, Tensors), VisionError>
         return Err(bad(&path, format!("is of a `{}`, not of a `{model}`", manifest.model)).into());
     }
     let path = folder.join(WEIGHTS);
-    let bytes = fs::read(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
-    if checksum(&bytes) != manifest.weights_xxh3 {
+    let unreadable = |source| LoadError::Io { path: path.clone(), source };
+    if checksum(&path).map_err(unreadable)? != manifest.weights_xxh3 {
         return Err(bad(&path, "does not match the checksum in the manifest").into());
     }
+    let bytes = fs::read(&path).map_err(unreadable)?;
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| bad(&path, error))?;
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {

@@ -50,6 +50,8 @@ pub struct BaselinesOptions {
     pub cache: PathBuf,
     /// Folder in which fits that take long are kept, so that the same study goes on where it was interrupted; whoever runs it deletes it.
     pub checkpoints: Option<PathBuf>,
+    /// Folder for the models of the last split as they are served, `visual-sum`, `vbpr` and `dvbpr`, to be used; none are kept otherwise.
+    pub models: Option<PathBuf>,
     /// Where networks run.
     pub device: Device,
 }
@@ -71,6 +73,7 @@ impl BaselinesOptions {
             categories: CATEGORIES.map(str::to_owned).to_vec(),
             cache,
             checkpoints: None,
+            models: None,
             device,
         }
     }
@@ -203,11 +206,13 @@ fn one_split(
     let slices = Slices::new(data, split);
     let category = category(data, &options.categories);
     let ctx = watcher.context(seed);
-    let mut tell = |model: &dyn Scorer, epochs: Vec<f64>, seconds: f64| -> Result<(), VisionError> {
-        let users = evaluate(model, split, Part::Test, category)?;
-        study.add(model.name(), users, &slices, epochs, seconds);
-        Ok(())
-    };
+    let mut tell_as =
+        |name: &str, model: &dyn Scorer, epochs: Vec<f64>, seconds: f64| -> Result<(), VisionError> {
+            let users = evaluate(model, split, Part::Test, category)?;
+            study.add(name, users, &slices, epochs, seconds);
+            Ok(())
+        };
+    let mut tell = |model: &dyn Scorer, epochs, seconds| tell_as(model.name(), model, epochs, seconds);
     let (hand, both) = (features.hand(), features.all());
     tell(&RandomScores::new(split, seed), Vec::new(), 0.0)?;
     tell(&Popularity::new(split), Vec::new(), 0.0)?;
@@ -234,20 +239,32 @@ fn one_split(
         let model = fitted.model.named(name);
         let epochs = fitted.epochs.iter().filter_map(|epoch| epoch.auc).collect();
         tell(&model, epochs, (clock() - start).as_secs_f64())?;
-        Ok::<_, VisionError>(model)
+        Ok::<_, VisionError>((model, fitted.dvbpr))
     };
     let scratch = fit(&options.scratch, None, "dvbpr")?;
-    let dvbpr = match pretrained {
+    let (dvbpr, network) = match pretrained {
         Some(pretrained) => fit(&options.pretrained, Some(pretrained), "dvbpr-pretrained")?,
         None => scratch,
     };
     // The same models as they are served: nobody is known, everybody is folded in from their purchases.
     let train = split.train.by_user();
-    let vbpr = training::served("vbpr-served", &data.items, &vbpr, None, split, &ctx)?;
-    let dvbpr = training::served("dvbpr-served", &data.items, &dvbpr, None, split, &ctx)?;
-    let sum = training::sum(&vbpr, Some(&dvbpr), hand, split)?;
-    for chosen in [&vbpr, &dvbpr, &sum] {
-        tell(&chosen.recommender.serving(train), Vec::new(), 0.0)?;
+    let vbpr = training::served("vbpr", &data.items, &vbpr, None, split, &ctx)?;
+    let mut dvbpr = training::served(dvbpr::NAME, &data.items, &dvbpr, None, split, &ctx)?;
+    let mut sum = training::sum(&vbpr, Some(&dvbpr), hand, split)?;
+    for (name, chosen) in [("vbpr-served", &vbpr), ("dvbpr-served", &dvbpr), ("visual-sum", &sum)] {
+        tell_as(name, &chosen.recommender.serving(train), Vec::new(), 0.0)?;
+    }
+    if let Some(folder) = options.models.as_ref().filter(|_| options.seeds.last() == Some(&seed)) {
+        let pretraining = pretrained.map(|_| &options.pretrain);
+        let config = json!({"vbpr": options.vbpr, "dvbpr": network.config, "pretraining": pretraining});
+        if sum.recommender.member(dvbpr::NAME).is_some() {
+            sum.recommender.network = Some(network.clone());
+        }
+        dvbpr.recommender.network = Some(network);
+        for (name, chosen) in [("vbpr", &vbpr), ("dvbpr", &dvbpr), ("visual-sum", &sum)] {
+            let metrics = json!({"seed": seed, "validation_auc": chosen.validation});
+            chosen.recommender.save(&folder.join(name), data, config.clone(), metrics)?;
+        }
     }
     study.findings.push(format!(
         "Split {seed}: visual-sum is {}, which has the better validation AUC, {:.4}.",

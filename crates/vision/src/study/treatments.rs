@@ -19,6 +19,7 @@ use foldin_core::FitContext;
 use serde_json::json;
 
 use super::baselines::Clock;
+use super::html::Picture;
 use super::{Study, Watcher, category, described};
 use crate::checkpoints::Checkpoints;
 use crate::data::{LeaveOneOut, PrepareOptions, Purchases, Treatment, VisualDataset};
@@ -26,6 +27,7 @@ use crate::error::VisionError;
 use crate::evaluate::{Part, Slices, evaluate};
 use crate::planted::{PlantedOptions, planted};
 use crate::recommend::dvbpr::{self, DvbprConfig};
+use crate::sheet::{Sheet, Tile};
 
 /// How the study is run.
 #[derive(Clone, Debug)]
@@ -75,6 +77,7 @@ pub fn treatments(
         study.data.extend(described(&data, &called, &options.categories));
         let options = &as_many_draws(options, &data, &mut first);
         arms.extend(run_treatment(&mut study, &data, treatment, options, clock, watcher)?);
+        study.pictures = views(&data)?.into_iter().collect();
     }
     compare(&mut study, &arms);
     Ok(study)
@@ -99,9 +102,33 @@ pub fn planted_treatments(
         study.data.extend(described(&data, &data.name, &options.categories));
         let options = &as_many_draws(options, &data, &mut first);
         arms.extend(run_treatment(&mut study, &data, treatment, options, clock, watcher)?);
+        study.pictures = views(&data)?.into_iter().collect();
     }
     compare(&mut study, &arms);
     Ok(study)
+}
+
+/// Items and pictures of each that are shown.
+const SHOWN: (usize, usize) = (8, 8);
+
+/// A row of pictures for each of the first items that have several; none if no item has.
+fn views(data: &VisualDataset) -> Result<Option<Picture>, VisionError> {
+    let (items, each) = SHOWN;
+    let mut sheet = Sheet::new(data.images.px());
+    let several: Vec<&Vec<u32>> =
+        data.pictures.iter().filter(|pictures| pictures.len() > 1).take(items).collect();
+    for pictures in &several {
+        let tile = |&picture: &u32| Ok(Some(Tile::new(data.images.bytes(&[picture])?)));
+        sheet.row(pictures.iter().take(each).map(tile).collect::<Result<_, VisionError>>()?)?;
+    }
+    if several.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Picture {
+        heading: format!("Pictures of items: {}", data.name),
+        caption: "A row for each of the first items with several pictures.".to_owned(),
+        png: sheet.png()?,
+    }))
 }
 
 /// The options with as many epochs as make the draws of the first treatment, whose draws of an epoch are kept in `first`.

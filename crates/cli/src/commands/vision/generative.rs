@@ -9,12 +9,13 @@ use foldin_vision::backend::device;
 use foldin_vision::data::purchases;
 use foldin_vision::error::VisionError;
 use foldin_vision::experiments::{LsganExperiment, LsganOutcome, Pictures, Watch};
+use foldin_vision::gan_metrics::KernelDistance;
 use foldin_vision::gan_report::{GanReport, ReportOptions};
 use foldin_vision::lsgan::{Lsgan, LsganConfig, PRESETS};
 use foldin_vision::sheet::Sheet;
 use serde_json::Map;
 
-use super::find;
+use super::{find, pages};
 use crate::common::{Global, check_folder, check_writable, print, seconds_in_words, table, usage};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
 use crate::settings::parse_pair;
@@ -46,7 +47,7 @@ pub(crate) struct TrainLsganArgs {
     /// grown on (grown-64 on small-32)
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Folder for the networks, sheets of the training, sheets of samples and of their neighbours, and report.json
+    /// Folder for the networks, sheets of the training, sheets of samples and of their neighbours, report.html and report.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Leave out the classification accuracy score, which trains two more classifiers
@@ -116,7 +117,9 @@ pub(crate) fn train(args: &TrainLsganArgs, global: &Global) -> anyhow::Result<()
         ..LsganExperiment::default()
     };
     let outcome = run(&experiment, &args.out, &args.device, global)?;
+    pages::generator_page(args.from.as_deref(), &outcome, &args.out)?;
     print_outcome(&outcome, &args.out)?;
+    print(format!("all of it as a page: {}", args.out.join("report.html").display()))?;
     outcome.pictures.lines().iter().try_for_each(print)
 }
 
@@ -146,56 +149,73 @@ pub(super) fn run(
 pub(super) fn measures(report: &GanReport) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     let number = |x: f64| if x.abs() < 10.0 { format!("{x:.3}") } else { format!("{x:.1}") };
-    let mut add = |name: &str, generated: f64, real: Option<f64>| {
-        rows.push([name.to_owned(), number(generated), real.map(number).unwrap_or_default()]);
+    let row = |name: &str, generated: f64, real: Option<f64>| {
+        [name.to_owned(), number(generated), real.map(number).unwrap_or_default()]
     };
-    add(
+    rows.push(row(
         "label agreement (mean of categories)",
         report.label_agreement.mean_of_classes,
         Some(report.classifier.mean_of_classes),
-    );
+    ));
     if let Some(score) = &report.classification_accuracy_score {
-        add(
+        rows.push(row(
             "classification accuracy score",
             score.generated.mean_of_classes,
             Some(score.real.mean_of_classes),
-        );
+        ));
     }
     if let Some(frechet) = report.frechet {
-        add("Fréchet classifier distance to training pictures", frechet.generated, Some(frechet.real));
+        rows.push(row(
+            "Fréchet classifier distance to training pictures",
+            frechet.generated,
+            Some(frechet.real),
+        ));
     }
     if let Some(ratio) = report.frechet_ratio {
-        add("the same, generated over real", ratio, Some(1.0));
+        rows.push(row("the same, generated over real", ratio, Some(1.0)));
     }
     if let Some(kernel) = report.kernel_distance {
-        add("kernel distance", kernel.generated.mean, Some(kernel.real.mean));
+        let shown = |found: KernelDistance| format!("{:.4} ± {:.4}", found.mean, 1.96 * found.standard_error);
+        rows.push([
+            "kernel distance (± 1.96 standard errors of the blocks drawn)".to_owned(),
+            shown(kernel.generated),
+            shown(kernel.real),
+        ]);
     }
     if let Some(both) = report.manifold {
-        add("precision", both.generated.precision, Some(both.real.precision));
-        add("recall", both.generated.recall, Some(both.real.recall));
-        add("density", both.generated.density, Some(both.real.density));
-        add("coverage", both.generated.coverage, Some(both.real.coverage));
+        rows.push(row("precision", both.generated.precision, Some(both.real.precision)));
+        rows.push(row("recall", both.generated.recall, Some(both.real.recall)));
+        rows.push(row("density", both.generated.density, Some(both.real.density)));
+        rows.push(row("coverage", both.generated.coverage, Some(both.real.coverage)));
     }
     for (name, found) in
         [("by pixels", report.pixel_memorisation), ("by features", report.feature_memorisation)]
     {
         if let Some(found) = found {
-            add(&format!("distance to training pictures {name}"), found.generated, Some(found.held_out));
-            add("the same, generated over real", found.ratio, Some(1.0));
+            rows.push(row(
+                &format!("distance to training pictures {name}"),
+                found.generated,
+                Some(found.held_out),
+            ));
+            rows.push(row("the same, generated over real", found.ratio, Some(1.0)));
         }
     }
     if let Some((real, generated)) = report.nearest_neighbour_test {
-        add("nearest-neighbour test (one half is best)", generated, Some(real));
+        rows.push(row("nearest-neighbour test (one half is best)", generated, Some(real)));
     }
     for (class, found) in report.classes.iter().zip(&report.diversity) {
         if let Some(found) = found {
-            add(&format!("{class}: 1 − similarity (MS-SSIM) of pairs"), found.generated, Some(found.real));
+            rows.push(row(
+                &format!("{class}: 1 − similarity (MS-SSIM) of pairs"),
+                found.generated,
+                Some(found.real),
+            ));
         }
     }
     let shares = report.label_agreement.by_class.iter().zip(&report.classifier.by_class);
     for (class, (generated, real)) in report.classes.iter().zip(shares) {
         if let Some(generated) = generated {
-            add(&format!("{class}: label agreement"), *generated, *real);
+            rows.push(row(&format!("{class}: label agreement"), *generated, *real));
         }
     }
     if let Some(halves) = report.frechet_halves {

@@ -52,27 +52,14 @@ pub(crate) fn reproduce(name: &str, ordered: &Ordered<'_>, global: &Global) -> a
             Work::Lsgan(experiment) => {
                 let outcome = run(&experiment, &folder, device_name, global)?;
                 print_outcome(&outcome, &folder)?;
-                tables.push(lsgan_table(part.name, experiment.start.as_deref(), &outcome));
-                if let Some((px, report)) = &outcome.shrunk {
-                    let note = format!(
-                        "Real and generated pictures are shrunk to {px} pixels, each the mean of a square, and measured by a classifier of that size."
-                    );
-                    tables.push(html::Table {
-                        heading: format!("{} shrunk to {px} pixels", part.name),
-                        notes: vec![note],
-                        ..measures_table(report)
-                    });
-                }
-                pictures.push(picture(
-                    &folder.join("sheet.png"),
-                    &format!("{}: generated pictures", part.name),
-                    &format!("A row for each of {}.", outcome.report.classes.join(", ")),
-                )?);
-                pictures.push(picture(
-                    &folder.join("neighbours.png"),
-                    &format!("{}: generated pictures and the training pictures nearest to them", part.name),
-                    "After each generated picture the nearest by pixels, with the mean difference of 255, and the nearest by the classifier's features.",
-                )?);
+                generator(
+                    part.name,
+                    experiment.start.as_deref(),
+                    &outcome,
+                    &folder,
+                    &mut tables,
+                    &mut pictures,
+                )?;
             }
             Work::Design(experiment) => {
                 let outcome = watched(&folder, |watch| experiment.run(&folder, &device, watch), global)?;
@@ -125,6 +112,51 @@ fn of_categories([guard, judge]: &[Accuracy; 2]) -> String {
 fn markdown_of(table: &html::Table) -> String {
     let cells = foldin_eval::markdown::table_of(&table.columns, &table.rows);
     format!("## {}\n\n{}\n\n{cells}\n", table.heading, table.notes.join("\n\n"))
+}
+
+/// The page of a generator alone, `report.html` in its folder.
+pub(super) fn generator_page(
+    start: Option<&Path>,
+    outcome: &LsganOutcome,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let (mut tables, mut pictures) = (Vec::new(), Vec::new());
+    generator("Measures", start, outcome, folder, &mut tables, &mut pictures)?;
+    let title = format!("A generator of {}", outcome.report.classes.join(", "));
+    write_file(&folder.join("report.html"), &html::page(&title, &[], &tables, &pictures))
+}
+
+/// Adds tables and sheets of a generator in `folder`.
+fn generator(
+    name: &str,
+    start: Option<&Path>,
+    outcome: &LsganOutcome,
+    folder: &Path,
+    tables: &mut Vec<html::Table>,
+    pictures: &mut Vec<html::Picture>,
+) -> anyhow::Result<()> {
+    tables.push(lsgan_table(name, start, outcome));
+    if let Some((px, report)) = &outcome.shrunk {
+        let note = format!(
+            "Real and generated pictures are shrunk to {px} pixels, each the mean of a square, and measured by a classifier of that size."
+        );
+        tables.push(html::Table {
+            heading: format!("{name} shrunk to {px} pixels"),
+            notes: vec![note],
+            ..measures_table(report)
+        });
+    }
+    pictures.push(picture(
+        &folder.join("sheet.png"),
+        &format!("{name}: generated pictures"),
+        &format!("A row for each of {}.", outcome.report.classes.join(", ")),
+    )?);
+    pictures.push(picture(
+        &folder.join("neighbours.png"),
+        &format!("{name}: generated pictures and the training pictures nearest to them"),
+        "After each generated picture the nearest by pixels, with the mean difference of 255, and the nearest by the classifier's features.",
+    )?);
+    Ok(())
 }
 
 /// Measures of a generator, that began with another one if there is a folder of it.

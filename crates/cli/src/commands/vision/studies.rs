@@ -173,6 +173,10 @@ fn finish(
         std::fs::remove_dir_all(kept)?;
     }
     global.remark(format!("written: {}, and .json and .md beside it", page.display()));
+    let models = page.with_extension("");
+    if models.exists() {
+        global.remark(format!("models to recommend with, of the last split: in {}", models.display()));
+    }
     Ok(())
 }
 
@@ -299,6 +303,7 @@ fn run(
             let mut options = BaselinesOptions {
                 seeds,
                 checkpoints: Some(kept.to_owned()),
+                models: Some(kept.with_extension("")),
                 bpr: overlaid("bpr", &full.bpr, &settings("bpr"))?,
                 vbpr: overlaid("vbpr", &full.vbpr, &settings("vbpr"))?,
                 scratch: overlaid("scratch", &full.scratch, &settings("scratch"))?,

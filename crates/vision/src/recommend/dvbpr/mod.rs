@@ -17,7 +17,7 @@
 //!
 //! # Where we depart
 //! [`DvbprConfig::published`] is the released code but for the order of random numbers. [`DvbprConfig::small`] is a smaller network at 32 pixels,
-//! normalised by batch, whose negatives are the other items of the batch and whose pictures are mirrored and moved. Training stops early,
+//! normalised by batch, whose negatives are the other items of the batch; pictures are mirrored and moved on request. Training stops early,
 //! and the epoch with the best validation AUC is kept; the authors train a fixed number.
 //!
 //! # Cost
