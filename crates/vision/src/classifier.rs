@@ -368,6 +368,19 @@ impl Classifier {
         self.look(bytes).0
     }
 
+    /// Features of all pictures of a set, one row after the other.
+    ///
+    /// # Errors
+    /// As [`ImageSet::bytes`].
+    pub fn features_in(&self, pictures: &ImageSet) -> Result<Vec<f32>, VisionError> {
+        let all: Vec<u32> = (0..pictures.len() as u32).collect();
+        let mut out = Vec::with_capacity(all.len() * self.width());
+        for some in all.chunks(AT_ONCE) {
+            out.extend(self.features_of(&pictures.bytes(some)?));
+        }
+        Ok(out)
+    }
+
     /// The likeliest class of each picture, given as bytes.
     #[must_use]
     pub fn classify(&self, bytes: &[u8]) -> Vec<usize> {

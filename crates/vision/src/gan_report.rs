@@ -14,7 +14,7 @@ use crate::classifier::{Accuracy, Classifier, ClassifierConfig};
 use crate::error::VisionError;
 use crate::gan_metrics::{
     KernelDistance, Manifold, Memorisation, Rows, class_diversity, feature_memorisation, frechet_distance,
-    kernel_distance, manifold, nearest_neighbour_test, pixel_memorisation,
+    kernel_distance, manifold, nearest_by_pixel, nearest_neighbour_test,
 };
 use crate::images::set::{CHANNELS, check_shrinking, shrink};
 use crate::images::{ImageSet, Labels};
@@ -177,6 +177,27 @@ fn all(pictures: &ImageSet) -> Result<Vec<u8>, VisionError> {
     pictures.bytes(&(0..pictures.len() as u32).collect::<Vec<_>>())
 }
 
+/// Training pictures that are compared with at once.
+const PIECE: usize = 4096;
+
+/// For each picture the nearest of a set, as [`nearest_by_pixel`] finds it, without all of the set in memory.
+pub(crate) fn nearest_in(pictures: &[u8], set: &ImageSet) -> Result<Vec<(usize, f64)>, VisionError> {
+    let mut best: Vec<(usize, f64)> = Vec::new();
+    for first in (0..set.len()).step_by(PIECE) {
+        let piece: Vec<u32> = (first as u32..(first + PIECE).min(set.len()) as u32).collect();
+        let mut found = nearest_by_pixel(pictures, &set.bytes(&piece)?, set.stride());
+        found.iter_mut().for_each(|(at, _)| *at += first);
+        if best.is_empty() {
+            best = found;
+        } else {
+            for (best, found) in best.iter_mut().zip(found).filter(|(best, found)| found.1 < best.1) {
+                *best = found;
+            }
+        }
+    }
+    Ok(best)
+}
+
 /// Measures a generator that was trained on `parts.train` with a classifier that was, too. Where both parts and the classifier's pictures are
 /// smaller than the generator's, these are shrunk to their size.
 ///
@@ -209,9 +230,10 @@ pub fn gan_report(
     let label_agreement = Accuracy::of(&classifier.classify(&even), &truth, classes.len());
 
     let (made, _) = generated(model, px, &test_counts, child_seed(options.seed, "distance"))?;
-    let (train, test) = (all(&parts.train)?, all(&parts.test)?);
+    let test = all(&parts.test)?;
     let width = classifier.width();
-    let features = [&train, &test, &made].map(|bytes| classifier.features_of(bytes));
+    let features =
+        [classifier.features_in(&parts.train)?, classifier.features_of(&test), classifier.features_of(&made)];
     let [train_rows, test_rows, made_rows] = [0, 1, 2].map(|at| Rows::new(&features[at], width));
     // Balls and blocks need sets of equal size: as many training pictures as test pictures, in the same mix of classes.
     let sample = sampled(&parts.train_labels, &test_counts, options.seed);
@@ -263,7 +285,10 @@ pub fn gan_report(
             .map(|(generated, real)| Beside { generated, real }),
         nearest_neighbour_test: nearest_neighbour_test(test_rows, made_rows),
         diversity,
-        pixel_memorisation: pixel_memorisation(&made, &test, &train, size),
+        pixel_memorisation: Memorisation::of(
+            &nearest_in(&made, &parts.train)?,
+            &nearest_in(&test, &parts.train)?,
+        ),
         feature_memorisation: feature_memorisation(made_rows, test_rows, train_rows),
         classes,
     })

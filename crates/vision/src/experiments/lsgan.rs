@@ -14,8 +14,8 @@ use crate::checkpoints::{Checkpoints, trained};
 use crate::classifier::{Classifier, ClassifierConfig};
 use crate::data::{idx, products};
 use crate::error::VisionError;
-use crate::gan_metrics::{Rows, nearest_by_feature, nearest_by_pixel};
-use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report};
+use crate::gan_metrics::{Rows, nearest_by_feature};
+use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report, nearest_in};
 use crate::images::set::check_shrinking;
 use crate::images::{BuildReport, ImageSet, Labels};
 use crate::lsgan::{Lsgan, LsganConfig, Observer};
@@ -298,24 +298,23 @@ fn neighbours(
     parts: &Parts,
     seed: u64,
 ) -> Result<Sheet, VisionError> {
-    let train = parts.train.bytes(&(0..parts.train.len() as u32).collect::<Vec<_>>())?;
     let (size, width) = (parts.train.stride(), classifier.width());
-    let features = classifier.features_of(&train);
+    let features = classifier.features_in(&parts.train)?;
     let mut sheet = Sheet::new(model.config().px);
     for (class, name) in model.classes().iter().enumerate() {
         // The first of those on the sheet of samples.
         let made = model.generate(class, COLUMNS, child_seed(seed, name))?;
         let made = &made[..SHOWN * size];
         let seen = classifier.features_of(made);
-        let by_pixel = nearest_by_pixel(made, &train, size);
+        let by_pixel = nearest_in(made, &parts.train)?;
         let by_feature = nearest_by_feature(Rows::new(&seen, width), Rows::new(&features, width));
-        let of_train = |at: usize| train[at * size..(at + 1) * size].to_vec();
+        let of_train = |at: usize| parts.train.bytes(&[at as u32]);
         let mut row = Vec::new();
         for (picture, (pixel, feature)) in made.chunks_exact(size).zip(by_pixel.iter().zip(&by_feature)) {
             row.push(Some(Tile::new(picture.to_vec()).says("generated").says(name)));
-            row.push(Some(Tile::new(of_train(pixel.0)).says("by pixels").says(format!("{:.1}", pixel.1))));
+            row.push(Some(Tile::new(of_train(pixel.0)?).says("by pixels").says(format!("{:.1}", pixel.1))));
             row.push(Some(
-                Tile::new(of_train(feature.0)).says("by features").says(format!("{:.2}", feature.1)),
+                Tile::new(of_train(feature.0)?).says("by features").says(format!("{:.2}", feature.1)),
             ));
             row.push(None);
         }

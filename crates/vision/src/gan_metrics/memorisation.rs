@@ -74,30 +74,21 @@ pub fn nearest_by_feature(rows: Rows<'_>, others: Rows<'_>) -> Vec<(usize, f64)>
     .concat()
 }
 
-fn ratio(generated: &[(usize, f64)], held_out: &[(usize, f64)]) -> Option<Memorisation> {
-    let mean = |found: &[(usize, f64)]| {
-        (!found.is_empty())
-            .then(|| found.iter().map(|(_, distance)| distance).sum::<f64>() / found.len() as f64)
-    };
-    let (generated, held_out) = (mean(generated)?, mean(held_out)?);
-    (held_out > 0.0).then(|| Memorisation { generated, held_out, ratio: generated / held_out })
+impl Memorisation {
+    /// Of the nearest training picture to each generated and to each held-out one, with its distance. `None` where there are none, or all held-out
+    /// pictures are copies of training ones.
+    #[must_use]
+    pub fn of(generated: &[(usize, f64)], held_out: &[(usize, f64)]) -> Option<Self> {
+        let mean = |found: &[(usize, f64)]| {
+            (!found.is_empty())
+                .then(|| found.iter().map(|(_, distance)| distance).sum::<f64>() / found.len() as f64)
+        };
+        let (generated, held_out) = (mean(generated)?, mean(held_out)?);
+        (held_out > 0.0).then(|| Self { generated, held_out, ratio: generated / held_out })
+    }
 }
 
-/// By mean absolute difference of bytes. `None` where a set is empty, or all held-out pictures are copies of training ones.
-///
-/// # Panics
-/// As [`nearest_by_pixel`].
-#[must_use]
-pub fn pixel_memorisation(
-    generated: &[u8],
-    held_out: &[u8],
-    training: &[u8],
-    size: usize,
-) -> Option<Memorisation> {
-    ratio(&nearest_by_pixel(generated, training, size), &nearest_by_pixel(held_out, training, size))
-}
-
-/// By distance of feature vectors. `None` as [`pixel_memorisation`].
+/// By distance of feature vectors. `None` as [`Memorisation::of`].
 ///
 /// # Panics
 /// As [`nearest_by_feature`].
@@ -107,7 +98,7 @@ pub fn feature_memorisation(
     held_out: Rows<'_>,
     training: Rows<'_>,
 ) -> Option<Memorisation> {
-    ratio(&nearest_by_feature(generated, training), &nearest_by_feature(held_out, training))
+    Memorisation::of(&nearest_by_feature(generated, training), &nearest_by_feature(held_out, training))
 }
 
 #[cfg(test)]
@@ -121,13 +112,14 @@ mod tests {
         let generated = [0, 10, 190, 0];
         let held_out = [50, 30, 100, 120];
         // Differences 10 and 10 over two bytes; held out 80 and 20 over two.
-        let found = pixel_memorisation(&generated, &held_out, &training, 2).unwrap();
+        let near = |pictures: &[u8]| nearest_by_pixel(pictures, &training, 2);
+        let found = Memorisation::of(&near(&generated), &near(&held_out)).unwrap();
         assert!((found.generated - 5.0).abs() < 1e-12 && (found.held_out - 25.0).abs() < 1e-12, "{found:?}");
         assert!((found.ratio - 0.2).abs() < 1e-12);
-        assert_eq!(nearest_by_pixel(&generated, &training, 2), vec![(0, 5.0), (2, 5.0)]);
-        let same = pixel_memorisation(&generated, &training, &training, 2);
+        assert_eq!(near(&generated), vec![(0, 5.0), (2, 5.0)]);
+        let same = Memorisation::of(&near(&generated), &near(&training));
         assert!(same.is_none(), "all held-out pictures are copies");
-        assert!(pixel_memorisation(&[], &held_out, &training, 2).is_none());
+        assert!(Memorisation::of(&near(&[]), &near(&held_out)).is_none());
     }
 
     #[test]

@@ -18,9 +18,7 @@ mod similarity;
 
 pub use distance::{KernelDistance, frechet_distance, kernel_distance, kernel_distance_whole};
 pub use manifold::{Manifold, manifold, nearest_neighbour_test};
-pub use memorisation::{
-    Memorisation, feature_memorisation, nearest_by_feature, nearest_by_pixel, pixel_memorisation,
-};
+pub use memorisation::{Memorisation, feature_memorisation, nearest_by_feature, nearest_by_pixel};
 pub use similarity::{class_diversity, ms_ssim};
 
 /// Vectors of one length, one after another.

@@ -16,12 +16,14 @@ pub const CHANNELS: usize = 3;
 /// Pictures of `px × px` pixels as bytes `[n × 3 × px × px]` (all of red, then green, then blue), in memory or in a cache file.
 ///
 /// A file is read by position, not mapped: as fast from the page cache, without `unsafe`, and a file that shrinks under a running
-/// program is an error instead of a crash. Clones share the pixels.
+/// program is an error instead of a crash. Clones and selections share the pixels.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     px: usize,
     names: Arc<Vec<String>>,
     pixels: Pixels,
+    /// Which of the pixels' pictures these are, where they are not all of them.
+    chosen: Option<Arc<Vec<u32>>>,
     labels: Vec<Labels>,
 }
 
@@ -42,13 +44,13 @@ impl ImageSet {
             return Err(VisionError::shape("bytes of pixels", expected, pixels.len()));
         }
         let pixels = Pixels::Memory(Arc::new(pixels));
-        Ok(Self { px, names: Arc::new(names), pixels, labels: Vec::new() })
+        Ok(Self { px, names: Arc::new(names), pixels, chosen: None, labels: Vec::new() })
     }
 
     /// Pictures in a file, whose length the caller has checked.
     pub(crate) fn in_file(px: usize, names: Vec<String>, file: File, path: PathBuf, start: u64) -> Self {
         let pixels = Pixels::File { file: Arc::new(file), path: Arc::new(path), start };
-        Self { px, names: Arc::new(names), pixels, labels: Vec::new() }
+        Self { px, names: Arc::new(names), pixels, chosen: None, labels: Vec::new() }
     }
 
     /// Adds labels, in place of earlier ones of that name.
@@ -118,6 +120,7 @@ impl ImageSet {
         if out.len() != stride {
             return Err(VisionError::shape("bytes of a picture", stride, out.len()));
         }
+        let at = self.stored(at);
         match &self.pixels {
             Pixels::Memory(pixels) => out.copy_from_slice(&pixels[at * stride..][..stride]),
             Pixels::File { file, path, start } => {
@@ -125,6 +128,11 @@ impl ImageSet {
             }
         }
         Ok(())
+    }
+
+    /// The number by which the pixels know a picture.
+    fn stored(&self, picture: usize) -> usize {
+        self.chosen.as_ref().map_or(picture, |chosen| chosen[picture] as usize)
     }
 
     /// The bytes of some pictures, one after the other.
@@ -151,7 +159,7 @@ impl ImageSet {
             self.read(picture, &mut bytes)?;
             out.extend(shrink(&bytes, self.px, px));
         }
-        Ok(Self { px, pixels: Pixels::Memory(Arc::new(out)), ..self.clone() })
+        Ok(Self { px, pixels: Pixels::Memory(Arc::new(out)), chosen: None, ..self.clone() })
     }
 
     /// Some pictures as a tensor `[n × 3 × px × px]` from −1 to 1.
@@ -163,16 +171,23 @@ impl ImageSet {
         Ok(backend::tensor(values, [pictures.len(), CHANNELS, self.px, self.px], device))
     }
 
-    /// Some of the pictures in memory, in that order, with their labels.
+    /// Some of the pictures, in that order, with their labels. Their pixels stay where they are.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// [`VisionError::Shape`] if there is no such picture.
     pub fn select(&self, pictures: &[u32]) -> Result<Self, VisionError> {
-        let pixels = self.bytes(pictures)?;
+        if let Some(bad) = pictures.iter().find(|&&picture| picture as usize >= self.len()) {
+            return Err(VisionError::shape("picture number", format!("below {}", self.len()), bad));
+        }
+        let chosen = pictures.iter().map(|&picture| self.stored(picture as usize) as u32).collect();
         let names = pictures.iter().map(|&picture| self.names[picture as usize].clone()).collect();
-        let mut set = Self::in_memory(self.px, names, pixels)?;
-        set.labels = self.labels.iter().map(|labels| labels.select(pictures)).collect();
-        Ok(set)
+        Ok(Self {
+            px: self.px,
+            names: Arc::new(names),
+            pixels: self.pixels.clone(),
+            chosen: Some(Arc::new(chosen)),
+            labels: self.labels.iter().map(|labels| labels.select(pictures)).collect(),
+        })
     }
 }
 
@@ -258,6 +273,19 @@ mod tests {
         assert_eq!(values[0], to_unit(120));
         assert_eq!(values[12], to_unit(0));
         assert!(set.batch(&[2], &Device::flex()).unwrap_err().to_string().contains("below 2"));
+        // Of a selection, and of one of it.
+        let turned = set.select(&[1, 0, 1]).unwrap();
+        assert_eq!(
+            (turned.names(), turned.bytes(&[0, 1]).unwrap()),
+            (&["b", "a", "b"].map(str::to_owned)[..], set.bytes(&[1, 0]).unwrap())
+        );
+        let again = turned.select(&[1]).unwrap();
+        assert_eq!((again.len(), again.bytes(&[0]).unwrap()), (1, set.bytes(&[0]).unwrap()));
+        assert_eq!(
+            turned.shrunk(1).unwrap().bytes(&[1]).unwrap(),
+            set.shrunk(1).unwrap().bytes(&[0]).unwrap()
+        );
+        assert!(again.read(1, &mut [0; 12]).is_err() && again.select(&[1]).is_err());
         assert!(ImageSet::in_memory(2, vec!["a".into()], vec![0; 11]).is_err());
     }
 

@@ -38,6 +38,8 @@ pub struct Recommender {
     pub items: Dictionary,
     /// The network, which scores pictures that are not in the catalogue.
     pub network: Option<Dvbpr>,
+    /// Name of the data that it learned from; empty until it is loaded from a folder.
+    pub data: String,
 }
 
 impl Recommender {
@@ -55,7 +57,7 @@ impl Recommender {
         if model.n_items() != items.len() {
             return Err(VisionError::shape("keys of items", model.n_items(), items.len()));
         }
-        Ok(Self { model, items, network })
+        Ok(Self { model, items, network, data: String::new() })
     }
 
     /// What it is called, such as `dvbpr` or `visual-sum`.
@@ -160,7 +162,7 @@ impl Recommender {
         let model = ItemVectorsModel::from_parts(loaded.model.to_parts())?;
         let network = folder.join(NETWORK);
         let network = if network.exists() { Some(Dvbpr::load(&network, device)?) } else { None };
-        Ok(Self { model, items: loaded.items, network })
+        Ok(Self { model, items: loaded.items, network, data: loaded.manifest.data.name })
     }
 }
 

@@ -10,7 +10,7 @@ use foldin_vision::design::{Catalogue, DesignConfig, Group, Person, Studio, Tast
 use foldin_vision::error::VisionError;
 use foldin_vision::images::Labels;
 use foldin_vision::lsgan::{Lsgan, LsganConfig};
-use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, planted};
+use foldin_vision::planted::{COLOURS, Planted, PlantedOptions, SHAPES, planted};
 use foldin_vision::recommend::dvbpr::{self, Dvbpr, DvbprConfig};
 use foldin_vision::recommend::folder::{self, Recommender};
 use foldin_vision::recommend::linear::LinearModel;
@@ -29,21 +29,16 @@ fn scorer(seed: u64) -> (Planted, Dvbpr, LinearModel) {
     (set, fitted.dvbpr, fitted.model)
 }
 
-/// The taste of somebody new, who bought twelve items of a colour in every shape.
-fn taste((set, _, model): &(Planted, Dvbpr, LinearModel), colour: &str) -> Taste {
-    let labels = set.data.labels("colour").unwrap();
+/// The taste of somebody new, who bought twelve items of a colour in every shape, or of a shape in every colour.
+fn taste((set, _, model): &(Planted, Dvbpr, LinearModel), label: &str, liked: &str) -> Taste {
+    let labels = set.data.labels(label).unwrap();
     let bought: Vec<u32> =
-        labels.members(labels.class(colour).unwrap()).into_iter().step_by(3).take(12).collect();
+        labels.members(labels.class(liked).unwrap()).into_iter().step_by(3).take(12).collect();
     Taste { theta: model.fold_in(&bought, 0.1).unwrap() }
 }
 
-#[test]
-fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
-    let device = Device::flex();
-    let (first, second) = (scorer(3), scorer(4));
-    let data = &first.0.data;
-    // One picture an item here, so labels of items are those of pictures.
-    let shapes = data.labels("shape").unwrap().clone();
+/// A generator of a label's classes.
+fn generator(set: &Planted, label: &str) -> Lsgan {
     let config = LsganConfig {
         px: PX,
         noise: 8,
@@ -55,8 +50,59 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
         averaging: 0.99,
         ..LsganConfig::default()
     };
-    let generator =
-        Lsgan::fit(&config, &data.images, &shapes, &FitContext::new(5), &device, &mut ()).unwrap();
+    let (pictures, labels) = (&set.data.images, set.data.labels(label).unwrap());
+    Lsgan::fit(&config, pictures, labels, &FitContext::new(5), &Device::flex(), &mut ()).unwrap()
+}
+
+/// Users who like a shape, in a category that is a colour.
+#[test]
+fn designs_follow_a_planted_shape() {
+    let (first, second) = (scorer(3), scorer(4));
+    let catalogue = Catalogue::new(
+        first.0.data.images.clone(),
+        first.0.data.labels("colour").unwrap().clone(),
+        &Device::flex(),
+    )
+    .unwrap();
+    let persons: Vec<Person> = SHAPES
+        .into_iter()
+        .flat_map(|shape| (0..2).map(move |class| (shape, class)))
+        .map(|(shape, class)| Person {
+            name: format!("{shape}-{class}"),
+            taste: taste(&first, "shape", shape),
+            second: taste(&second, "shape", shape),
+            class,
+        })
+        .collect();
+    let settings = DesignConfig { steps: 30, ..DesignConfig::default() };
+    let model = generator(&first.0, "colour");
+    let found = evaluate(
+        &model,
+        &first.1,
+        &second.1,
+        [None, None],
+        &catalogue,
+        &persons,
+        &settings,
+        3,
+        &CancelFlag::default(),
+        |_| (),
+    )
+    .unwrap();
+    let group = |name: &str| found.groups.iter().find(|(other, _)| other == name).unwrap().1;
+    let (chance, designed) = (group("random generated"), group("designed"));
+    assert!(designed.percentile.mean > chance.percentile.mean + 0.1, "{designed:?} {chance:?}");
+    assert!(designed.second_percentile.mean > chance.second_percentile.mean + 0.1, "{designed:?} {chance:?}");
+}
+
+#[test]
+fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
+    let device = Device::flex();
+    let (first, second) = (scorer(3), scorer(4));
+    let data = &first.0.data;
+    // One picture an item here, so labels of items are those of pictures.
+    let shapes = data.labels("shape").unwrap().clone();
+    let generator = generator(&first.0, "shape");
 
     let colours = ["red", "green", "blue", "black"];
     assert!(colours.iter().all(|colour| COLOURS.iter().any(|(known, _)| known == colour)));
@@ -65,8 +111,8 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
         .flat_map(|colour| (0..2).map(move |class| (colour, class)))
         .map(|(colour, class)| Person {
             name: format!("{colour}-{class}"),
-            taste: taste(&first, colour),
-            second: taste(&second, colour),
+            taste: taste(&first, "colour", colour),
+            second: taste(&second, "colour", colour),
             class,
         })
         .collect();

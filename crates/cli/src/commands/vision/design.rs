@@ -19,7 +19,8 @@ use crate::settings::parse_pair;
 
 const DESIGN_EXAMPLES: &str = "\
 Examples:
-  foldin vision design --lsgan runs/lsgan --model runs/dvbpr --data hm-sample --user U --category women-tops --out design
+  foldin vision design --user U --category women-tops --out design       with the generator in lsgan/ and the recommender in model/
+  foldin vision design --lsgan runs/lsgan --model runs/dvbpr --data shop --user U --category women-tops --out design
   foldin vision design … --bought 0108775015,0669361001 --category men-shoes --out design
   foldin vision design … --judge runs/other                 a second recommender says what it thinks of the designs
   foldin vision design … --tailor fashion-products/images/18964.jpg   from that item instead of from noise";
@@ -43,9 +44,10 @@ pub(crate) struct DesignArgs {
     )]
     bought: Vec<String>,
     /// The person, by their key in the purchases of --data
-    #[arg(long, value_name = "USER", requires = "data")]
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Folder of purchases with pictures, by path or by name in the folders of data sets
+    /// Folder of purchases with pictures, by path or by name in the folders of data sets [default: what the recommender learned from, by
+    /// its name]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Category to design for
@@ -95,7 +97,7 @@ pub(crate) fn design(args: &DesignArgs, global: &Global) -> anyhow::Result<()> {
         .map(|folder| anyhow::Ok(Recommender::load(folder, &device(&args.device)?)?))
         .transpose()?;
     let cancel = cancel_on_ctrl_c()?;
-    let all = bought(args, global)?;
+    let all = bought(args, &studio, global)?;
     let wish = Wish {
         user: args.user.clone().unwrap_or_else(|| "you".to_owned()),
         bought: known(&all, &studio, args)?,
@@ -167,9 +169,21 @@ pub(super) fn open_studio(
 }
 
 /// Keys of what the person bought: as given, or those of the data set's user.
-fn bought(args: &DesignArgs, global: &Global) -> anyhow::Result<Vec<String>> {
-    let (Some(user), Some(data)) = (&args.user, &args.data) else { return Ok(args.bought.clone()) };
-    let purchases = purchases::open(&find(data, global)?)?;
+fn bought(args: &DesignArgs, studio: &Studio, global: &Global) -> anyhow::Result<Vec<String>> {
+    let Some(user) = &args.user else { return Ok(args.bought.clone()) };
+    let folder = match &args.data {
+        Some(data) => find(data, global)?,
+        None => {
+            let learned = &studio.recommender().data;
+            find(learned, global).map_err(|_| {
+                usage(format!(
+                    "purchases of {user} are looked for in what the recommender learned from, and no folder `{learned}` is found by that name; \
+                     --data says where it is, or --bought what they bought"
+                ))
+            })?
+        }
+    };
+    let purchases = purchases::open(&folder)?;
     Ok(purchases.bought_by(user)?.into_iter().map(str::to_owned).collect())
 }
 
