@@ -201,6 +201,22 @@ impl Classifier {
     /// # Errors
     /// [`VisionError::Config`], [`VisionError::Shape`] for pictures whose side is no power of two of at least 8,
     /// [`VisionError::Fit`] where cancelled or with fewer than two classes, [`VisionError::Diverged`].
+    ///
+    /// # Examples
+    /// ```
+    /// use foldin_core::FitContext;
+    /// use foldin_vision::backend::device;
+    /// use foldin_vision::classifier::{Classifier, ClassifierConfig};
+    /// use foldin_vision::planted::{PlantedOptions, planted};
+    ///
+    /// let options = PlantedOptions { users: 10, items: 240, purchases: 5, ..PlantedOptions::default() };
+    /// let set = planted(&options, 1)?;
+    /// let (pictures, colours) = (&set.data.images, set.data.labels("colour").expect("a planted label"));
+    /// let config = ClassifierConfig { epochs: 3, ..ClassifierConfig::default() };
+    /// let classifier = Classifier::fit(&config, pictures, colours, &FitContext::new(1), &device("cpu")?)?;
+    /// assert!(classifier.accuracy(pictures, colours)?.overall > 0.5, "of six colours");
+    /// # Ok::<(), foldin_vision::VisionError>(())
+    /// ```
     pub fn fit(
         config: &ClassifierConfig,
         pictures: &ImageSet,

@@ -52,6 +52,29 @@ pub enum Part {
 ///
 /// # Errors
 /// Those of the model, and [`VisionError::Diverged`] if a score is not a number.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::data::LeaveOneOut;
+/// use foldin_vision::evaluate::{Figure, Part, evaluate, paired};
+/// use foldin_vision::features::hand_made;
+/// use foldin_vision::planted::{PlantedOptions, planted};
+/// use foldin_vision::recommend::baselines::RandomScores;
+/// use foldin_vision::recommend::pairwise::Features;
+/// use foldin_vision::recommend::vis_rank::vis_rank_mean;
+///
+/// let set = planted(&PlantedOptions { users: 60, items: 240, ..PlantedOptions::default() }, 1)?;
+/// let split = LeaveOneOut::new(&set.data, 1)?;
+/// let features = hand_made(&set.data.images, 32, 1)?;
+///
+/// let similar = vis_rank_mean(Features { values: &features, width: 32 }, &split)?;
+/// let similar = evaluate(&similar, &split, Part::Test, None)?;
+/// let random = evaluate(&RandomScores::new(&split, 1), &split, Part::Test, None)?;
+///
+/// let gain: Figure = paired(&similar, &random).expect("users");
+/// assert!(gain.mean > gain.ci95.unwrap(), "pictures tell what these users like: {gain:?}");
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn evaluate(
     model: &dyn Scorer,
     split: &LeaveOneOut,

@@ -200,6 +200,18 @@ impl Components {
 ///
 /// # Errors
 /// [`VisionError::Shape`] for pictures below 8 pixels, or fewer than two; those of reading pictures.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::features::hand_made;
+/// use foldin_vision::planted::{PlantedOptions, planted};
+///
+/// let options = PlantedOptions { users: 10, items: 48, purchases: 5, ..PlantedOptions::default() };
+/// let set = planted(&options, 1)?;
+/// let features = hand_made(&set.data.images, 16, 1)?;
+/// assert_eq!(features.len(), 48 * 16);
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn hand_made(images: &ImageSet, k: usize, seed: u64) -> Result<Vec<f32>, VisionError> {
     let px = images.px();
     if px < CELLS {

@@ -115,6 +115,20 @@ fn likes(taste: Taste, item: usize) -> bool {
 ///
 /// # Errors
 /// [`VisionError::Shape`] if there are fewer items than kinds of them, or fewer than twice the purchases of a user.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::planted::{PlantedOptions, planted};
+///
+/// let options = PlantedOptions { users: 20, items: 240, ..PlantedOptions::default() };
+/// let set = planted(&options, 1)?;
+/// let bought = set.data.purchases.by_user();
+/// let liked: usize = (0..20)
+///     .map(|user| bought.row(user).0.iter().filter(|&&item| set.likes(user as u32, item)).count())
+///     .sum();
+/// assert!(liked > 150, "nine in ten of 200 purchases are of what the user likes");
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn planted(options: &PlantedOptions, seed: u64) -> Result<Planted, VisionError> {
     let least = (COLOURS.len() * SHAPES.len()).max(2 * options.purchases);
     if options.items < least || options.users == 0 || options.px < 8 {

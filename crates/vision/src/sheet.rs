@@ -41,6 +41,17 @@ impl Tile {
 }
 
 /// Pictures of one size in rows; a row may end early and a place may be empty.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::sheet::{Sheet, Tile};
+///
+/// let mut sheet = Sheet::new(32);
+/// sheet.row(vec![Some(Tile::new(vec![128; 3 * 32 * 32]).says("grey")), None])?;
+/// // 32 pixels are shown as 96, with a margin, and a line of words below.
+/// assert_eq!(sheet.draw().dimensions(), (2 * 98 + 2, 98 + 10 + 2));
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sheet {
     px: usize,

@@ -177,6 +177,21 @@ pub struct VisualDataset {
 ///
 /// # Errors
 /// [`VisionError::NothingLeft`] if nothing remains; those of the store and the cache; and what `progress` says.
+///
+/// # Examples
+/// ```no_run
+/// use std::path::Path;
+///
+/// use foldin_vision::data::{LeaveOneOut, PrepareOptions, prepare, purchases};
+///
+/// let shop = purchases::open(Path::new("shop"))?; // H&M's, Amazon's or a plain folder
+/// let data = prepare(shop, &PrepareOptions::new(32), Path::new("runs/shop.fpix"), &|_, _| Ok(()))?;
+/// for line in data.report.lines() {
+///     println!("{line}"); // what was left out, and why
+/// }
+/// let split = LeaveOneOut::new(&data, 1)?;
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn prepare(
     mut purchases: Purchases,
     options: &PrepareOptions,

@@ -7,6 +7,18 @@ use crate::data::VisualDataset;
 use crate::error::VisionError;
 
 /// Purchases of each user dealt three ways, at random by seed; the order in which they were made plays no part, as in the papers.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::data::LeaveOneOut;
+/// use foldin_vision::planted::{PlantedOptions, planted};
+///
+/// let set = planted(&PlantedOptions { users: 20, items: 240, ..PlantedOptions::default() }, 1)?;
+/// let split = LeaveOneOut::new(&set.data, 7)?;
+/// let (learned_from, _) = split.train.by_user().row(0);
+/// assert!(!learned_from.contains(&split.test[0]) && !learned_from.contains(&split.validation[0]));
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LeaveOneOut {
     /// What models learn from.

@@ -55,6 +55,17 @@ impl Taste {
     ///
     /// # Panics
     /// If the widths differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use foldin_vision::design::Taste;
+    /// use foldin_vision::gan_metrics::Rows;
+    ///
+    /// // Features of four items; somebody likes the two whose first number is high.
+    /// let all = [0.0, 1.0, 0.0, -1.0, 2.0, 1.0, 2.0, -1.0];
+    /// let taste = Taste::of_liked(Rows::new(&all[4..], 2), Rows::new(&all, 2), 0.1).expect("a taste");
+    /// assert!(taste.theta[0] > 0.5 && taste.theta[1].abs() < 1e-6);
+    /// ```
     #[must_use]
     pub fn of_liked(liked: Rows<'_>, all: Rows<'_>, ridge: f64) -> Option<Self> {
         assert_eq!(liked.width(), all.width(), "features of one network");

@@ -179,6 +179,31 @@ impl Studio {
     /// # Errors
     /// [`VisionError::Unknown`] for a key, category or item that does not exist, [`VisionError::Config`] for settings out of range,
     /// [`VisionError::Fit`] if cancelled.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::path::Path;
+    ///
+    /// use foldin_core::CancelFlag;
+    /// use foldin_vision::backend::device;
+    /// use foldin_vision::design::{Studio, Wish};
+    ///
+    /// let (generator, recommender) = (Path::new("runs/lsgan"), Path::new("runs/dvbpr"));
+    /// let products = Path::new("fashion-products");
+    /// let studio =
+    ///     Studio::open(generator, recommender, products, Path::new("runs"), &device("cpu")?, &|_, _| Ok(()))?;
+    /// let wish = Wish {
+    ///     user: "ada".into(),
+    ///     bought: vec!["0108775015".into(), "0669361001".into()],
+    ///     category: "women-tops".into(),
+    ///     ..Wish::default()
+    /// };
+    /// let result = studio.design(&wish, &CancelFlag::default(), |step| {
+    ///     println!("step {}: best preference {:.2}", step.number, step.preference.iter().fold(f64::MIN, |a, b| a.max(*b)));
+    /// })?;
+    /// result.save(Path::new("design"))?; // the sheet, and all of it as JSON
+    /// # Ok::<(), foldin_vision::VisionError>(())
+    /// ```
     pub fn design(
         &self,
         wish: &Wish,

@@ -59,6 +59,17 @@ fn product(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
 ///
 /// # Panics
 /// If the widths differ.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::gan_metrics::{Rows, frechet_distance};
+///
+/// let here = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+/// let there = here.map(|x| x + 3.0);
+/// let distance = frechet_distance(Rows::new(&here, 2), Rows::new(&there, 2)).expect("two vectors at least");
+/// // The same cloud three further along both axes: only the means differ.
+/// assert!((distance - 18.0).abs() < 1e-6);
+/// ```
 #[must_use]
 pub fn frechet_distance(first: Rows<'_>, second: Rows<'_>) -> Option<f64> {
     assert_eq!(first.width(), second.width(), "features of one network");

@@ -43,6 +43,18 @@ fn radii(rows: Rows<'_>, k: usize) -> Vec<f32> {
 ///
 /// # Panics
 /// If the widths differ.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::gan_metrics::{Rows, manifold};
+///
+/// let real: Vec<f32> = (0..20).map(|x| x as f32).collect();
+/// // As good as real ones, but of one half of what there is.
+/// let generated: Vec<f32> = (0..20).map(|x| 0.25 + x as f32 / 2.0).collect();
+/// let found = manifold(Rows::new(&real, 1), Rows::new(&generated, 1), 3, 5).expect("enough vectors");
+/// assert_eq!(found.precision, 1.0);
+/// assert!(found.recall < 0.7 && found.coverage < 0.9, "{found:?}");
+/// ```
 #[must_use]
 pub fn manifold(
     real: Rows<'_>,

@@ -94,6 +94,16 @@ fn one_scale(a: &Plane, b: &Plane) -> (f64, f64) {
 ///
 /// # Panics
 /// If a side is 0 or the pictures have not `height × width × channels` bytes.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::gan_metrics::ms_ssim;
+///
+/// let stripes: Vec<u8> = (0..64 * 64).map(|at| if at / 8 % 2 == 0 { 30 } else { 220 }).collect();
+/// let plain = vec![125; 64 * 64];
+/// assert!((ms_ssim(&stripes, &stripes, 64, 64, 1) - 1.0).abs() < 1e-9);
+/// assert!(ms_ssim(&stripes, &plain, 64, 64, 1) < 0.1);
+/// ```
 #[must_use]
 pub fn ms_ssim(a: &[u8], b: &[u8], height: usize, width: usize, channels: usize) -> f64 {
     assert!(height > 0 && width > 0 && channels > 0, "a picture has a size");

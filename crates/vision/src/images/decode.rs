@@ -90,6 +90,19 @@ impl Default for DecodeLimits {
 ///
 /// # Errors
 /// The picture's [`Defect`].
+///
+/// # Examples
+/// ```
+/// use foldin_vision::images::{DecodeLimits, Defect, Fit, decode};
+///
+/// let red = foldin_vision::sheet::png(8, &[vec![200; 64], vec![10; 128]].concat())?;
+/// let limits = DecodeLimits::default();
+/// assert_eq!(decode(&red, 8, Fit::Squash, &limits).unwrap()[..64], [200; 64]);
+/// // What cannot be read is told apart, and is no panic.
+/// assert_eq!(decode(b"", 8, Fit::Squash, &limits), Err(Defect::Empty));
+/// assert!(decode(&red[..40], 8, Fit::Squash, &limits).is_err());
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn decode(bytes: &[u8], px: usize, fit: Fit, limits: &DecodeLimits) -> Result<Vec<u8>, Defect> {
     if bytes.is_empty() {
         return Err(Defect::Empty);

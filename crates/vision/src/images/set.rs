@@ -17,6 +17,21 @@ pub const CHANNELS: usize = 3;
 ///
 /// A file is read by position, not mapped: as fast from the page cache, without `unsafe`, and a file that shrinks under a running
 /// program is an error instead of a crash. Clones and selections share the pixels.
+///
+/// # Examples
+/// ```
+/// use foldin_vision::images::{ImageSet, Labels};
+///
+/// // Two pictures of 8 pixels: a black one and a white one.
+/// let bytes = [vec![0; 3 * 8 * 8], vec![255; 3 * 8 * 8]].concat();
+/// let names = vec!["coal".to_owned(), "snow".to_owned()];
+/// let set = ImageSet::in_memory(8, names, bytes)?;
+///
+/// let light = set.select(&[1])?;
+/// assert_eq!(light.names(), ["snow"]);
+/// assert_eq!(light.bytes(&[0])?, vec![255; 192]);
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     px: usize,

@@ -46,6 +46,34 @@ pub const MODEL: &str = "lsgan";
 const AT_ONCE: usize = 64;
 
 /// A trained generator, with its discriminator.
+///
+/// # Examples
+/// ```
+/// use foldin_core::FitContext;
+/// use foldin_vision::backend::device;
+/// use foldin_vision::lsgan::{Lsgan, LsganConfig};
+/// use foldin_vision::planted::{PlantedOptions, planted};
+///
+/// let options = PlantedOptions { users: 10, items: 48, purchases: 5, ..PlantedOptions::default() };
+/// let set = planted(&options, 1)?;
+/// // One epoch of a small network: enough to show how, not to see a shape.
+/// let config = LsganConfig {
+///     px: 16,
+///     noise: 4,
+///     generator_channels: 8,
+///     discriminator_channels: 8,
+///     batch: 16,
+///     epochs: 1,
+///     ..LsganConfig::default()
+/// };
+/// let shapes = set.data.labels("shape").expect("a planted label");
+/// let context = FitContext::new(1);
+/// let generator = Lsgan::fit(&config, &set.data.images, shapes, &context, &device("cpu")?, &mut ())?;
+///
+/// let discs = generator.generate(generator.class("disc")?, 5, 42)?;
+/// assert_eq!(discs.len(), 5 * 3 * 16 * 16);
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lsgan {
     config: LsganConfig,

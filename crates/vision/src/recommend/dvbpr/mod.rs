@@ -88,6 +88,28 @@ pub struct Fitted {
 /// # Errors
 /// [`VisionError::Config`], [`VisionError::Shape`] if pictures or a pretrained network are of another size, [`VisionError::Diverged`],
 /// and a cancelled fit.
+///
+/// # Examples
+/// ```
+/// use foldin_core::FitContext;
+/// use foldin_vision::backend::device;
+/// use foldin_vision::data::LeaveOneOut;
+/// use foldin_vision::planted::{PlantedOptions, planted};
+/// use foldin_vision::recommend::dvbpr::{self, DvbprConfig};
+///
+/// let set = planted(&PlantedOptions { users: 30, items: 120, purchases: 6, ..PlantedOptions::default() }, 1)?;
+/// let split = LeaveOneOut::new(&set.data, 1)?;
+/// let config = DvbprConfig { px: 16, factors: 8, epochs: 1, batch: 32, ..DvbprConfig::small() };
+/// let context = FitContext::new(1);
+/// let fitted = dvbpr::fit(&config, &set.data, &split, None, &device("cpu")?, &context)?;
+///
+/// // Somebody new, by what they bought; every item has a score, bought before or not.
+/// let theta = fitted.model.fold_in(&[3, 9, 15], 1.0)?;
+/// let mut scores = vec![0.0; 120];
+/// fitted.model.scores_of(&theta, &mut scores)?;
+/// assert!(scores.iter().all(|score| score.is_finite()));
+/// # Ok::<(), foldin_vision::VisionError>(())
+/// ```
 pub fn fit(
     config: &DvbprConfig,
     data: &VisualDataset,
