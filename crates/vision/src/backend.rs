@@ -64,6 +64,11 @@ fn devices(kind: &str) -> Option<Vec<Device>> {
     }
 }
 
+/// Whether a device is the CPU, for which there are kernels of ours.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 /// The same device, recording what is needed for gradients.
 #[must_use]
 pub fn training(device: &Device) -> Device {

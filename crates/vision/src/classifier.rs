@@ -250,9 +250,9 @@ impl Classifier {
             device: device.clone(),
         };
         let mut done = 0;
-        if let Some(state) = ctx.resume()? {
-            model.weights.parameters.restore("", &state.tensors, device)?;
-            adam.restore("adam/", &state.tensors, &state.numbers, device)?;
+        if let Some(mut state) = ctx.resume()? {
+            model.weights.parameters.restore("", &mut state.tensors, device)?;
+            adam.restore("adam/", &mut state.tensors, &state.numbers, device)?;
             done = state.epochs;
         }
         let steps = count.div_ceil(config.batch);
@@ -302,6 +302,7 @@ impl Classifier {
                 sum += value;
                 let mut gradients = loss.backward();
                 let gradients = weights.parameters.gradients(&mut gradients);
+                drop(weights);
                 adam.step(&mut model.weights.parameters, gradients);
             }
             let report = Epoch {
@@ -439,13 +440,13 @@ impl Classifier {
     /// # Errors
     /// [`VisionError::Load`] that names what is wrong.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, tensors) = saved::read(folder, MODEL)?;
+        let (description, mut tensors) = saved::read(folder, MODEL)?;
         let Description { config, px, classes } = serde_json::from_value(description)
             .map_err(|error| LoadError::Meta { key: format!("config ({error})") })?;
         check_px(px)?;
         let (network, mut weights) = Network::new(&config, px, classes.len(), 0, device);
-        weights.parameters.restore("", &tensors, device)?;
-        weights.moments.restore("", &tensors, device)?;
+        weights.parameters.restore("", &mut tensors, device)?;
+        weights.moments.restore("", &mut tensors, device)?;
         Ok(Self { config, px, classes, network, weights, device: device.clone() })
     }
 }

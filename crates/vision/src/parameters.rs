@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use foldin_core::{LoadError, Tensor as Stored};
+use rayon::prelude::*;
 
 use crate::backend;
 
@@ -127,14 +128,14 @@ impl Parameters {
     pub fn blend(&mut self, share: f64, others: &Self) {
         assert_eq!(self.len(), others.len(), "arrays of one network");
         for (entry, other) in self.entries.iter_mut().zip(&others.entries) {
-            entry.value = entry.value.clone() * share + other.value.clone() * (1.0 - share);
+            entry.value = taken(&mut entry.value) * share + other.value.clone() * (1.0 - share);
         }
     }
 
     /// Multiplies what decays by `share`, nothing else.
     pub fn shrink(&mut self, share: f64) {
         for entry in self.entries.iter_mut().filter(|entry| entry.decays) {
-            entry.value = entry.value.clone() * share;
+            entry.value = taken(&mut entry.value) * share;
         }
     }
 
@@ -179,38 +180,52 @@ impl Parameters {
         Ok(())
     }
 
-    /// Adds the arrays to what is saved, each under `prefix` and its name.
+    /// Adds copies of the arrays to what is saved, each under `prefix` and its name.
     pub fn store(&self, prefix: &str, tensors: &mut BTreeMap<String, Stored>) {
-        for entry in &self.entries {
-            let stored = Stored::new(entry.shape.clone(), backend::values(entry.value.clone()));
+        self.clone().put_away(prefix, tensors);
+    }
+
+    /// As [`store`](Self::store) of the arrays themselves where nothing else holds them, without a copy; until
+    /// [`restore`](Self::restore) brings them back there is nothing here.
+    pub fn put_away(&mut self, prefix: &str, tensors: &mut BTreeMap<String, Stored>) {
+        for entry in &mut self.entries {
+            let stored = Stored::new(entry.shape.clone(), backend::values(taken(&mut entry.value)));
             tensors.insert(format!("{prefix}{}", entry.name), stored);
         }
     }
 
-    /// Takes all arrays from what was saved by [`store`](Self::store).
+    /// Takes all arrays out of what was saved by [`store`](Self::store) or [`put_away`](Self::put_away).
     ///
     /// # Errors
     /// [`LoadError`] if one is missing or of another shape.
     pub fn restore(
         &mut self,
         prefix: &str,
-        tensors: &BTreeMap<String, Stored>,
+        tensors: &mut BTreeMap<String, Stored>,
         device: &Device,
     ) -> Result<(), LoadError> {
         for entry in &mut self.entries {
             let name = format!("{prefix}{}", entry.name);
-            let stored = tensors.get(&name).ok_or_else(|| LoadError::MissingTensor { name: name.clone() })?;
+            let stored =
+                tensors.remove(&name).ok_or_else(|| LoadError::MissingTensor { name: name.clone() })?;
             if stored.shape != entry.shape {
                 return Err(LoadError::TensorShape {
                     name,
                     expected: entry.shape.clone(),
-                    got: stored.shape.clone(),
+                    got: stored.shape,
                 });
             }
-            entry.value = backend::tensor(stored.data.clone(), [stored.data.len()], device);
+            let length = stored.data.len();
+            entry.value = backend::tensor(stored.data, [length], device);
         }
         Ok(())
     }
+}
+
+/// The array itself, in the place of which there is none: what is held once can be changed where it lies.
+fn taken(value: &mut Tensor<1>) -> Tensor<1> {
+    let none = Tensor::empty([0], &value.device());
+    std::mem::replace(value, none)
 }
 
 /// Adam (Kingma and Ba, 2015), with ½ λ ‖W‖² of what decays in its gradient.
@@ -253,45 +268,55 @@ impl Adam {
     pub fn step(&mut self, parameters: &mut Parameters, gradients: Vec<Tensor<1>>) {
         assert_eq!(parameters.len(), gradients.len(), "one gradient an array");
         self.steps = self.steps.saturating_add(1);
-        let (first_share, second_share) =
-            (1.0 - self.beta_1.powi(self.steps), 1.0 - self.beta_2.powi(self.steps));
         let moments = self.first.entries.iter_mut().zip(&mut self.second.entries);
         for ((entry, gradient), (first, second)) in parameters.entries.iter_mut().zip(gradients).zip(moments)
         {
-            let gradient = if entry.decays && self.weight_decay > 0.0 {
-                gradient + entry.value.clone() * self.weight_decay
-            } else {
-                gradient
+            let rule = Rule {
+                decay: if entry.decays { self.weight_decay } else { 0.0 },
+                betas: [self.beta_1, self.beta_2],
+                shares: [1.0 - self.beta_1.powi(self.steps), 1.0 - self.beta_2.powi(self.steps)],
+                rate: self.learning_rate,
             };
-            first.value = first.value.clone() * self.beta_1 + gradient.clone() * (1.0 - self.beta_1);
-            second.value =
-                second.value.clone() * self.beta_2 + gradient.clone() * gradient * (1.0 - self.beta_2);
-            let root = (second.value.clone() / second_share).sqrt() + EPSILON;
-            let step = first.value.clone() / root * (self.learning_rate / first_share);
-            entry.value = entry.value.clone() - step;
+            let device = entry.value.device();
+            let arrays = [&mut entry.value, &mut first.value, &mut second.value];
+            if backend::is_cpu(&device) {
+                rule.in_one_pass(arrays, gradient, &device);
+            } else {
+                rule.by_operations(arrays, gradient);
+            }
         }
     }
 
-    /// Adds the moments to what is saved.
+    /// Adds copies of the moments to what is saved.
     pub fn store(
         &self,
         prefix: &str,
         tensors: &mut BTreeMap<String, Stored>,
         numbers: &mut BTreeMap<String, f64>,
     ) {
-        self.first.store(&format!("{prefix}first/"), tensors);
-        self.second.store(&format!("{prefix}second/"), tensors);
+        self.clone().put_away(prefix, tensors, numbers);
+    }
+
+    /// As [`store`](Self::store) of the moments themselves, see [`Parameters::put_away`].
+    pub fn put_away(
+        &mut self,
+        prefix: &str,
+        tensors: &mut BTreeMap<String, Stored>,
+        numbers: &mut BTreeMap<String, f64>,
+    ) {
+        self.first.put_away(&format!("{prefix}first/"), tensors);
+        self.second.put_away(&format!("{prefix}second/"), tensors);
         numbers.insert(format!("{prefix}steps"), f64::from(self.steps));
     }
 
-    /// Takes the moments from what was saved by [`store`](Self::store).
+    /// Takes the moments out of what was saved by [`store`](Self::store) or [`put_away`](Self::put_away).
     ///
     /// # Errors
     /// [`LoadError`] if something is missing or of another shape.
     pub fn restore(
         &mut self,
         prefix: &str,
-        tensors: &BTreeMap<String, Stored>,
+        tensors: &mut BTreeMap<String, Stored>,
         numbers: &BTreeMap<String, f64>,
         device: &Device,
     ) -> Result<(), LoadError> {
@@ -301,6 +326,59 @@ impl Adam {
         let steps = numbers.get(&name).ok_or(LoadError::Meta { key: name })?;
         self.steps = *steps as i32;
         Ok(())
+    }
+}
+
+/// What a step of Adam does to one array.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    /// λ; 0 where nothing decays.
+    decay: f64,
+    betas: [f64; 2],
+    /// How much of the moments there is by now, `1 − βᵗ`.
+    shares: [f64; 2],
+    rate: f64,
+}
+
+/// Numbers that one thread changes at a time.
+const PIECE: usize = 1 << 14;
+
+impl Rule {
+    /// On the CPU: all that happens to a number at once, so that each array is read and written once, where it lies.
+    fn in_one_pass(self, arrays: [&mut Tensor<1>; 3], gradient: Tensor<1>, device: &Device) {
+        let [weights, first, second] = arrays;
+        let [mut w, mut m, mut v] =
+            [&mut *weights, &mut *first, &mut *second].map(|array| backend::values(taken(array)));
+        let g = backend::values(gradient);
+        let pieces = w.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
+        pieces.zip(g.par_chunks(PIECE)).for_each(|(((w, m), v), g)| self.numbers(w, m, v, g));
+        for (array, values) in [weights, first, second].into_iter().zip([w, m, v]) {
+            let length = values.len();
+            *array = backend::tensor(values, [length], device);
+        }
+    }
+
+    fn numbers(self, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let Self { decay, betas: [beta_1, beta_2], shares, rate } = self;
+        let [keep_1, keep_2, new_1, new_2] = [beta_1, beta_2, 1.0 - beta_1, 1.0 - beta_2].map(|x| x as f32);
+        let [decay, epsilon, share, rate] = [decay, EPSILON, shares[1], rate / shares[0]].map(|x| x as f32);
+        for (((w, m), v), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
+            let g = g + *w * decay;
+            *m = *m * keep_1 + g * new_1;
+            *v = *v * keep_2 + g * g * new_2;
+            *w -= *m / ((*v / share).sqrt() + epsilon) * rate;
+        }
+    }
+
+    /// Elsewhere: the same, as operations of the device.
+    fn by_operations(self, [weights, first, second]: [&mut Tensor<1>; 3], gradient: Tensor<1>) {
+        let Self { decay, betas, shares, rate } = self;
+        let gradient = if decay > 0.0 { gradient + weights.clone() * decay } else { gradient };
+        *first = taken(first) * betas[0] + gradient.clone() * (1.0 - betas[0]);
+        *second = taken(second) * betas[1] + gradient.clone() * gradient * (1.0 - betas[1]);
+        let root = (second.clone() / shares[1]).sqrt() + EPSILON;
+        let step = first.clone() / root * (rate / shares[0]);
+        *weights = taken(weights) - step;
     }
 }
 
@@ -375,6 +453,35 @@ mod tests {
         }
     }
 
+    /// Bit for bit, over more numbers than a thread takes at a time, and whoever else holds an array keeps it.
+    #[test]
+    fn a_step_in_one_pass_is_that_by_operations() {
+        let device = Device::flex();
+        let mut random = foldin_core::random::Random::new(3);
+        let n = 2 * PIECE + 5;
+        let mut draw = || backend::normal([n], 0.1, &mut random, &device);
+        for decay in [0.0, 1e-3] {
+            let mut one = [draw(), Tensor::zeros([n], &device), Tensor::zeros([n], &device)];
+            let (mut other, start) = (one.clone(), one.clone());
+            for step in 1..=3 {
+                let rule = Rule {
+                    decay,
+                    betas: [0.5, 0.999],
+                    shares: [1.0 - 0.5f64.powi(step), 1.0 - 0.999f64.powi(step)],
+                    rate: 2e-4,
+                };
+                let gradient = draw();
+                rule.in_one_pass(one.each_mut(), gradient.clone(), &device);
+                rule.by_operations(other.each_mut(), gradient);
+                for (one, other) in one.iter().zip(&other) {
+                    assert_eq!(backend::values(one.clone()), backend::values(other.clone()));
+                }
+            }
+            assert_ne!(backend::values(start[0].clone()), backend::values(one[0].clone()));
+            assert_eq!(backend::values(start[1].clone()), vec![0.0; n]);
+        }
+    }
+
     #[test]
     fn what_is_stored_comes_back_and_what_is_missing_is_named() {
         let device = Device::flex();
@@ -385,12 +492,19 @@ mod tests {
         parameters.store("net/", &mut tensors);
         adam.store("adam/", &mut tensors, &mut numbers);
         let mut other = pair(&device);
-        other.restore("net/", &tensors, &device).unwrap();
+        other.restore("net/", &mut tensors, &device).unwrap();
         assert_eq!(backend::values(other.get::<2>(0)), backend::values(parameters.get::<2>(0)));
         let mut rested = Adam::new(&other, 0.1, 0.5, 0.9, 0.0);
-        rested.restore("adam/", &tensors, &numbers, &device).unwrap();
+        rested.restore("adam/", &mut tensors, &numbers, &device).unwrap();
         assert_eq!(rested.steps, 1);
-        let problem = other.restore("nat/", &tensors, &device).unwrap_err().to_string();
+        assert!(tensors.is_empty());
+        // The same without a copy, there and back.
+        let copy = other.clone();
+        other.put_away("net/", &mut tensors);
+        assert_eq!(tensors["net/w"].data, backend::values(copy.get::<2>(0)));
+        other.restore("net/", &mut tensors, &device).unwrap();
+        assert_eq!(backend::values(other.get::<2>(0)), backend::values(copy.get::<2>(0)));
+        let problem = other.restore("nat/", &mut tensors, &device).unwrap_err().to_string();
         assert!(problem.contains("nat/w"), "{problem}");
     }
 

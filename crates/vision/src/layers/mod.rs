@@ -27,13 +27,15 @@ use burn::tensor::Tensor;
 pub use geometry::Geometry;
 use operations::PictureOperations;
 
+use crate::backend::is_cpu;
+
 /// A convolution of `wide` `[batch, height, width, channels]` with weights `[size, size, wide channels, narrow channels]`.
 ///
 /// # Panics
 /// If the shapes are not those of `geometry`.
 #[must_use]
 pub fn convolve(wide: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tensor<4> {
-    if !plain::has_kernels(&wide.device()) {
+    if !is_cpu(&wide.device()) {
         return plain::convolve(wide, weights, geometry);
     }
     Tensor::from_dispatch(<Dispatch as PictureOperations>::convolve_pictures(
@@ -49,7 +51,7 @@ pub fn convolve(wide: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tens
 /// If the shapes are not those of `geometry`.
 #[must_use]
 pub fn spread(narrow: Tensor<4>, weights: Tensor<4>, geometry: Geometry) -> Tensor<4> {
-    if !plain::has_kernels(&narrow.device()) {
+    if !is_cpu(&narrow.device()) {
         return plain::spread(narrow, weights, geometry);
     }
     Tensor::from_dispatch(<Dispatch as PictureOperations>::spread_pictures(
@@ -82,7 +84,7 @@ pub fn normalise<const D: usize>(
     epsilon: f32,
     slope: f32,
 ) -> Normalised<D> {
-    if !plain::has_kernels(&x.device()) {
+    if !is_cpu(&x.device()) {
         return plain::normalise(x, gamma, beta, epsilon, slope);
     }
     let (output, mean, variance) = <Dispatch as PictureOperations>::normalise_pictures(
@@ -102,5 +104,5 @@ pub fn normalise<const D: usize>(
 /// The largest of each 2 × 2 pixels of pictures `[batch, height, width, channels]`; an odd last row or column is left out.
 #[must_use]
 pub fn max_pool(x: Tensor<4>) -> Tensor<4> {
-    if plain::has_kernels(&x.device()) { pooling::max_pool(x) } else { plain::max_pool(x) }
+    if is_cpu(&x.device()) { pooling::max_pool(x) } else { plain::max_pool(x) }
 }

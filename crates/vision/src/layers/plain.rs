@@ -2,17 +2,12 @@
 //!
 //! The same numbers as the kernels give, up to rounding; which is tested on the CPU, where Burn's own gradients of these are many times slower.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{conv_transpose2d, conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions, PadMode};
-use burn::tensor::{Device, Tensor};
 
 use super::{Geometry, Normalised};
-
-/// Whether a device has kernels of ours.
-pub(super) fn has_kernels(device: &Device) -> bool {
-    *device == Device::flex()
-}
 
 /// Channels before height and width, as Burn's operations have them.
 fn channels_first(pictures: Tensor<4>) -> Tensor<4> {
@@ -85,6 +80,7 @@ pub(super) fn max_pool(x: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
     use foldin_core::random::Random;
 
     use super::super::{convolve as convolve_by_kernel, max_pool as pool_by_kernel};

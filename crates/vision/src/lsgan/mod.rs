@@ -304,7 +304,7 @@ impl Lsgan {
                     .to_owned(),
             });
         }
-        let (description, tensors) = saved::read(folder, MODEL)?;
+        let (description, mut tensors) = saved::read(folder, MODEL)?;
         let Description { config, classes } = serde_json::from_value(description)
             .map_err(|error| LoadError::Meta { key: format!("config ({error})") })?;
         check(&config)?;
@@ -317,8 +317,8 @@ impl Lsgan {
         for (prefix, weights) in
             [("generator/", &mut generator_weights), ("discriminator/", &mut discriminator_weights)]
         {
-            weights.parameters.restore(prefix, &tensors, device)?;
-            weights.moments.restore(prefix, &tensors, device)?;
+            weights.parameters.restore(prefix, &mut tensors, device)?;
+            weights.moments.restore(prefix, &mut tensors, device)?;
         }
         let device = device.clone();
         Ok(Self {

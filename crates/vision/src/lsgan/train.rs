@@ -231,6 +231,8 @@ impl Trainer {
         let loss = ((real - 1.0).square().mean() + wrong) * self.config.discriminator_weight;
         let mut gradients = loss.backward();
         let gradients = discriminator.parameters.gradients(&mut gradients);
+        // Nothing else is to hold the arrays that a step changes.
+        drop(discriminator);
         self.discriminator_adam.step(&mut self.discriminator_weights.parameters, gradients);
 
         let fixed = Weights {
@@ -246,6 +248,7 @@ impl Trainer {
         }
         let mut gradients = generator_loss.backward();
         let gradients = generator.parameters.gradients(&mut gradients);
+        drop(generator);
         self.generator_adam.step(&mut self.generator_weights.parameters, gradients);
         self.steps += 1;
         if self.config.averaging > 0.0 {
@@ -307,8 +310,8 @@ impl Trainer {
         TrainState { epochs, tensors, numbers }
     }
 
-    fn restore(&mut self, state: &TrainState, device: &Device) -> Result<(), VisionError> {
-        let (tensors, numbers) = (&state.tensors, &state.numbers);
+    fn restore(&mut self, mut state: TrainState, device: &Device) -> Result<(), VisionError> {
+        let (tensors, numbers) = (&mut state.tensors, &state.numbers);
         self.generator_weights.parameters.restore("generator/", tensors, device)?;
         self.generator_weights.moments.restore("generator/", tensors, device)?;
         self.discriminator_weights.parameters.restore("discriminator/", tensors, device)?;
@@ -389,8 +392,8 @@ pub(super) fn fit(
     }
     let mut done = 0;
     if let Some(state) = ctx.resume()? {
-        trainer.restore(&state, device)?;
         done = state.epochs;
+        trainer.restore(state, device)?;
     }
     for epoch in done + 1..=config.epochs {
         // A state may be of the middle of an epoch.

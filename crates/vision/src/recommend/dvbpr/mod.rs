@@ -222,7 +222,7 @@ impl Dvbpr {
     /// # Errors
     /// [`VisionError::Load`], which names what is missing or does not fit.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, tensors) = saved::read(folder, NAME)?;
+        let (description, mut tensors) = saved::read(folder, NAME)?;
         let bad = |problem: String| VisionError::Format { path: folder.to_owned(), problem };
         let Description { config, px } =
             serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
@@ -231,8 +231,8 @@ impl Dvbpr {
             return Err(bad(format!("its settings say {} pixels, the network {px}", config.px)));
         }
         let (network, mut weights) = Network::new(config.form, px, config.factors, 0, device);
-        weights.parameters.restore("", &tensors, device)?;
-        weights.moments.restore("", &tensors, device)?;
+        weights.parameters.restore("", &mut tensors, device)?;
+        weights.moments.restore("", &mut tensors, device)?;
         Ok(Self { config, network, weights, device: device.clone() })
     }
 }

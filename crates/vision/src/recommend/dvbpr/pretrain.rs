@@ -122,12 +122,12 @@ pub fn pretrain(
     let steps = (batches * config.epochs) as f64;
     let mut order = train.to_vec();
     let mut done = 0;
-    if let Some(state) = ctx.resume()? {
-        weights.parameters.restore("", &state.tensors, device)?;
-        weights.moments.restore("", &state.tensors, device)?;
-        heads.restore("heads/", &state.tensors, device)?;
+    if let Some(mut state) = ctx.resume()? {
+        weights.parameters.restore("", &mut state.tensors, device)?;
+        weights.moments.restore("", &mut state.tensors, device)?;
+        heads.restore("heads/", &mut state.tensors, device)?;
         for (name, adam) in ADAMS.iter().zip(&mut adams) {
-            adam.restore(name, &state.tensors, &state.numbers, device)?;
+            adam.restore(name, &mut state.tensors, &state.numbers, device)?;
         }
         done = state.epochs;
     }
@@ -161,6 +161,7 @@ pub fn pretrain(
             let mut gradients = total.backward();
             let by_network = tracked.parameters.gradients(&mut gradients);
             let by_heads = heads_tracked.gradients(&mut gradients);
+            drop((tracked, heads_tracked, gradients));
             // AdamW: kernels shrink by themselves, not through the moments.
             weights.parameters.shrink(1.0 - rate * config.weight_decay);
             adams[0].step(&mut weights.parameters, by_network);
@@ -270,7 +271,7 @@ impl Pretrained {
     /// # Errors
     /// [`VisionError::Load`] or [`VisionError::Format`], which name what is missing or does not fit.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, VisionError> {
-        let (description, tensors) = saved::read(folder, NAME)?;
+        let (description, mut tensors) = saved::read(folder, NAME)?;
         let bad = |problem: String| VisionError::Format { path: folder.to_owned(), problem };
         let Description { form, px, accuracy } =
             serde_json::from_value(description).map_err(|error| bad(error.to_string()))?;
@@ -278,8 +279,8 @@ impl Pretrained {
             return Err(bad(format!("{px} pixels are not the size of such a network")));
         }
         let (network, mut weights) = Network::new(form, px, 1, 0, device);
-        weights.parameters.restore("", &tensors, device)?;
-        weights.moments.restore("", &tensors, device)?;
+        weights.parameters.restore("", &mut tensors, device)?;
+        weights.moments.restore("", &mut tensors, device)?;
         Ok(Self { network, weights, accuracy })
     }
 

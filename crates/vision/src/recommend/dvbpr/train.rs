@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use foldin_core::random::{Random, child_seed, numbered_seed};
-use foldin_core::{Csr, FitContext, FitError, Tensor as Stored, TrainState};
+use foldin_core::{Csr, FitContext, FitError, TrainState};
 use rayon::prelude::*;
 
 use super::{Dvbpr, DvbprConfig, Fitted, Mode, NAME, Negatives, Network, Pretrained, ThetaStart, Weights};
@@ -42,16 +42,18 @@ struct State {
 }
 
 impl State {
-    fn store(&self, epochs: &[Watched]) -> TrainState {
+    /// All of it as it is kept on disk. Arrays move there and nothing is left here, for a network may be as large as memory allows;
+    /// [`restore`](Self::restore) brings it back.
+    fn put_away(&mut self, epochs: &[Watched]) -> TrainState {
         let (mut tensors, mut numbers) = (BTreeMap::new(), BTreeMap::new());
-        for (name, weights) in [("network/", &self.weights), ("best/", &self.best)] {
-            weights.parameters.store(name, &mut tensors);
-            weights.moments.store(name, &mut tensors);
+        for (name, weights) in [("network/", &mut self.weights), ("best/", &mut self.best)] {
+            weights.parameters.put_away(name, &mut tensors);
+            weights.moments.put_away(name, &mut tensors);
         }
-        self.theta.store("", &mut tensors);
-        self.best_theta.store("best/", &mut tensors);
-        self.network_adam.store("network-adam/", &mut tensors, &mut numbers);
-        self.theta_adam.store("theta-adam/", &mut tensors, &mut numbers);
+        self.theta.put_away("", &mut tensors);
+        self.best_theta.put_away("best/", &mut tensors);
+        self.network_adam.put_away("network-adam/", &mut tensors, &mut numbers);
+        self.theta_adam.put_away("theta-adam/", &mut tensors, &mut numbers);
         numbers.insert("batches".to_owned(), self.batches as f64);
         numbers.insert("batches-loss".to_owned(), self.loss);
         for (at, epoch) in epochs.iter().enumerate() {
@@ -61,8 +63,8 @@ impl State {
         TrainState { epochs: epochs.len(), tensors, numbers }
     }
 
-    fn restore(&mut self, state: &TrainState, device: &Device) -> Result<Vec<Watched>, VisionError> {
-        let (tensors, numbers): (&BTreeMap<String, Stored>, _) = (&state.tensors, &state.numbers);
+    fn restore(&mut self, mut state: TrainState, device: &Device) -> Result<Vec<Watched>, VisionError> {
+        let (tensors, numbers) = (&mut state.tensors, &state.numbers);
         for (name, weights) in [("network/", &mut self.weights), ("best/", &mut self.best)] {
             weights.parameters.restore(name, tensors, device)?;
             weights.moments.restore(name, tensors, device)?;
@@ -113,7 +115,7 @@ pub(super) fn fit(
     };
     let mut watch = Watch::new(NAME, config.epochs, config.patience);
     if let Some(kept) = ctx.resume()? {
-        watch = watch.resumed(state.restore(&kept, device)?);
+        watch = watch.resumed(state.restore(kept, device)?);
     }
     let positives = data.positives(&split.train);
     while watch.epochs().len() < config.epochs && !watch.is_over() {
@@ -129,7 +131,9 @@ pub(super) fn fit(
         if let Some(checkpoints) = ctx.checkpoints
             && (cancelled || checkpoints.due(done))
         {
-            checkpoints.save(&state.store(watch.epochs()))?;
+            let kept = state.put_away(watch.epochs());
+            checkpoints.save(&kept)?;
+            state.restore(kept, device)?;
         }
         if cancelled {
             return Err(FitError::Cancelled { epochs: done }.into());
@@ -195,7 +199,7 @@ fn one_epoch(
             continue;
         }
         // An epoch of large pictures takes many minutes.
-        ctx.step_done(epoch, || state.store(epochs))?;
+        ctx.step_done(epoch, || state.put_away(epochs))?;
         let mut pictures: Vec<u32> = batch_draws.iter().map(|draw| draw.picture).collect();
         if config.negatives == Negatives::Uniform {
             pictures.extend(batch_draws.iter().map(|draw| draw.other));
@@ -263,6 +267,8 @@ fn step(
     let mut gradients = loss.backward();
     let by_network = tracked.parameters.gradients(&mut gradients);
     let by_theta = theta_tracked.gradients(&mut gradients);
+    // Nothing else is to hold the arrays that a step changes.
+    drop((tracked, theta_tracked, gradients));
     state.network_adam.step(&mut state.weights.parameters, by_network);
     state.theta_adam.step(&mut state.theta, by_theta);
     f64::from(backend::values(loss.inner())[0])
