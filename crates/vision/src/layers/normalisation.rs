@@ -112,9 +112,9 @@ pub fn normalise(
     let mut out = vec![0.0; x.len()];
     out.par_chunks_mut(ROWS * channels).zip(x.par_chunks(ROWS * channels)).for_each(|(out, x)| {
         for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for c in 0..channels {
-                let a = x[c] * scale[c] + shift[c];
-                out[c] = a.max(slope * a);
+            for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                let a = x * scale + shift;
+                *out = a.max(slope * a);
             }
         }
     });
@@ -130,6 +130,59 @@ pub struct NormalisationGradient {
     pub gamma: Vec<f32>,
     /// By the shift.
     pub beta: Vec<f32>,
+}
+
+/// What is the same for all rows, a number for each channel.
+///
+/// The loops over channels are without branches, and all slices are cut to one length before them: several channels are then done at once.
+#[derive(Clone, Copy, Debug)]
+struct ByChannel<'a> {
+    scale: &'a [f32],
+    shift: &'a [f32],
+    mean: &'a [f32],
+    /// `1 / √(v + ε)`.
+    inverse: &'a [f32],
+    slope: f32,
+}
+
+impl ByChannel<'_> {
+    /// The same, told to be of `channels`.
+    fn of(self, channels: usize) -> Self {
+        let [scale, shift, mean, inverse] =
+            [self.scale, self.shift, self.mean, self.inverse].map(|numbers| &numbers[..channels]);
+        Self { scale, shift, mean, inverse, ..self }
+    }
+
+    /// What the gradient after the leaky ReLU is multiplied by before it.
+    fn passed(self, x: f32, c: usize) -> f32 {
+        if x * self.scale[c] + self.shift[c] > 0.0 { 1.0 } else { self.slope }
+    }
+
+    /// Adds what a row says of the gradients by `β` and `γ`.
+    fn add(self, x: &[f32], gradient: &[f32], betas: &mut [f32], gammas: &mut [f32]) {
+        let channels = x.len();
+        let by = self.of(channels);
+        let (gradient, betas, gammas) =
+            (&gradient[..channels], &mut betas[..channels], &mut gammas[..channels]);
+        for c in 0..channels {
+            let d = by.passed(x[c], c) * gradient[c];
+            betas[c] += d;
+            gammas[c] += d * ((x[c] - by.mean[c]) * by.inverse[c]);
+        }
+    }
+
+    /// The gradient by a row, given the means over rows of those by `β` and `γ`.
+    fn gradient(self, x: &[f32], gradient: &[f32], mean_beta: &[f32], mean_gamma: &[f32], out: &mut [f32]) {
+        let channels = x.len();
+        let by = self.of(channels);
+        let (gradient, out) = (&gradient[..channels], &mut out[..channels]);
+        let (mean_beta, mean_gamma) = (&mean_beta[..channels], &mean_gamma[..channels]);
+        for c in 0..channels {
+            let normal = (x[c] - by.mean[c]) * by.inverse[c];
+            let d = by.passed(x[c], c) * gradient[c];
+            out[c] = by.scale[c] * (d - mean_beta[c] - normal * mean_gamma[c]);
+        }
+    }
 }
 
 /// The gradient by what `normalise` was given, where `gradient` is that by what it gave and the moments are those of `x`.
@@ -152,21 +205,13 @@ pub fn normalise_backward(
     assert_eq!(gradient.len(), x.len(), "one gradient a number");
     let (scale, shift) = scale_and_shift(gamma, beta, mean, variance, epsilon);
     let inverse: Vec<f32> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
-    // Before the leaky ReLU.
-    let before = |x: f32, gradient: f32, c: usize| {
-        if x * scale[c] + shift[c] > 0.0 { gradient } else { slope * gradient }
-    };
+    let by_channel = ByChannel { scale: &scale, shift: &shift, mean, inverse: &inverse, slope };
     let sums = column_sums(
         rows,
         |row, sums| {
-            let (x, gradient) =
-                (&x[row * channels..(row + 1) * channels], &gradient[row * channels..(row + 1) * channels]);
+            let row = row * channels..(row + 1) * channels;
             let (betas, gammas) = sums.split_at_mut(channels);
-            for c in 0..channels {
-                let d = before(x[c], gradient[c], c);
-                betas[c] += d;
-                gammas[c] += d * ((x[c] - mean[c]) * inverse[c]);
-            }
+            by_channel.add(&x[row.clone()], &gradient[row], betas, gammas);
         },
         channels,
         2,
@@ -181,11 +226,7 @@ pub fn normalise_backward(
         .for_each(|((out, x), gradient)| {
             let rows = out.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
             for ((out, x), gradient) in rows.zip(gradient.chunks_exact(channels)) {
-                for c in 0..channels {
-                    let normal = (x[c] - mean[c]) * inverse[c];
-                    let d = before(x[c], gradient[c], c);
-                    out[c] = scale[c] * (d - mean_beta[c] - normal * mean_gamma[c]);
-                }
+                by_channel.gradient(x, gradient, &mean_beta, &mean_gamma, out);
             }
         });
     NormalisationGradient {
