@@ -1,7 +1,7 @@
 //! Progress bars on standard error.
 
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use foldin_core::{CancelFlag, Epoch, Progress};
@@ -78,6 +78,9 @@ pub(crate) fn errors_in_words(epoch: Epoch) -> String {
     known.collect::<Vec<_>>().join(", ")
 }
 
+/// Signals that come within this time are one Ctrl-C.
+const ONE_CTRL_C: Duration = Duration::from_secs(1);
+
 /// The flag that the first Ctrl-C sets, to stop after the current epoch; a second one ends the program at once.
 pub(crate) fn cancel_on_ctrl_c() -> anyhow::Result<CancelFlag> {
     static FLAG: OnceLock<CancelFlag> = OnceLock::new();
@@ -86,10 +89,13 @@ pub(crate) fn cancel_on_ctrl_c() -> anyhow::Result<CancelFlag> {
     }
     let flag = FLAG.get_or_init(CancelFlag::default).clone();
     let set = flag.clone();
+    let first = OnceLock::new();
     ctrlc::set_handler(move || {
-        if set.is_cancelled() {
+        // A program that passes signals on to its children may give one Ctrl-C twice.
+        if set.is_cancelled() && first.get().is_none_or(|at: &Instant| at.elapsed() > ONE_CTRL_C) {
             std::process::exit(130);
         }
+        first.get_or_init(Instant::now);
         set.cancel();
     })
     .context("cannot listen for Ctrl-C")?;

@@ -181,6 +181,12 @@ pub trait CheckpointStore: Sync + Debug {
     /// Whether a checkpoint is wanted after this many epochs, apart from the one on cancellation.
     fn due(&self, epochs: usize) -> bool;
 
+    /// Whether a checkpoint is wanted in the middle of an epoch, apart from the one on cancellation. Never, unless a store of trainings
+    /// whose epochs take long says otherwise.
+    fn due_within_epoch(&self) -> bool {
+        false
+    }
+
     /// Keeps a state in the place of the one before.
     ///
     /// # Errors
@@ -241,18 +247,22 @@ impl FitContext<'_> {
         if cancelled { Err(FitError::Cancelled { epochs: epoch.number }) } else { Ok(()) }
     }
 
-    /// To be called between the steps of an epoch that takes long: turns a request to stop into [`FitError::Cancelled`] after keeping the
-    /// state in the middle of the epoch. `done` is the number of whole epochs.
+    /// To be called between the steps of an epoch that takes long: lets `keep` give the store the state in the middle of the epoch when that
+    /// is due, and turns a request to stop into [`FitError::Cancelled`] after keeping one. `done` is the number of whole epochs.
     ///
     /// # Errors
-    /// [`FitError::Cancelled`], or [`FitError::Checkpoint`] if the state cannot be kept.
-    pub fn step_done(&self, done: usize, state: impl FnOnce() -> TrainState) -> Result<(), FitError> {
-        if !self.cancel.is_cancelled() {
-            return Ok(());
+    /// [`FitError::Cancelled`], or that of `keep`.
+    pub fn step_done(
+        &self,
+        done: usize,
+        keep: impl FnOnce(&dyn CheckpointStore) -> Result<(), FitError>,
+    ) -> Result<(), FitError> {
+        let cancelled = self.cancel.is_cancelled();
+        if let Some(store) = self.checkpoints
+            && (cancelled || store.due_within_epoch())
+        {
+            keep(store)?;
         }
-        if let Some(store) = self.checkpoints {
-            store.save(&state())?;
-        }
-        Err(FitError::Cancelled { epochs: done })
+        if cancelled { Err(FitError::Cancelled { epochs: done }) } else { Ok(()) }
     }
 }

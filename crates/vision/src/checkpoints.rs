@@ -22,10 +22,20 @@ pub struct Checkpoints {
     folder: PathBuf,
     run: Value,
     every: Duration,
-    last: Mutex<Instant>,
+    last: Mutex<Last>,
     /// When this part of the training began, and the seconds of those before; where seconds are told in the end.
     timed: Option<(Instant, f64)>,
 }
+
+/// When a state was last kept, and how long that took.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Instant,
+    took: Duration,
+}
+
+/// Keeping a state takes no more than one part of so many of a training.
+const SHARE: u32 = 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
@@ -36,11 +46,17 @@ struct Description {
 }
 
 impl Checkpoints {
-    /// Keeps a state in `folder` at most once in `every`, and when cancelled. `run` is all that must be the same for a state to be taken
+    /// Keeps a state in `folder` once in `every`, in the middle of an epoch too, and when cancelled; less often where that takes long. `run` is all that must be the same for a state to be taken
     /// up again: model, settings, data and seed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, run: Value, every: Duration) -> Self {
-        Self { folder: folder.into(), run, every, last: Mutex::new(Instant::now()), timed: None }
+        Self {
+            folder: folder.into(),
+            run,
+            every,
+            last: Mutex::new(Last { at: Instant::now(), took: Duration::ZERO }),
+            timed: None,
+        }
     }
 
     /// The same, with the seconds that training took kept beside the state.
@@ -81,7 +97,7 @@ fn unusable(problem: impl ToString) -> FitError {
 
 impl CheckpointStore for Checkpoints {
     fn load(&self) -> Result<Option<TrainState>, FitError> {
-        if !self.folder.exists() {
+        if !saved::is_there(&self.folder).map_err(unusable)? {
             return Ok(None);
         }
         let (description, tensors) = saved::read(&self.folder, MODEL).map_err(unusable)?;
@@ -99,10 +115,15 @@ impl CheckpointStore for Checkpoints {
     }
 
     fn due(&self, _epochs: usize) -> bool {
-        self.last.lock().is_ok_and(|last| last.elapsed() >= self.every)
+        self.last.lock().is_ok_and(|last| last.at.elapsed() >= self.every.max(SHARE * last.took))
+    }
+
+    fn due_within_epoch(&self) -> bool {
+        self.due(0)
     }
 
     fn save(&self, state: &TrainState) -> Result<(), FitError> {
+        let start = Instant::now();
         let numbers = state.numbers.iter().map(|(name, number)| (name.clone(), number.to_bits())).collect();
         let description = Description { run: self.run.clone(), epochs: state.epochs, numbers };
         saved::write(&self.folder, MODEL, &serde_json::json!(description), &state.tensors)
@@ -111,7 +132,7 @@ impl CheckpointStore for Checkpoints {
             std::fs::write(self.seconds_file(), self.seconds().to_string()).map_err(unusable)?;
         }
         if let Ok(mut last) = self.last.lock() {
-            *last = Instant::now();
+            *last = Last { at: Instant::now(), took: start.elapsed() };
         }
         Ok(())
     }
@@ -119,6 +140,27 @@ impl CheckpointStore for Checkpoints {
 
 /// Time between two checkpoints.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// What stands beside a finished network.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    run: Value,
+    seconds: f64,
+}
+
+fn finished(folder: &Path, name: &str) -> Result<Option<Done>, VisionError> {
+    let note = std::fs::read_to_string(folder.join(format!("{name}.json")));
+    let done = note.ok().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(if saved::is_there(&folder.join(name))? { done } else { None })
+}
+
+/// Whether `folder/name` holds a finished network of another run, which [`trained`] would replace.
+///
+/// # Errors
+/// [`VisionError::Io`].
+pub(crate) fn holds_another(folder: &Path, name: &str, run: &Value) -> Result<bool, VisionError> {
+    Ok(finished(folder, name)?.is_some_and(|done| done.run != *run))
+}
 
 /// The network that `folder/name` holds if it is of the same run, or a newly trained one, which is then saved; and the seconds its
 /// training took, over all parts of an interrupted one.
@@ -133,16 +175,9 @@ pub fn trained<M>(
     fit: impl FnOnce(&Checkpoints) -> Result<M, VisionError>,
     save: impl FnOnce(&M, &Path) -> Result<(), VisionError>,
 ) -> Result<(M, f64), VisionError> {
-    #[derive(Serialize, Deserialize)]
-    struct Done {
-        run: Value,
-        seconds: f64,
-    }
     let place = folder.join(name);
     let note = folder.join(format!("{name}.json"));
-    let done: Option<Done> =
-        std::fs::read_to_string(&note).ok().and_then(|text| serde_json::from_str(&text).ok());
-    if let Some(done) = done.as_ref().filter(|done| done.run == run && place.exists()) {
+    if let Some(done) = finished(folder, name)?.filter(|done| done.run == run) {
         return Ok((load(&place)?, done.seconds));
     }
     let checkpoint = folder.join(format!("{name}.checkpoint"));

@@ -112,10 +112,10 @@ impl Network {
             (side, inputs, out) = (side / 2, out, (2 * out).min(MOST_CHANNELS));
         }
         let hidden = (
-            builder.linear("hidden", side * side * inputs, config.units),
+            builder.linear("hidden", side * side * inputs, config.units, Initial::Normal),
             builder.norm("hidden", config.units),
         );
-        let last = builder.linear("last", config.units, n_classes);
+        let last = builder.linear("last", config.units, n_classes, Initial::Normal);
         (Self { layers, hidden, last }, builder.finish())
     }
 
@@ -286,10 +286,7 @@ impl Classifier {
             adam.learning_rate = config.learning_rate * (1.0 - 0.9 * progress);
             for at in 0..steps {
                 let (pictures, classes) = draw(((epoch - 1) * steps + at) as u64)?;
-                let weights = Weights {
-                    parameters: model.weights.parameters.tracked(),
-                    moments: model.weights.moments.clone(),
-                };
+                let weights = model.weights.tracked();
                 let mut moments = BatchMoments::new();
                 let mut mode = Mode::Training(&mut moments);
                 let features = model.network.features(&weights, pictures.autodiff(), &mut mode);

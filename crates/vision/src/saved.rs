@@ -5,8 +5,8 @@
 //! | `manifest.json` | what it is, format version, settings and what else the network keeps beside its numbers, checksum of the weights |
 //! | `weights.safetensors` | its arrays, `f32` |
 //!
-//! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one. Loading checks kind, format
-//! and checksum before any network exists.
+//! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one, and one that fell between the two
+//! renames is put back by whoever looks next. Loading checks kind, format and checksum before any network exists.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "weights.safetensors";
+/// What a folder is called while it is written, and while the new one takes its place.
+const WRITING: &str = "writing";
+const REPLACED: &str = "replaced";
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,14 +75,14 @@ fn bad(path: &Path, reason: impl ToString) -> LoadError {
 /// # Errors
 /// [`VisionError::Io`], or [`VisionError::Format`] if something else is in the way.
 pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors) -> Result<(), VisionError> {
-    if folder.exists() && !folder.join(MANIFEST).is_file() {
+    if is_there(folder)? && !folder.join(MANIFEST).is_file() {
         return Err(VisionError::Format {
             path: folder.to_owned(),
             problem: "is there already and is not a saved network, so it is not replaced".to_owned(),
         });
     }
-    let beside = sibling(folder, "writing");
-    let replaced = sibling(folder, "replaced");
+    let beside = sibling(folder, WRITING);
+    let replaced = sibling(folder, REPLACED);
     for leftover in [&beside, &replaced] {
         if leftover.exists() {
             fs::remove_dir_all(leftover).map_err(VisionError::io(leftover))?;
@@ -100,7 +103,11 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
         weights_xxh3: checksum(&weights).map_err(VisionError::io(&weights))?,
     };
     let path = beside.join(MANIFEST);
-    fs::write(&path, format!("{:#}\n", serde_json::json!(manifest))).map_err(VisionError::io(path))?;
+    fs::write(&path, format!("{:#}\n", serde_json::json!(manifest))).map_err(VisionError::io(&path))?;
+    for written in [&weights, &path] {
+        // What is renamed is to be there after a power cut too.
+        fs::File::open(written).and_then(|file| file.sync_all()).map_err(VisionError::io(written))?;
+    }
     if folder.exists() {
         fs::rename(folder, &replaced).map_err(VisionError::io(folder))?;
     }
@@ -109,6 +116,18 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
         fs::remove_dir_all(&replaced).map_err(VisionError::io(&replaced))?;
     }
     Ok(())
+}
+
+/// Whether there is a folder here. One that a crash left between the two renames of [`write`] is put back first.
+///
+/// # Errors
+/// [`VisionError::Io`] if it cannot be.
+pub(crate) fn is_there(folder: &Path) -> Result<bool, VisionError> {
+    let replaced = sibling(folder, REPLACED);
+    if !folder.exists() && replaced.join(MANIFEST).is_file() {
+        fs::rename(&replaced, folder).map_err(VisionError::io(replaced))?;
+    }
+    Ok(folder.exists())
 }
 
 fn sibling(folder: &Path, what: &str) -> PathBuf {
@@ -135,6 +154,7 @@ fn checksum(path: &Path) -> io::Result<String> {
 /// # Errors
 /// [`LoadError`] that names the file and what is wrong with it.
 pub fn read(folder: &Path, model: &str) -> Result<(Value, Tensors), VisionError> {
+    is_there(folder)?;
     let path = folder.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|error| bad(&path, error))?;
@@ -185,6 +205,23 @@ mod tests {
             assert_eq!((description, read), (json!({"round": round}), tensors()));
         }
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_a_crash_left_between_two_renames_comes_back() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("net");
+        for next in [false, true] {
+            write(&folder, "toy", &json!("old"), &tensors()).unwrap();
+            fs::rename(&folder, sibling(&folder, REPLACED)).unwrap();
+            if next {
+                // The next writer does not take it for a leftover.
+                write(&folder, "toy", &json!("new"), &tensors()).unwrap();
+            }
+            let expected = if next { "new" } else { "old" };
+            assert_eq!(read(&folder, "toy").unwrap().0, json!(expected));
+        }
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     assert!(said.contains("40 buyers"), "{said}");
 
     // Refused before anything is trained.
-    let train = ["vision", "train", "--data", "shop", "--out", "model", "--quiet", "--model"];
+    let train = ["vision", "train", "--data", "shop", "--out", "model", "--quiet", "--overwrite", "--model"];
     let with = |more: &[&'static str]| [&train[..], more].concat();
     for (more, named) in [
         (vec!["vbpr", "--fold-in", "nan"], "lambda"),
@@ -162,11 +162,22 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         (vec!["dvbpr", "--set", "px=4"], "px"),
         (vec!["dvbpr", "--device", "cuda:0"], "cpu"),
         (vec!["vis-rank", "--preset", "small"], "learns nothing"),
+        (vec!["vis-rank", "--pretraining", "epochs=2"], "learns nothing"),
         (vec!["dvbpr", "--features", "some.csv"], "pictures themselves"),
+        (vec!["vbpr", "--features", "some.csv"], "no file some.csv"),
     ] {
         let said = refused(at, &with(&more));
         assert!(said.contains(named), "{more:?}: {said}");
+        assert!(!at.join("model.checkpoint").exists(), "{more:?}");
     }
+    // Nor is anything that took long lost for a name: another training that was interrupted, or a model.
+    let taken = ["vision", "train", "--data", "shop", "--out", "taken", "--quiet", "--model", "vis-rank"];
+    std::fs::create_dir_all(at.join("taken.checkpoint/dvbpr")).unwrap();
+    assert!(refused(at, &taken).contains("taken.checkpoint is of another training"));
+    assert!(at.join("taken.checkpoint/dvbpr").exists());
+    std::fs::remove_dir_all(at.join("taken.checkpoint")).unwrap();
+    ok(at, &taken);
+    assert!(refused(at, &taken).contains("add --overwrite"));
 
     // Somebody who bought red things is told of red things; and of nothing twice by the sum.
     for model in ["vis-rank", "vbpr"] {
@@ -233,6 +244,17 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
     assert!(weights() == before && !at.join("own-gan/training").exists(), "trained again");
     assert!(std::fs::read(at.join("own-gan/sheet.png")).unwrap() != sheet, "the sheet is as before");
     assert!(std::fs::read_to_string(at.join("own-gan/lsgan/manifest.json")).unwrap().contains("axes"));
+    // What would take its place is.
+    assert!(
+        refused(at, &[&own[..], &tiny[..], &["--seed", "2"]].concat()).contains("--overwrite replaces it")
+    );
+    assert!(weights() == before, "replaced");
+    ok(at, &[&own[..], &tiny[..], &["--seed", "2", "--overwrite"]].concat());
+    assert!(weights() != before, "not replaced");
+    std::fs::write(at.join("own/backup.zip"), b"").unwrap();
+    assert!(refused(at, &own).contains("backup.zip too"));
+    std::fs::remove_file(at.join("own/backup.zip")).unwrap();
+    assert!(refused(at, &[&own[..], &["--preset", "grown-64"]].concat()).contains("--from says"));
     let said = refused(at, &["vision", "train-lsgan", "--data", "shop", "--out", "own-gan-2"]);
     assert!(said.contains("shop holds purchases") && said.contains("for each of two categories"), "{said}");
     ok(
@@ -263,7 +285,7 @@ fn from_purchases_with_pictures_to_recommendations_and_a_design() {
         "--out",
         "design",
     ];
-    let few = ["--category", "women-shoes", "--set", "steps=3", "--set", "starts=4", "--quiet"];
+    let few = ["--category", "Women-shoes", "--set", "steps=3", "--set", "starts=4", "--quiet"];
     ok(at, &[&design[..], &few[..], &["--bought", "i0,i3"]].concat());
     // By their key in what the recommender learned from.
     ok(at, &[&design[..], &few[..], &["--user", "u4"]].concat());

@@ -42,6 +42,13 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, Json(run.await?)))
 }
 
+/// Each item once, in order: what is bought twice says no more than once.
+fn once(mut items: Vec<String>) -> Vec<String> {
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
 /// What says something about somebody's taste: items of a user's history as far as they are known, or all that were given.
 fn bought(app: &App, designer: &dyn Designer, brief: &Brief) -> Result<Vec<String>, ApiError> {
     let Some(user) = &brief.user else {
@@ -49,17 +56,16 @@ fn bought(app: &App, designer: &dyn Designer, brief: &Brief) -> Result<Vec<Strin
             let message = format!("the recommender of pictures does not know the item `{item}`");
             return Err(ApiError::new("unknown_item", message).with_field("bought"));
         }
-        return Ok(brief.bought.clone());
+        return Ok(once(brief.bought.clone()));
     };
     let history = app.engine.store().history(user, app.config.engine.history_limit)?;
     if history.is_empty() {
         let message = format!("nothing is known of the user `{user}`");
         return Err(ApiError::new("unknown_user", message).with_field("user"));
     }
-    let mut known: Vec<String> =
+    let known =
         history.iter().map(|event| event.item.to_string()).filter(|item| designer.knows(item)).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known = once(known);
     if known.is_empty() {
         let message = format!("the recommender of pictures knows none of the items of the user `{user}`");
         return Err(ApiError::new("conflict", message).with_field("user"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use foldin_data::Columns;
 
-use crate::data::plain::unpacked;
+use crate::data::plain::{folder_name, unpacked};
 use crate::data::purchases::{ItemLabels, Purchases, read_table};
 use crate::data::table::each_row;
 use crate::error::VisionError;
@@ -47,7 +47,7 @@ pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
     };
     let (dataset, report) = read_table(&table, columns)?;
     let mut out = Purchases::of_table(dataset, &report);
-    out.name = "hm".to_owned();
+    out.name = folder_name(folder).unwrap_or_else(|| "hm".to_owned());
     out.store = pictures(folder).ok_or_else(|| missing("a zip archive or a folder `images` of pictures"))?;
     out.match_pictures(PictureStore::open(&out.store)?.list()?.into_iter().map(|(name, _)| name));
     let product = |key: &str| key.get(..PRODUCT_DIGITS).unwrap_or(key).to_owned();

@@ -37,6 +37,11 @@ fn table(folder: &Path) -> Option<PathBuf> {
     TABLES.iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
+/// What a folder is called.
+pub(crate) fn folder_name(folder: &Path) -> Option<String> {
+    Some(folder.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned())
+}
+
 /// Reads a folder in the plain layout.
 ///
 /// # Errors
@@ -47,8 +52,8 @@ pub fn read(folder: &Path) -> Result<Purchases, VisionError> {
     let path = table(folder).ok_or_else(|| missing("interactions.csv"))?;
     let (dataset, report) = read_table(&path, Columns::default())?;
     let mut out = Purchases::of_table(dataset, &report);
-    if let Some(name) = folder.canonicalize().ok().as_deref().and_then(Path::file_name) {
-        out.name = name.to_string_lossy().into_owned();
+    if let Some(name) = folder_name(folder) {
+        out.name = name;
     }
     let images =
         pictures(folder).ok_or_else(|| missing("a folder `images`, or a zip archive of pictures,"))?;

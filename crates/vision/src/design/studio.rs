@@ -148,7 +148,7 @@ impl Studio {
     /// # Errors
     /// [`VisionError::Unknown`].
     pub fn find(&self, category: &str, tailor: Option<&str>) -> Result<(usize, Option<u32>), VisionError> {
-        if !self.categories.iter().any(|name| name == category) {
+        if !self.categories.iter().any(|name| name.eq_ignore_ascii_case(category)) {
             return Err(VisionError::Unknown {
                 what: "category",
                 name: category.to_owned(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoints::{Checkpoints, trained};
+use crate::checkpoints::{Checkpoints, holds_another, trained};
 use crate::classifier::{Classifier, ClassifierConfig};
 use crate::data::{idx, products};
 use crate::error::VisionError;
@@ -18,7 +18,7 @@ use crate::gan_metrics::{Rows, nearest_by_feature};
 use crate::gan_report::{GanReport, Parts, ReportOptions, gan_report, nearest_in};
 use crate::images::set::check_shrinking;
 use crate::images::{BuildReport, ImageSet, Labels};
-use crate::lsgan::{Lsgan, LsganConfig, Observer};
+use crate::lsgan::{Lsgan, LsganConfig, MODEL, Observer};
 use crate::sheet::{Sheet, Tile};
 
 /// What is learned from.
@@ -59,6 +59,8 @@ pub struct LsganExperiment {
     pub test_share: f64,
     /// Seed of everything.
     pub seed: u64,
+    /// Whether a finished generator of another run gives way where it lies in the folder; an error otherwise.
+    pub replaces: bool,
 }
 
 /// Who hears of an experiment.
@@ -124,6 +126,7 @@ impl Default for LsganExperiment {
             shrunk: None,
             test_share: 0.2,
             seed: 1,
+            replaces: true,
         }
     }
 }
@@ -181,19 +184,26 @@ impl LsganExperiment {
         let (parts, pictures) = self.parts(watch)?;
         let data = fingerprint(&parts.train, &parts.train_labels)?;
         std::fs::create_dir_all(folder).map_err(VisionError::io(folder))?;
-
-        (watch.stage)("classifier");
-        let classifier = self.classifier("classifier", &parts, &data, folder, device, watch)?;
-
-        (watch.stage)("lsgan");
-        let place = folder.join("lsgan");
+        let place = folder.join(MODEL);
         let mut run = json!({"config": self.trained_config(), "data": data, "seed": self.seed});
         if let Some(start) = &start {
             run["start"] = start.fingerprint().into();
         }
+        if !self.replaces && holds_another(folder, MODEL, &run)? {
+            return Err(VisionError::Format {
+                path: place,
+                problem: "is a generator of other pictures, settings or seed; --overwrite replaces it"
+                    .to_owned(),
+            });
+        }
+
+        (watch.stage)("classifier");
+        let classifier = self.classifier("classifier", &parts, &data, folder, device, watch)?;
+
+        (watch.stage)(MODEL);
         let (mut model, seconds) = trained(
             folder,
-            "lsgan",
+            MODEL,
             run,
             |place| Lsgan::load(place, device),
             |store| {

@@ -102,8 +102,8 @@ pub fn frechet_distance(first: Rows<'_>, second: Rows<'_>) -> Option<f64> {
 pub struct KernelDistance {
     /// Mean of the blocks.
     pub mean: f64,
-    /// Standard error of that mean, of the draw of the blocks.
-    pub standard_error: f64,
+    /// Standard error of that mean, of the draw of the blocks; none where a set is no larger than a block, or there is one block.
+    pub standard_error: Option<f64>,
 }
 
 /// Squared maximum mean discrepancy under `k(x, y) = (x·y / d + 1)³`, unbiased: pairs of a vector with itself are left out, so
@@ -148,7 +148,8 @@ fn block_distance(first: Rows<'_>, second: Rows<'_>, left: &[usize], right: &[us
 }
 
 /// [`kernel_distance_whole`] as a mean over `blocks` random blocks of `size` vectors of each set (fewer where a set is smaller),
-/// which gives it a standard error and keeps the cost linear. `None` if a set has fewer than two vectors or `blocks` is 0.
+/// which gives it a standard error and keeps the cost linear. The error is of the draw alone: blocks of a set that is not many times as
+/// large have much in common. `None` if a set has fewer than two vectors or `blocks` is 0.
 ///
 /// # Panics
 /// If the widths differ.
@@ -179,7 +180,8 @@ pub fn kernel_distance(
     }
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0).max(1.0);
-    Some(KernelDistance { mean, standard_error: (variance / n).sqrt() })
+    let varies = blocks > 1 && first.len().min(second.len()) > size;
+    Some(KernelDistance { mean, standard_error: varies.then(|| (variance / n).sqrt()) })
 }
 
 #[cfg(test)]

@@ -11,11 +11,14 @@ pub(crate) const SLOPE: f32 = 0.2;
 /// ε of the normalisation.
 const EPSILON: f32 = 1e-5;
 
-/// A convolution, or a transposed one, with its bias.
+/// What running moments keep of what they were at each step, as in the authors' codes.
+pub(crate) const MOMENTS_DECAY: f64 = 0.9;
+
+/// A convolution, or a transposed one, with its bias if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Convolution {
     weights: usize,
-    bias: usize,
+    bias: Option<usize>,
     geometry: Geometry,
     step: Step,
 }
@@ -31,9 +34,10 @@ pub(crate) enum Step {
     Resize,
 }
 
-/// Scale and shift of a normalisation, and which of the running moments are its own.
+/// Scale and shift of a normalisation, which of the running moments are its own, and the slope of the leaky ReLU after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Norm {
+    slope: f32,
     gamma: usize,
     beta: usize,
     mean: usize,
@@ -61,6 +65,8 @@ pub(crate) enum Initial {
     Truncated,
     /// Zero: a layer that adds nothing yet.
     Zero,
+    /// Uniform within ±√(6 / (inputs + outputs)) (Glorot and Bengio, 2010).
+    Glorot,
 }
 
 /// Draws initial weights and names arrays.
@@ -80,14 +86,26 @@ impl Builder<'_> {
 
     pub(crate) fn weights(&mut self, name: &str, shape: &[usize], initial: Initial) -> usize {
         let count = shape.iter().product::<usize>();
-        let mut draw = || {
-            let mut x = self.random.normal();
-            while initial == Initial::Truncated && x.abs() > 2.0 {
-                x = self.random.normal();
+        // Inputs and outputs of each tap of a window.
+        let both = shape[shape.len() - 2..].iter().sum::<usize>();
+        let taps = shape[..shape.len() - 2].iter().product::<usize>();
+        let width = (6.0 / (taps * both) as f64).sqrt();
+        let (random, deviation) = (&mut self.random, self.deviation);
+        let normal = |random: &mut Random, most: f64| {
+            let mut x = random.normal();
+            while x.abs() > most {
+                x = random.normal();
             }
-            (self.deviation * x) as f32
+            (deviation * x) as f32
         };
-        let values = (0..count).map(|_| if initial == Initial::Zero { 0.0 } else { draw() }).collect();
+        let values = (0..count)
+            .map(|_| match initial {
+                Initial::Normal => normal(random, f64::INFINITY),
+                Initial::Truncated => normal(random, 2.0),
+                Initial::Zero => 0.0,
+                Initial::Glorot => (width * (2.0 * random.uniform() - 1.0)) as f32,
+            })
+            .collect();
         self.parameters.add(&format!("{name}/weights"), shape, values, true, self.device)
     }
 
@@ -98,6 +116,7 @@ impl Builder<'_> {
     pub(crate) fn norm(&mut self, name: &str, channels: usize) -> Norm {
         let (one, zero) = (vec![1.0; channels], vec![0.0; channels]);
         Norm {
+            slope: SLOPE,
             gamma: self.parameters.add(
                 &format!("{name}/gamma"),
                 &[channels],
@@ -111,8 +130,8 @@ impl Builder<'_> {
         }
     }
 
-    pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
-        let weights = self.weights(name, &[inputs, outputs], Initial::Normal);
+    pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize, initial: Initial) -> Linear {
+        let weights = self.weights(name, &[inputs, outputs], initial);
         Linear { weights, bias: self.bias(name, outputs), outputs }
     }
 
@@ -123,19 +142,24 @@ impl Builder<'_> {
         geometry: Geometry,
         initial: Initial,
     ) -> Convolution {
+        let out = if step == Step::Spread { geometry.wide_channels } else { geometry.narrow_channels };
+        let unbiased = self.unbiased(name, step, geometry, initial);
+        Convolution { bias: Some(self.bias(name, out)), ..unbiased }
+    }
+
+    /// A convolution without a bias, as one that is normalised has no use for it.
+    pub(crate) fn unbiased(
+        &mut self,
+        name: &str,
+        step: Step,
+        geometry: Geometry,
+        initial: Initial,
+    ) -> Convolution {
         let g = geometry;
         let shape = [g.size, g.size, g.wide_channels, g.narrow_channels];
-        let out = if step == Step::Spread { g.wide_channels } else { g.narrow_channels };
-        Convolution {
-            weights: self.weights(name, &shape, initial),
-            bias: self.bias(name, out),
-            geometry,
-            step,
-        }
+        Convolution { weights: self.weights(name, &shape, initial), bias: None, geometry, step }
     }
-}
 
-impl Builder<'_> {
     pub(crate) fn finish(self) -> Weights {
         Weights { parameters: self.parameters, moments: self.moments }
     }
@@ -143,14 +167,19 @@ impl Builder<'_> {
 
 /// Arrays of a network: what is trained, and the running moments of its normalisations.
 #[derive(Clone, Debug)]
-pub(crate) struct Weights {
+pub struct Weights {
     /// Trained.
-    pub(crate) parameters: Parameters,
-    /// Means and variances that inference normalises by.
-    pub(crate) moments: Parameters,
+    pub parameters: Parameters,
+    /// Means and variances that inference normalises by, in pairs.
+    pub moments: Parameters,
 }
 
 impl Weights {
+    /// The same numbers, of which gradients are wanted.
+    pub(crate) fn tracked(&self) -> Self {
+        Self { parameters: self.parameters.tracked(), moments: self.moments.clone() }
+    }
+
     /// The same numbers as constants beside what gradients are wanted of.
     pub(crate) fn constant(&self) -> Self {
         Self { parameters: self.parameters.constant(), moments: self.moments.constant() }
@@ -166,6 +195,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// The number of its weights among the arrays; that of its bias comes next.
+    pub(crate) fn weights(&self) -> usize {
+        self.weights
+    }
+
     pub(crate) fn forward(&self, parameters: &Parameters, x: Tensor<2>) -> Tensor<2> {
         let bias = parameters.get::<1>(self.bias).reshape([1, self.outputs]);
         x.matmul(parameters.get(self.weights)) + bias
@@ -181,7 +215,10 @@ impl Convolution {
             Step::Resize => convolve(doubled(x), weights, self.geometry),
         };
         let channels = out.dims()[3];
-        out + parameters.get::<1>(self.bias).reshape([1, 1, 1, channels])
+        match self.bias {
+            Some(bias) => out + parameters.get::<1>(bias).reshape([1, 1, 1, channels]),
+            None => out,
+        }
     }
 }
 
@@ -205,11 +242,16 @@ pub(crate) fn halved(x: Tensor<4>) -> Tensor<4> {
 }
 
 impl Norm {
+    /// The same before another leaky ReLU; a slope of 0 is the ReLU.
+    pub(crate) fn with_slope(self, slope: f32) -> Self {
+        Self { slope, ..self }
+    }
+
     pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>, mode: &mut Mode<'_>) -> Tensor<4> {
         let (gamma, beta) = (weights.parameters.get::<1>(self.gamma), weights.parameters.get::<1>(self.beta));
         match mode {
             Mode::Training(moments) => {
-                let normalised = normalise(x, gamma, beta, EPSILON, SLOPE);
+                let normalised = normalise(x, gamma, beta, EPSILON, self.slope);
                 moments.push((normalised.mean.inner(), normalised.variance.inner()));
                 normalised.output
             }
@@ -220,7 +262,8 @@ impl Norm {
                 let shift = beta - mean * scale.clone();
                 let channels = scale.dims()[0];
                 let shape = [1, 1, 1, channels];
-                leaky_relu(x * scale.reshape(shape) + shift.reshape(shape))
+                let x = x * scale.reshape(shape) + shift.reshape(shape);
+                burn::tensor::activation::leaky_relu(x, f64::from(self.slope))
             }
         }
     }

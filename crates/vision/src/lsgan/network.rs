@@ -42,7 +42,7 @@ impl Generator {
         let mut builder = Builder::new(seed, DEVIATION, device);
         let (inputs, first) = (config.noise + n_classes, config.generator_channels);
         let outputs = SMALLEST * SMALLEST * first;
-        let linear = builder.linear("linear", inputs, outputs);
+        let linear = builder.linear("linear", inputs, outputs, Initial::Normal);
         let first_norm = builder.norm("linear", first);
         let (mut side, mut channels) = (SMALLEST, first);
         let mut layers = Vec::new();
@@ -165,11 +165,12 @@ impl Discriminator {
         let mut inputs = side * side * channels;
         let hidden = (config.discriminator_units > 0).then(|| {
             let units = config.discriminator_units;
-            let hidden = (builder.linear("hidden", inputs, units), builder.norm("hidden", units));
+            let hidden =
+                (builder.linear("hidden", inputs, units, Initial::Normal), builder.norm("hidden", units));
             inputs = units;
             hidden
         });
-        let last = builder.linear("last", inputs, 1);
+        let last = builder.linear("last", inputs, 1, Initial::Normal);
         let grown = (1..=config.grown).map(|at| {
             let side = config.px >> (config.grown - at);
             let inputs = 3 + n_classes + if at < config.grown { seen_larger } else { 0 };

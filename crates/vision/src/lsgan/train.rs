@@ -13,12 +13,10 @@ use super::{Lsgan, MODEL};
 use crate::backend;
 use crate::error::VisionError;
 use crate::images::{ImageSet, Labels};
-use crate::layers::blocks::{BatchMoments, Mode, Weights, pooled, update_moments};
+use crate::layers::blocks::{BatchMoments, MOMENTS_DECAY, Mode, Weights, pooled, update_moments};
 use crate::parameters::{Adam, Parameters};
 use crate::recommend::dvbpr::channels_last;
 
-/// What running moments keep of what they were at each step, as in the authors' code.
-const MOMENTS_DECAY: f64 = 0.9;
 /// Fewer pictures than this teach nothing.
 const LEAST_PICTURES: usize = 8;
 
@@ -201,16 +199,12 @@ impl Trainer {
         }
         let (pictures, classes, inputs) = (pictures.autodiff(), classes.autodiff(), inputs.autodiff());
         let others = others.map(Tensor::autodiff);
-        let tracked = |weights: &Weights| Weights {
-            parameters: weights.parameters.tracked(),
-            moments: weights.moments.clone(),
-        };
-        let generator = tracked(&self.generator_weights);
+        let generator = self.generator_weights.tracked();
         let mut moments = BatchMoments::new();
         let made = self.generator.forward(&generator, inputs, Mode::Training(&mut moments));
         update_moments(&mut self.generator_weights.moments, &moments, MOMENTS_DECAY);
 
-        let discriminator = tracked(&self.discriminator_weights);
+        let discriminator = self.discriminator_weights.tracked();
         let running = &mut self.discriminator_weights.moments;
         let mut look = |pictures: Tensor<4>, classes: Tensor<2>, others: Option<Tensor<2>>| {
             let mut moments = BatchMoments::new();
@@ -399,7 +393,7 @@ pub(super) fn fit(
         // A state may be of the middle of an epoch.
         for number in trainer.steps..epoch * steps {
             // An epoch of large pictures takes many minutes.
-            ctx.step_done(epoch - 1, || trainer.state(epoch - 1))?;
+            ctx.step_done(epoch - 1, |store| store.save(&trainer.state(epoch - 1)))?;
             let mut random = Random::new(numbered_seed(ctx.seed, "lsgan-step", number as u64));
             let batch = drawer.draw(config, &mut random, device)?;
             if !trainer.step(batch, config.warmth(epoch)) {

@@ -21,6 +21,9 @@ use crate::recommend::{Scorer, check};
 
 const NETWORK: &str = "network";
 
+/// Under which a configuration says where the data are: a folder, or a name among data sets.
+pub const PLACE: &str = "data";
+
 /// A member of a fitted model; its users are left behind.
 ///
 /// # Errors
@@ -38,7 +41,8 @@ pub struct Recommender {
     pub items: Dictionary,
     /// The network, which scores pictures that are not in the catalogue.
     pub network: Option<Dvbpr>,
-    /// Name of the data that it learned from; empty until it is loaded from a folder.
+    /// The data that it learned from: their place, where its configuration says so under [`PLACE`], and their name otherwise; empty until it is
+    /// loaded from a folder.
     pub data: String,
 }
 
@@ -162,7 +166,9 @@ impl Recommender {
         let model = ItemVectorsModel::from_parts(loaded.model.to_parts())?;
         let network = folder.join(NETWORK);
         let network = if network.exists() { Some(Dvbpr::load(&network, device)?) } else { None };
-        Ok(Self { model, items: loaded.items, network, data: loaded.manifest.data.name })
+        let manifest = loaded.manifest;
+        let data = manifest.config[PLACE].as_str().map_or(manifest.data.name, str::to_owned);
+        Ok(Self { model, items: loaded.items, network, data })
     }
 }
 

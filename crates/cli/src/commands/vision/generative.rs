@@ -50,6 +50,9 @@ pub(crate) struct TrainLsganArgs {
     /// Folder for the networks, sheets of the training, sheets of samples and of their neighbours, report.html and report.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Replace a generator of other settings that is in that folder
+    #[arg(long)]
+    overwrite: bool,
     /// Leave out the classification accuracy score, which trains two more classifiers
     #[arg(long)]
     no_score: bool,
@@ -95,6 +98,17 @@ pub(super) fn find_pictures(name: &str, global: &Global, cache: &Path) -> anyhow
             .filter(|path| path.extension().is_some_and(|extension| extension == "zip"))
             .collect();
         zips.sort();
+        let folders = std::fs::read_dir(found)?.filter(|entry| {
+            let folder = entry.as_ref().is_ok_and(|entry| entry.path().is_dir());
+            folder && entry.as_ref().is_ok_and(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        });
+        if let (Some(zip), 2..) = (zips.first(), folders.count()) {
+            return Err(usage(format!(
+                "{} holds folders and {} too: --data is to name the archive, or a folder of categories without one",
+                found.display(),
+                zip.display()
+            )));
+        }
         // An archive with everything, as the set is given out; a folder of categories otherwise.
         path = zips.into_iter().next().unwrap_or(path);
     }
@@ -104,7 +118,13 @@ pub(super) fn find_pictures(name: &str, global: &Global, cache: &Path) -> anyhow
 pub(crate) fn train(args: &TrainLsganArgs, global: &Global) -> anyhow::Result<()> {
     let config = settings(&args.preset, &args.set)?;
     check_folder(&args.out)?;
+    if config.grown > 0 && args.from.is_none() {
+        return Err(usage(
+            "these settings are of a generator that is grown on a smaller one: --from says in which folder that is",
+        ));
+    }
     let experiment = LsganExperiment {
+        replaces: args.overwrite,
         pictures: find_pictures(&args.data, global, &args.out)?,
         report: ReportOptions {
             classification_accuracy_score: !args.no_score,
@@ -175,7 +195,10 @@ pub(super) fn measures(report: &GanReport) -> Vec<[String; 3]> {
         rows.push(row("the same, generated over real", ratio, Some(1.0)));
     }
     if let Some(kernel) = report.kernel_distance {
-        let shown = |found: KernelDistance| format!("{:.4} ± {:.4}", found.mean, 1.96 * found.standard_error);
+        let shown = |found: KernelDistance| match found.standard_error {
+            Some(error) => format!("{:.4} ± {:.4}", found.mean, 1.96 * error),
+            None => format!("{:.4}", found.mean),
+        };
         rows.push([
             "kernel distance (± 1.96 standard errors of the blocks drawn)".to_owned(),
             shown(kernel.generated),

@@ -170,6 +170,12 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
         .join("pictures"))
 }
 
+/// What finds a folder again: its name among data sets, or else its whole path.
+pub(crate) fn place(name: &str) -> anyhow::Result<String> {
+    let path = Path::new(name);
+    Ok(if path.exists() { std::path::absolute(path)?.display().to_string() } else { name.to_owned() })
+}
+
 /// A folder (or a file in one) by path, or by name in the folders that data sets are looked up in.
 pub(crate) fn find(name: &str, global: &Global) -> anyhow::Result<PathBuf> {
     let path = Path::new(name);

@@ -14,12 +14,13 @@ use foldin_vision::checkpoints::Checkpoints;
 use foldin_vision::data::{LeaveOneOut, VisualDataset};
 use foldin_vision::error::VisionError;
 use foldin_vision::recommend::dvbpr::{self, DvbprConfig, Fitted, PretrainConfig, Pretrained};
+use foldin_vision::recommend::folder::PLACE;
 use foldin_vision::recommend::linear::LinearModel;
 use foldin_vision::recommend::pairwise::{self, PairwiseConfig};
 use foldin_vision::recommend::training::{self, Chosen, ItemFeatures};
 use serde_json::{Map, Value, json};
 
-use super::PictureData;
+use super::{PictureData, place};
 use crate::checkpoint::FolderCheckpoint;
 use crate::common::{Global, check_folder, print, usage};
 use crate::progress::{FitBar, cancel_on_ctrl_c};
@@ -27,6 +28,9 @@ use crate::settings::parse_pair;
 
 /// Pixels that hand-made features are taken at.
 const FEATURES_PX: usize = 64;
+
+/// The file of an interrupted training that says which it is.
+const RUN: &str = "run.json";
 
 /// Time between two checkpoints.
 const EVERY: Duration = Duration::from_secs(60);
@@ -74,6 +78,9 @@ pub(crate) struct Args {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Replace a model that is in that folder
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// What came of a training, and what it was made of.
@@ -103,10 +110,24 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     if args.out.exists() && !args.out.join("manifest.json").is_file() {
         return Err(usage(format!("{} is there already and is no model", args.out.display())));
     }
+    if args.out.exists() && !args.overwrite {
+        return Err(usage(format!(
+            "{} exists already: add --overwrite to replace it, or choose another --out",
+            args.out.display()
+        )));
+    }
+    let file = args.features.as_ref().filter(|_| args.model != dvbpr::NAME);
+    if let Some(file) = file.filter(|file| !file.is_file()) {
+        return Err(usage(format!("there is no file {}", file.display())));
+    }
+    if args.model == training::VIS_RANK && !args.pretraining.is_empty() {
+        return Err(usage("vis-rank learns nothing, so there is no --pretraining"));
+    }
     let bar = FitBar::new(args.model.clone(), global.shows_progress());
     let ctx = FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(args.seed) };
     let kept = FolderCheckpoint::folder_for(&args.out);
     let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept, told: Cell::new(false) };
+    run.begin()?;
     let made = match args.model.as_str() {
         "dvbpr" => run.dvbpr(),
         "vbpr" => run.vbpr(),
@@ -114,7 +135,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         _ => run.sum(),
     };
     bar.finish();
-    let Made { chosen, data, config } = match made {
+    if made.is_err() {
+        run.end()?;
+    }
+    let Made { chosen, data, mut config } = match made {
         Err(error) => match error.downcast_ref::<VisionError>() {
             Some(VisionError::Fit(FitError::Cancelled { epochs })) if run.kept.exists() => bail!(
                 "stopped after {epochs} epochs; the training is kept in {}: the same command goes on",
@@ -126,15 +150,52 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     };
     let Chosen { recommender, validation } = chosen;
     print(format!("{}: validation AUC {validation:.4} of users folded in", recommender.member_names()))?;
+    // Where purchases of people are found later on.
+    config[PLACE] = place(&args.data.data)?.into();
     let metrics = json!({"seed": args.seed, "validation_auc": validation});
     recommender.save(&args.out, &data, config, metrics)?;
-    if run.kept.exists() {
-        std::fs::remove_dir_all(&run.kept)?;
-    }
+    std::fs::remove_dir_all(&run.kept)?;
     print(format!("written: {}", args.out.display()))
 }
 
 impl Run<'_> {
+    /// Makes the folder that an interrupted training is kept in, unless that of another one is there: it is not lost for a name.
+    fn begin(&self) -> anyhow::Result<()> {
+        let Args { data, model, preset, set, pretraining, features, seed, .. } = self.args;
+        let sorted = |pairs: &[String]| {
+            let mut pairs = pairs.to_vec();
+            pairs.sort_unstable();
+            pairs
+        };
+        let run = json!({
+            "model": model, "preset": preset, "set": sorted(set), "pretraining": sorted(pretraining), "features": features, "seed": seed,
+            "data": place(&data.data)?, "treatment": data.treatment, "least": [data.thresholds.min_user, data.thresholds.min_item],
+        });
+        let file = self.kept.join(RUN);
+        if self.kept.exists() {
+            let kept = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+            if kept != Some(run) {
+                return Err(usage(format!(
+                    "{} is of another training (model, data, settings or seed differ): finish it with its own command, or delete it",
+                    self.kept.display()
+                )));
+            }
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.kept)?;
+        Ok(std::fs::write(file, format!("{run:#}\n"))?)
+    }
+
+    /// Takes that folder away again if nothing of a training is in it.
+    fn end(&self) -> anyhow::Result<()> {
+        let others = std::fs::read_dir(&self.kept)?
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() != RUN));
+        if others.count() == 0 {
+            std::fs::remove_dir_all(&self.kept)?;
+        }
+        Ok(())
+    }
+
     /// Settings of `dvbpr`, and of pretraining if there is any.
     fn settings(&self, preset: &str) -> anyhow::Result<(DvbprConfig, Option<PretrainConfig>)> {
         let config = self.dvbpr_settings(preset)?;
@@ -334,9 +395,9 @@ impl Run<'_> {
     }
 
     fn sum(&self) -> anyhow::Result<Made> {
-        let large = self.open(FEATURES_PX)?;
         let named = self.args.preset.as_deref();
         let (mut config, mut pretraining) = self.settings(named.unwrap_or("pretrained"))?;
+        let large = self.open(FEATURES_PX)?;
         let mut data = self.open(config.px)?;
         let network = match &pretraining {
             // Nobody asked for labels that are not there.

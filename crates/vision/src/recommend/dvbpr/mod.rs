@@ -236,11 +236,3 @@ impl Dvbpr {
         Ok(Self { config, network, weights, device: device.clone() })
     }
 }
-
-impl Weights {
-    /// The same numbers as constants beside what gradients are wanted of.
-    #[must_use]
-    pub fn constant(&self) -> Self {
-        Self { parameters: self.parameters.constant(), moments: self.moments.constant() }
-    }
-}

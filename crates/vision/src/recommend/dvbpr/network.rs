@@ -14,7 +14,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend;
-use crate::layers::{Geometry, convolve, max_pool, normalise};
+use crate::images::set::CHANNELS;
+pub use crate::layers::blocks::Weights;
+use crate::layers::blocks::{
+    BatchMoments, Builder, Convolution, Initial, Linear, MOMENTS_DECAY, Mode as Normalising, Norm, Step,
+    update_moments,
+};
+use crate::layers::{Geometry, max_pool};
 use crate::parameters::Parameters;
 
 /// Which network.
@@ -28,36 +34,21 @@ pub enum Form {
     CnnF,
 }
 
-/// ε of the normalisation.
-const EPSILON: f32 = 1e-5;
-
-/// What running moments keep of themselves in a step.
-const MOMENTS_DECAY: f64 = 0.9;
-
 /// Units of the small form's linear layer.
 pub const SMALL_UNITS: usize = 256;
 
-/// A convolution with what follows it.
+/// A convolution with what follows it: a normalisation and a ReLU, or the ReLU alone.
 #[derive(Clone, Copy, Debug)]
-struct Convolution {
-    weights: usize,
-    /// A bias, or scale and shift of a normalisation with the number of its running moments.
-    after: After,
+struct Layer {
+    convolution: Convolution,
+    norm: Option<Norm>,
     pooled: bool,
-    geometry: Geometry,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum After {
-    Bias(usize),
-    Norm { gamma: usize, beta: usize, moments: usize },
 }
 
 /// A linear layer, whose inputs are kept with this probability in training.
 #[derive(Clone, Copy, Debug)]
-struct Linear {
-    weights: usize,
-    bias: usize,
+struct Dense {
+    linear: Linear,
     keep: f32,
 }
 
@@ -67,17 +58,8 @@ pub struct Network {
     form: Form,
     px: usize,
     k: usize,
-    convolutions: Vec<Convolution>,
-    linears: Vec<Linear>,
-}
-
-/// Numbers of a network.
-#[derive(Clone, Debug)]
-pub struct Weights {
-    /// What is trained.
-    pub parameters: Parameters,
-    /// Running means and variances of normalisations, in pairs.
-    pub moments: Parameters,
+    layers: Vec<Layer>,
+    dense: Vec<Dense>,
 }
 
 /// How a network is run.
@@ -98,56 +80,52 @@ impl Network {
     /// A network for pictures of `px` and its first weights: uniform (Glorot), biases 0.
     #[must_use]
     pub fn new(form: Form, px: usize, k: usize, seed: u64, device: &Device) -> (Self, Weights) {
-        let mut builder = Builder {
-            parameters: Parameters::default(),
-            moments: Parameters::default(),
-            random: Random::new(child_seed(seed, "dvbpr network")),
-            device,
-            side: px,
-            channels: 3,
+        let mut builder = Builder::new(child_seed(seed, "dvbpr network"), 0.0, device);
+        let (mut side, mut channels) = (px, CHANNELS);
+        // Size of the window, stride, channels, whether it is pooled.
+        let convolutions: &[_] = match form {
+            Form::Small => &[(5, 2, 32, true), (3, 1, 64, true), (3, 1, 128, true)],
+            Form::CnnF => &[
+                (11, 4, 64, true),
+                (5, 1, 256, true),
+                (3, 1, 256, false),
+                (3, 1, 256, false),
+                (3, 1, 256, true),
+            ],
         };
-        let (convolutions, linears) = match form {
-            Form::Small => {
-                let convolutions = [(5, 2, 32), (3, 1, 64), (3, 1, 128)]
-                    .iter()
-                    .enumerate()
-                    .map(|(at, &(size, stride, channels))| {
-                        builder.convolution(at + 1, size, stride, channels, true, true)
-                    })
-                    .collect();
-                let flat = builder.flat();
-                let linears = vec![
-                    builder.linear("fc1", flat, SMALL_UNITS, 0.75),
-                    builder.linear("fc2", SMALL_UNITS, k, 0.5),
-                ];
-                (convolutions, linears)
-            }
-            Form::CnnF => {
-                let layers = [
-                    (11, 4, 64, true),
-                    (5, 1, 256, true),
-                    (3, 1, 256, false),
-                    (3, 1, 256, false),
-                    (3, 1, 256, true),
-                ];
-                let convolutions = layers
-                    .iter()
-                    .enumerate()
-                    .map(|(at, &(size, stride, channels, pooled))| {
-                        builder.convolution(at + 1, size, stride, channels, pooled, false)
-                    })
-                    .collect();
-                let flat = builder.flat();
-                let linears = vec![
-                    builder.linear("fc6", flat, 4096, 1.0),
-                    builder.linear("fc7", 4096, 4096, 0.5),
-                    builder.linear("fc8", 4096, k, 0.5),
-                ];
-                (convolutions, linears)
-            }
+        let mut layers = Vec::new();
+        for (at, &(size, stride, out, pooled)) in convolutions.iter().enumerate() {
+            let name = format!("conv{}", at + 1);
+            let geometry = Geometry::same(size, stride, [side; 2], channels, out);
+            let (step, initial) = (Step::Convolve, Initial::Glorot);
+            layers.push(match form {
+                Form::Small => Layer {
+                    convolution: builder.unbiased(&name, step, geometry, initial),
+                    norm: Some(builder.norm(&name, out).with_slope(0.0)),
+                    pooled,
+                },
+                Form::CnnF => Layer {
+                    convolution: builder.convolution(&name, step, geometry, initial),
+                    norm: None,
+                    pooled,
+                },
+            });
+            side = geometry.narrow[0] / if pooled { 2 } else { 1 };
+            channels = out;
+        }
+        let flat = side * side * channels;
+        let linears: &[_] = match form {
+            Form::Small => &[("fc1", flat, SMALL_UNITS, 0.75), ("fc2", SMALL_UNITS, k, 0.5)],
+            Form::CnnF => &[("fc6", flat, 4096, 1.0), ("fc7", 4096, 4096, 0.5), ("fc8", 4096, k, 0.5)],
         };
-        let weights = Weights { parameters: builder.parameters, moments: builder.moments };
-        (Self { form, px, k, convolutions, linears }, weights)
+        let dense = linears
+            .iter()
+            .map(|&(name, inputs, outputs, keep)| Dense {
+                linear: builder.linear(name, inputs, outputs, Initial::Glorot),
+                keep,
+            })
+            .collect();
+        (Self { form, px, k, layers, dense }, builder.finish())
     }
 
     /// Which network it is.
@@ -184,42 +162,27 @@ impl Network {
     #[must_use]
     pub fn describe(&self, weights: &Weights, pictures: Tensor<4>, mode: &mut Mode<'_>) -> Tensor<2> {
         let mut x = pictures;
-        for layer in &self.convolutions {
-            let parameters = &weights.parameters;
-            let channels = layer.geometry.narrow_channels;
-            x = convolve(x, parameters.get(layer.weights), layer.geometry);
-            x = match layer.after {
-                After::Bias(bias) => {
-                    activation::relu(x + parameters.get::<1>(bias).reshape([1, 1, 1, channels]))
+        let mut seen = BatchMoments::new();
+        for layer in &self.layers {
+            x = layer.convolution.forward(&weights.parameters, x);
+            x = match (layer.norm, &mode) {
+                (None, _) => activation::relu(x),
+                (Some(norm), Mode::Training { .. }) => {
+                    norm.forward(weights, x, &mut Normalising::Training(&mut seen))
                 }
-                After::Norm { gamma, beta, moments: at } => {
-                    let (gamma, beta) = (parameters.get::<1>(gamma), parameters.get::<1>(beta));
-                    match mode {
-                        Mode::Training { moments, .. } => {
-                            let normalised = normalise(x, gamma, beta, EPSILON, 0.0);
-                            for (at, new) in [(at, normalised.mean), (at + 1, normalised.variance)] {
-                                let kept = moments.get::<1>(at) * MOMENTS_DECAY;
-                                moments.set(at, kept + new.inner() * (1.0 - MOMENTS_DECAY));
-                            }
-                            normalised.output
-                        }
-                        Mode::Inference => {
-                            let scale = gamma / (weights.moments.get::<1>(at + 1) + EPSILON).sqrt();
-                            let shift = beta - weights.moments.get::<1>(at) * scale.clone();
-                            let wide = [1, 1, 1, channels];
-                            activation::relu(x * scale.reshape(wide) + shift.reshape(wide))
-                        }
-                    }
-                }
+                (Some(norm), Mode::Inference) => norm.forward(weights, x, &mut Normalising::Inference),
             };
             if layer.pooled {
                 x = max_pool(x);
             }
         }
+        if let Mode::Training { moments, .. } = mode {
+            update_moments(moments, &seen, MOMENTS_DECAY);
+        }
         let [batch, height, width, channels] = x.dims();
         let mut x = x.reshape([batch, height * width * channels]);
-        for layer in &self.linears[..self.linears.len() - 1] {
-            x = activation::relu(self.linear(layer, weights, x, mode));
+        for layer in &self.dense[..self.dense.len() - 1] {
+            x = activation::relu(layer.forward(weights, x, mode));
         }
         x
     }
@@ -231,25 +194,12 @@ impl Network {
     #[must_use]
     pub fn phi(&self, weights: &Weights, pictures: Tensor<4>, mode: &mut Mode<'_>) -> Tensor<2> {
         let x = self.describe(weights, pictures, mode);
-        self.linear(&self.linears[self.linears.len() - 1], weights, x, mode)
-    }
-
-    fn linear(&self, layer: &Linear, weights: &Weights, x: Tensor<2>, mode: &mut Mode<'_>) -> Tensor<2> {
-        let x = match mode {
-            Mode::Training { random, .. } if layer.keep < 1.0 => {
-                let mask = backend::dropout_mask(x.dims(), layer.keep, random, &x.device());
-                x * mask
-            }
-            _ => x,
-        };
-        let bias = weights.parameters.get::<1>(layer.bias);
-        let outputs = bias.dims()[0];
-        x.matmul(weights.parameters.get(layer.weights)) + bias.reshape([1, outputs])
+        self.dense[self.dense.len() - 1].forward(weights, x, mode)
     }
 
     /// Takes over all layers but the last from another network of the same form, as after pretraining.
     pub fn adopt(&self, weights: &mut Weights, from: &Weights) {
-        let last = self.linears[self.linears.len() - 1].weights;
+        let last = self.dense[self.dense.len() - 1].linear.weights();
         for at in 0..last {
             weights.parameters.set(at, from.parameters.get_flat(at));
         }
@@ -257,73 +207,16 @@ impl Network {
     }
 }
 
-/// Draws first weights and keeps track of the shape.
-struct Builder<'a> {
-    parameters: Parameters,
-    moments: Parameters,
-    random: Random,
-    device: &'a Device,
-    side: usize,
-    channels: usize,
-}
-
-impl Builder<'_> {
-    /// Uniform within ±√(6 / (inputs + outputs)).
-    fn weights(&mut self, name: &str, shape: &[usize], inputs: usize, outputs: usize) -> usize {
-        let width = (6.0 / (inputs + outputs) as f64).sqrt();
-        let count = shape.iter().product();
-        let values = (0..count).map(|_| (width * (2.0 * self.random.uniform() - 1.0)) as f32).collect();
-        self.parameters.add(&format!("{name}/weights"), shape, values, true, self.device)
-    }
-
-    fn constant(&mut self, name: &str, length: usize, value: f32) -> usize {
-        self.parameters.add(name, &[length], vec![value; length], false, self.device)
-    }
-
-    fn convolution(
-        &mut self,
-        number: usize,
-        size: usize,
-        stride: usize,
-        channels: usize,
-        pooled: bool,
-        normed: bool,
-    ) -> Convolution {
-        let name = format!("conv{number}");
-        let geometry = Geometry::same(size, stride, [self.side; 2], self.channels, channels);
-        let (inputs, outputs) = (size * size * self.channels, size * size * channels);
-        let weights = self.weights(&name, &[size, size, self.channels, channels], inputs, outputs);
-        let after = if normed {
-            let moments = self.moments.len();
-            for (what, value) in [("mean", 0.0), ("variance", 1.0)] {
-                self.moments.add(
-                    &format!("{name}/{what}"),
-                    &[channels],
-                    vec![value; channels],
-                    false,
-                    self.device,
-                );
+impl Dense {
+    fn forward(&self, weights: &Weights, x: Tensor<2>, mode: &mut Mode<'_>) -> Tensor<2> {
+        let x = match mode {
+            Mode::Training { random, .. } if self.keep < 1.0 => {
+                let mask = backend::dropout_mask(x.dims(), self.keep, random, &x.device());
+                x * mask
             }
-            After::Norm {
-                gamma: self.constant(&format!("{name}/gamma"), channels, 1.0),
-                beta: self.constant(&format!("{name}/beta"), channels, 0.0),
-                moments,
-            }
-        } else {
-            After::Bias(self.constant(&format!("{name}/bias"), channels, 0.0))
+            _ => x,
         };
-        self.side = geometry.narrow[0] / if pooled { 2 } else { 1 };
-        self.channels = channels;
-        Convolution { weights, after, pooled, geometry }
-    }
-
-    fn flat(&self) -> usize {
-        self.side * self.side * self.channels
-    }
-
-    fn linear(&mut self, name: &str, inputs: usize, outputs: usize, keep: f32) -> Linear {
-        let weights = self.weights(name, &[inputs, outputs], inputs, outputs);
-        Linear { weights, bias: self.constant(&format!("{name}/bias"), outputs, 0.0), keep }
+        self.linear.forward(&weights.parameters, x)
     }
 }
 
@@ -344,7 +237,7 @@ mod tests {
     fn training_and_inference_agree_once_moments_have_settled() {
         let device = Device::flex();
         let (mut network, mut weights) = Network::new(Form::Small, 16, 8, 1, &device);
-        network.linears.iter_mut().for_each(|layer| layer.keep = 1.0);
+        network.dense.iter_mut().for_each(|layer| layer.keep = 1.0);
         let mut random = Random::new(2);
         let pictures = backend::uniform([6, 16, 16, 3], (-1.0, 1.0), &mut random, &device);
         let train = |weights: &mut Weights, random: &mut Random| {

@@ -145,8 +145,7 @@ pub fn pretrain(
             adams.iter_mut().for_each(|adam| adam.learning_rate = rate);
             let seed = numbered_seed(ctx.seed, "pretraining views", number as u64);
             let x = views(images, pictures, config.augment.then_some(seed), device)?;
-            let tracked =
-                Weights { parameters: weights.parameters.tracked(), moments: weights.moments.clone() };
+            let tracked = weights.tracked();
             let heads_tracked = heads.tracked();
             let mut mode = Mode::Training { random: &mut noise, moments: &mut weights.moments };
             let described = network.describe(&tracked, x.autodiff(), &mut mode);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use foldin_core::random::{Random, child_seed, numbered_seed};
-use foldin_core::{Csr, FitContext, FitError, TrainState};
+use foldin_core::{CheckpointStore, Csr, FitContext, FitError, TrainState};
 use rayon::prelude::*;
 
 use super::{Dvbpr, DvbprConfig, Fitted, Mode, NAME, Negatives, Network, Pretrained, ThetaStart, Weights};
@@ -61,6 +61,20 @@ impl State {
             numbers.extend(epoch.auc.map(|auc| (format!("auc/{at}"), auc)));
         }
         TrainState { epochs: epochs.len(), tensors, numbers }
+    }
+
+    /// Gives all of it to a store, and takes it back.
+    fn keep(
+        &mut self,
+        store: &dyn CheckpointStore,
+        epochs: &[Watched],
+        device: &Device,
+    ) -> Result<(), FitError> {
+        let kept = self.put_away(epochs);
+        store.save(&kept)?;
+        self.restore(kept, device)
+            .map(drop)
+            .map_err(|error| FitError::Checkpoint { reason: error.to_string() })
     }
 
     fn restore(&mut self, mut state: TrainState, device: &Device) -> Result<Vec<Watched>, VisionError> {
@@ -131,9 +145,7 @@ pub(super) fn fit(
         if let Some(checkpoints) = ctx.checkpoints
             && (cancelled || checkpoints.due(done))
         {
-            let kept = state.put_away(watch.epochs());
-            checkpoints.save(&kept)?;
-            state.restore(kept, device)?;
+            state.keep(checkpoints, watch.epochs(), device)?;
         }
         if cancelled {
             return Err(FitError::Cancelled { epochs: done }.into());
@@ -199,7 +211,7 @@ fn one_epoch(
             continue;
         }
         // An epoch of large pictures takes many minutes.
-        ctx.step_done(epoch, || state.put_away(epochs))?;
+        ctx.step_done(epoch, |store| state.keep(store, epochs, device))?;
         let mut pictures: Vec<u32> = batch_draws.iter().map(|draw| draw.picture).collect();
         if config.negatives == Negatives::Uniform {
             pictures.extend(batch_draws.iter().map(|draw| draw.other));
@@ -240,8 +252,7 @@ fn step(
     noise: &mut Random,
     device: &Device,
 ) -> f64 {
-    let tracked =
-        Weights { parameters: state.weights.parameters.tracked(), moments: state.weights.moments.clone() };
+    let tracked = state.weights.tracked();
     let theta_tracked = state.theta.tracked();
     let mut mode = Mode::Training { random: noise, moments: &mut state.weights.moments };
     let phi = network.phi(&tracked, pictures.autodiff(), &mut mode);
