@@ -13,7 +13,7 @@
 
 use foldin_core::random::{Random, child_seed, numbered_seed};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::data::{LeaveOneOut, VisualDataset};
 use crate::error::VisionError;
@@ -178,7 +178,7 @@ pub fn validation_auc(model: &dyn Scorer, split: &LeaveOneOut) -> Result<f64, Vi
 }
 
 /// A mean over users with its interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Mean.
     pub mean: f64,

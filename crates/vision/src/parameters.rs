@@ -47,7 +47,7 @@ impl Parameters {
     /// One array in its shape.
     ///
     /// # Panics
-    /// If its shape has not `D` axes.
+    /// If there is no such array, or its shape has not `D` axes.
     #[must_use]
     pub fn get<const D: usize>(&self, at: usize) -> Tensor<D> {
         let entry = &self.entries[at];
@@ -57,18 +57,27 @@ impl Parameters {
     }
 
     /// One array as a row of numbers.
+    ///
+    /// # Panics
+    /// If there is no such array.
     #[must_use]
     pub fn get_flat(&self, at: usize) -> Tensor<1> {
         self.entries[at].value.clone()
     }
 
     /// Name of an array.
+    ///
+    /// # Panics
+    /// If there is no such array.
     #[must_use]
     pub fn name(&self, at: usize) -> &str {
         &self.entries[at].name
     }
 
     /// Replaces an array, in any shape of as many elements.
+    ///
+    /// # Panics
+    /// If there is no such array, or it has another number of elements.
     pub fn set<const D: usize>(&mut self, at: usize, value: Tensor<D>) {
         let length = self.entries[at].shape.iter().product::<usize>();
         self.entries[at].value = value.reshape([length]);

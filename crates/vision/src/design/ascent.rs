@@ -9,7 +9,7 @@ use super::preference::{Features, Taste, resized};
 use crate::backend;
 use crate::classifier::Classifier;
 use crate::error::VisionError;
-use crate::images::{to_byte, to_unit};
+use crate::images::{set::CHANNELS, to_byte, to_unit};
 use crate::lsgan::Lsgan;
 use crate::parameters::{Adam, Parameters};
 
@@ -32,6 +32,9 @@ pub struct Step {
 
 impl Step {
     /// θᵀΦ − η (D − 1)² + γ ln p of a start, with the factors of realism and of the category.
+    ///
+    /// # Panics
+    /// If there is no such start.
     #[must_use]
     pub fn objective(&self, start: usize, config: &DesignConfig) -> f64 {
         let doubt = (self.realism[start] - 1.0).powi(2);
@@ -40,6 +43,9 @@ impl Step {
     }
 
     /// The picture of a start.
+    ///
+    /// # Panics
+    /// If there is no such start.
     #[must_use]
     pub fn picture(&self, start: usize) -> &[u8] {
         let size = self.pictures.len() / self.preference.len();
@@ -258,7 +264,7 @@ fn inverted(
     stop: &dyn Fn(usize) -> Result<(), VisionError>,
 ) -> Result<Vec<f32>, VisionError> {
     let (px, width) = (model.config().px, model.config().noise);
-    let size = 3 * px * px;
+    let size = CHANNELS * px * px;
     if picture.len() != size {
         return Err(VisionError::shape("bytes of the item's picture", size, picture.len()));
     }

@@ -17,6 +17,7 @@ use super::{Order, design};
 use crate::backend;
 use crate::classifier::Classifier;
 use crate::error::VisionError;
+use crate::evaluate::Figure;
 use crate::gan_metrics::ms_ssim;
 use crate::images::{set::CHANNELS, to_unit};
 use crate::lsgan::Lsgan;
@@ -34,45 +35,23 @@ pub struct Person {
     pub class: usize,
 }
 
-/// A mean over persons with its standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Mean {
-    /// The mean.
-    pub mean: f64,
-    /// Its standard error; 0 for one person.
-    pub standard_error: f64,
-}
-
-impl Mean {
-    fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        if values.is_empty() {
-            return Self::default();
-        }
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
-        let variance = if values.len() > 1 { squares / (n - 1.0) } else { 0.0 };
-        Self { mean, standard_error: (variance / n).sqrt() }
-    }
-}
-
 /// A group of pictures, as means over persons.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// θᵀΦ by the scorer that was climbed, less that of its best real item, in standard deviations of the category's real items.
-    pub preference: Mean,
+    pub preference: Figure,
     /// The same of the same pictures by the second scorer.
-    pub second: Mean,
+    pub second: Figure,
     /// Share of the category's real items liked less, by the scorer that was climbed.
-    pub percentile: Mean,
+    pub percentile: Figure,
     /// The same by the second scorer.
-    pub second_percentile: Mean,
+    pub second_percentile: Figure,
     /// D.
-    pub realism: Mean,
+    pub realism: Figure,
     /// Share that the second classifier takes for the category, where one is given.
-    pub agreement: Option<Mean>,
+    pub agreement: Option<Figure>,
     /// 1 − similarity of pairs within a person's group, where it has pairs.
-    pub diversity: Option<Mean>,
+    pub diversity: Option<Figure>,
 }
 
 /// Shares of persons for whom the best design, by what was climbed, beats the best real item of the scorer that was climbed.
@@ -93,9 +72,9 @@ pub struct DesignReport {
     pub groups: Vec<(String, Group)>,
     /// Preference of the design that comes first, of the highest objective unless they are drawn, less that of the best real item, by the scorer that was climbed, in standard deviations of the preference
     /// for the category's real items.
-    pub gain: Mean,
+    pub gain: Figure,
     /// The same two pictures by the second scorer.
-    pub second_gain: Mean,
+    pub second_gain: Figure,
     /// How often it is a gain.
     pub better: Shares,
 }
@@ -229,19 +208,19 @@ pub fn evaluate(
     let share =
         |gains: &[f64]| gains.iter().filter(|gain| **gain > 0.0).count() as f64 / gains.len().max(1) as f64;
     let group = |collected: Collected| Group {
-        preference: Mean::of(&collected.preference),
-        second: Mean::of(&collected.second),
-        percentile: Mean::of(&collected.percentile),
-        second_percentile: Mean::of(&collected.second_percentile),
-        realism: Mean::of(&collected.realism),
-        agreement: (!collected.agreement.is_empty()).then(|| Mean::of(&collected.agreement)),
-        diversity: (!collected.diversity.is_empty()).then(|| Mean::of(&collected.diversity)),
+        preference: Figure::of(&collected.preference).unwrap_or_default(),
+        second: Figure::of(&collected.second).unwrap_or_default(),
+        percentile: Figure::of(&collected.percentile).unwrap_or_default(),
+        second_percentile: Figure::of(&collected.second_percentile).unwrap_or_default(),
+        realism: Figure::of(&collected.realism).unwrap_or_default(),
+        agreement: Figure::of(&collected.agreement),
+        diversity: Figure::of(&collected.diversity),
     };
     Ok(DesignReport {
         persons: persons.len(),
         better: Shares { first: share(&gains), second: share(&second_gains) },
-        gain: Mean::of(&gains),
-        second_gain: Mean::of(&second_gains),
+        gain: Figure::of(&gains).unwrap_or_default(),
+        second_gain: Figure::of(&second_gains).unwrap_or_default(),
         groups: NAMES.iter().map(|name| (*name).to_owned()).zip(groups.map(group)).collect(),
     })
 }
@@ -280,13 +259,6 @@ fn pairwise(bytes: &[u8], px: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn means_have_standard_errors() {
-        let found = Mean::of(&[1.0, 3.0]);
-        assert!((found.mean - 2.0).abs() < 1e-12 && (found.standard_error - 1.0).abs() < 1e-12);
-        assert!(Mean::of(&[5.0]).standard_error.abs() < 1e-12);
-    }
 
     #[test]
     fn deviations_divide() {

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use ascent::Step;
 use ascent::{Hill, Start, ascend};
 pub use config::{Bound, Choice, DesignConfig};
-pub use evaluate::{DesignReport, Group, Mean, Person, Shares, evaluate};
+pub use evaluate::{DesignReport, Group, Person, Shares, evaluate};
 pub use preference::{Features, Taste, resized};
 use retrieval::share_below;
 pub use retrieval::{Catalogue, Retrieved};
@@ -39,6 +39,7 @@ pub(crate) use studio::{parts, taste_of};
 use crate::classifier::Classifier;
 use crate::error::VisionError;
 use crate::gan_metrics::nearest_by_pixel;
+use crate::images::set::CHANNELS;
 use crate::lsgan::Lsgan;
 use crate::sheet::{Sheet, Tile};
 
@@ -206,7 +207,7 @@ pub fn design(
         let nearest = nearest_items(catalogue, category, last.picture(start))?;
         let numbers: Vec<u32> = nearest.iter().map(|item| item.picture).collect();
         let bytes = catalogue.pictures().bytes(&numbers)?;
-        nearest_pictures.push(bytes.chunks(3 * px * px).map(<[u8]>::to_vec).collect());
+        nearest_pictures.push(bytes.chunks(CHANNELS * px * px).map(<[u8]>::to_vec).collect());
         designs.push(Designed {
             start,
             preference,
@@ -220,7 +221,7 @@ pub fn design(
     let retrieved = catalogue.best(&real, config.keep.max(NEAREST));
     let numbers: Vec<u32> = retrieved.iter().map(|item| item.picture).collect();
     let retrieved_pictures =
-        catalogue.pictures().bytes(&numbers)?.chunks(3 * px * px).map(<[u8]>::to_vec).collect();
+        catalogue.pictures().bytes(&numbers)?.chunks(CHANNELS * px * px).map(<[u8]>::to_vec).collect();
     Ok(DesignResult {
         user: order.user.to_owned(),
         category: category.clone(),

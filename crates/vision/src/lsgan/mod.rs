@@ -35,7 +35,7 @@ pub use train::Observer;
 
 use crate::backend;
 use crate::error::VisionError;
-use crate::images::{ImageSet, Labels, to_byte};
+use crate::images::{ImageSet, Labels, set::CHANNELS, to_byte};
 use crate::layers::blocks::{Mode, Weights};
 use crate::saved;
 
@@ -250,7 +250,7 @@ impl Lsgan {
         }
         let mut random = Random::new(seed);
         let noise = self.noise(n, &mut random);
-        let mut out = Vec::with_capacity(n * 3 * self.config.px * self.config.px);
+        let mut out = Vec::with_capacity(n * CHANNELS * self.config.px * self.config.px);
         for noise in noise.chunks(AT_ONCE * self.config.noise) {
             let rows = noise.len() / self.config.noise;
             let noise = backend::tensor(noise.to_vec(), [rows, self.config.noise], &self.device);

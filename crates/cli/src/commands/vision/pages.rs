@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 use foldin_core::{FitError, Progress};
 use foldin_vision::backend::device;
 use foldin_vision::classifier::Accuracy;
-use foldin_vision::design::{DesignReport, Group, Mean};
+use foldin_vision::design::{DesignReport, Group};
 use foldin_vision::error::VisionError;
+use foldin_vision::evaluate::Figure;
 use foldin_vision::experiments::{LsganOutcome, Pictures, RECIPES, Recipe, Size, Watch, Work};
 use foldin_vision::gan_report::GanReport;
 use foldin_vision::study::html;
@@ -299,7 +300,7 @@ fn designs(
 
 /// A row for each group of pictures, as means over persons with half their 95 % interval.
 fn groups(report: &DesignReport) -> Vec<[String; 8]> {
-    let maybe = |found: Option<Mean>| found.map(mean).unwrap_or_default();
+    let maybe = |found: Option<Figure>| found.map(mean).unwrap_or_default();
     let row = |(name, group): &(String, Group)| {
         [
             name.clone(),
@@ -315,8 +316,8 @@ fn groups(report: &DesignReport) -> Vec<[String; 8]> {
     report.groups.iter().map(row).collect()
 }
 
-fn mean(mean: Mean) -> String {
-    format!("{:.3} ± {:.3}", mean.mean, 1.96 * mean.standard_error)
+fn mean(mean: Figure) -> String {
+    mean.ci95.map_or_else(|| format!("{:.3}", mean.mean), |ci95| format!("{:.3} ± {ci95:.3}", mean.mean))
 }
 
 /// How much more the best design is liked than the best real item.
