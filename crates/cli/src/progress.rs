@@ -79,9 +79,9 @@ pub(crate) fn errors_in_words(epoch: Epoch) -> String {
 }
 
 /// Signals that come within this time are one Ctrl-C.
-const ONE_CTRL_C: Duration = Duration::from_secs(1);
+const ONE_CTRL_C: Duration = Duration::from_millis(200);
 
-/// The flag that the first Ctrl-C sets, to stop after the current epoch; a second one ends the program at once.
+/// The flag that the first Ctrl-C sets, to stop as soon as what was learned can be kept; a second one ends the program at once.
 pub(crate) fn cancel_on_ctrl_c() -> anyhow::Result<CancelFlag> {
     static FLAG: OnceLock<CancelFlag> = OnceLock::new();
     if let Some(flag) = FLAG.get() {

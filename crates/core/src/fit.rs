@@ -159,7 +159,7 @@ impl CancelFlag {
     }
 }
 
-/// A fit between two epochs: all that is needed to go on as if it had never stopped.
+/// A fit between two epochs, or two steps of one: all that is needed to go on as if it had never stopped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainState {
     /// Whole epochs done.
@@ -201,7 +201,7 @@ pub struct FitContext<'a> {
     pub seed: u64,
     /// Told about each epoch.
     pub progress: &'a dyn Progress,
-    /// Asked between epochs.
+    /// Asked between epochs, and between the steps of long ones.
     pub cancel: CancelFlag,
     /// Where an interrupted fit is kept.
     pub checkpoints: Option<&'a dyn CheckpointStore>,

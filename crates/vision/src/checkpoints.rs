@@ -34,7 +34,7 @@ struct Last {
     took: Duration,
 }
 
-/// Keeping a state takes no more than one part of so many of a training.
+/// Writing states takes no more than one part of so many of a training.
 const SHARE: u32 = 20;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,8 +46,8 @@ struct Description {
 }
 
 impl Checkpoints {
-    /// Keeps a state in `folder` once in `every`, in the middle of an epoch too, and when cancelled; less often where that takes long. `run` is all that must be the same for a state to be taken
-    /// up again: model, settings, data and seed.
+    /// Keeps a state in `folder` once in `every`, in the middle of an epoch too, and when cancelled; less often where writing takes long. `run`
+    /// is all that must be the same for a state to be taken up again: model, settings, data and seed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, run: Value, every: Duration) -> Self {
         Self {
@@ -61,7 +61,8 @@ impl Checkpoints {
 
     /// The same, with the seconds that training took kept beside the state.
     fn timed(self) -> Self {
-        let kept = self.folder.exists().then(|| std::fs::read_to_string(self.seconds_file()).ok());
+        let kept =
+            saved::is_readable(&self.folder).then(|| std::fs::read_to_string(self.seconds_file()).ok());
         let before = kept.flatten().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0);
         Self { timed: Some((Instant::now(), before)), ..self }
     }
@@ -75,14 +76,25 @@ impl Checkpoints {
         self.folder.with_extension("seconds")
     }
 
+    /// The same, without the state of a training that diverged: it would diverge again, and be in the way of one with other settings.
+    ///
+    /// # Errors
+    /// That of the training.
+    pub fn without_what_diverged<T>(&self, trained: Result<T, VisionError>) -> Result<T, VisionError> {
+        trained.inspect_err(|error| {
+            if matches!(error, VisionError::Diverged { .. }) {
+                // What is left is told by the next training.
+                let _ = self.remove();
+            }
+        })
+    }
+
     /// Deletes the state, once what was trained is saved.
     ///
     /// # Errors
     /// [`VisionError::Io`].
     pub fn remove(&self) -> Result<(), VisionError> {
-        if self.folder.exists() {
-            std::fs::remove_dir_all(&self.folder).map_err(VisionError::io(&self.folder))?;
-        }
+        saved::remove(&self.folder)?;
         let seconds = self.seconds_file();
         if self.timed.is_some() && seconds.exists() {
             std::fs::remove_file(&seconds).map_err(VisionError::io(seconds))?;
@@ -149,17 +161,29 @@ struct Done {
 }
 
 fn finished(folder: &Path, name: &str) -> Result<Option<Done>, VisionError> {
-    let note = std::fs::read_to_string(folder.join(format!("{name}.json")));
+    let note = std::fs::read_to_string(note_of(folder, name));
     let done = note.ok().and_then(|text| serde_json::from_str(&text).ok());
     Ok(if saved::is_there(&folder.join(name))? { done } else { None })
 }
 
-/// Whether `folder/name` holds a finished network of another run, which [`trained`] would replace.
+fn note_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.json"))
+}
+
+fn checkpoint_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.checkpoint"))
+}
+
+/// Whether `folder/name` holds a finished network of another run, or of one that nothing is known of, which [`trained`] would replace.
 ///
 /// # Errors
 /// [`VisionError::Io`].
 pub(crate) fn holds_another(folder: &Path, name: &str, run: &Value) -> Result<bool, VisionError> {
-    Ok(finished(folder, name)?.is_some_and(|done| done.run != *run))
+    Ok(match finished(folder, name)? {
+        Some(done) => done.run != *run,
+        // Between a network and its note a training may have been killed.
+        None => folder.join(name).exists() && !saved::is_readable(&checkpoint_of(folder, name)),
+    })
 }
 
 /// The network that `folder/name` holds if it is of the same run, or a newly trained one, which is then saved; and the seconds its
@@ -176,14 +200,17 @@ pub fn trained<M>(
     save: impl FnOnce(&M, &Path) -> Result<(), VisionError>,
 ) -> Result<(M, f64), VisionError> {
     let place = folder.join(name);
-    let note = folder.join(format!("{name}.json"));
+    let note = note_of(folder, name);
     if let Some(done) = finished(folder, name)?.filter(|done| done.run == run) {
         return Ok((load(&place)?, done.seconds));
     }
-    let checkpoint = folder.join(format!("{name}.checkpoint"));
-    let store = Checkpoints::new(&checkpoint, run.clone(), EVERY).timed();
-    let model = fit(&store)?;
+    let store = Checkpoints::new(checkpoint_of(folder, name), run.clone(), EVERY).timed();
+    let model = store.without_what_diverged(fit(&store))?;
     let seconds = store.seconds();
+    // The note of another network says nothing of this one.
+    if note.exists() {
+        std::fs::remove_file(&note).map_err(VisionError::io(&note))?;
+    }
     save(&model, &place)?;
     let text = format!("{:#}\n", json!(Done { run, seconds }));
     std::fs::write(&note, text).map_err(VisionError::io(note))?;

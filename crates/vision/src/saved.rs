@@ -5,8 +5,8 @@
 //! | `manifest.json` | what it is, format version, settings and what else the network keeps beside its numbers, checksum of the weights |
 //! | `weights.safetensors` | its arrays, `f32` |
 //!
-//! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one, and one that fell between the two
-//! renames is put back by whoever looks next. Loading checks kind, format and checksum before any network exists.
+//! A folder is written beside its place and renamed into it: a crash leaves the old folder or the new one. Where it fell between the
+//! two renames, the old one is read where it lies, and put back by who writes next. Loading checks kind, format and checksum before any network exists.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -113,21 +113,47 @@ pub fn write(folder: &Path, model: &str, description: &Value, tensors: &Tensors)
     }
     fs::rename(&beside, folder).map_err(VisionError::io(folder))?;
     if replaced.exists() {
+        // Without its description it is not taken for a folder, however much of it a crash leaves.
+        fs::remove_file(replaced.join(MANIFEST)).map_err(VisionError::io(&replaced))?;
         fs::remove_dir_all(&replaced).map_err(VisionError::io(&replaced))?;
     }
     Ok(())
 }
 
-/// Whether there is a folder here. One that a crash left between the two renames of [`write`] is put back first.
+/// Where a folder lies: beside its place if a crash left it between the two renames of [`write`].
+fn found(folder: &Path) -> PathBuf {
+    let replaced = sibling(folder, REPLACED);
+    if !folder.exists() && replaced.join(MANIFEST).is_file() { replaced } else { folder.to_owned() }
+}
+
+/// Whether [`read`] finds a folder.
+pub(crate) fn is_readable(folder: &Path) -> bool {
+    found(folder).exists()
+}
+
+/// Whether there is a folder here, for who writes it: what a crash left between the two renames of [`write`] is put back first.
 ///
 /// # Errors
 /// [`VisionError::Io`] if it cannot be.
 pub(crate) fn is_there(folder: &Path) -> Result<bool, VisionError> {
-    let replaced = sibling(folder, REPLACED);
-    if !folder.exists() && replaced.join(MANIFEST).is_file() {
-        fs::rename(&replaced, folder).map_err(VisionError::io(replaced))?;
+    let found = found(folder);
+    if found != folder {
+        fs::rename(&found, folder).map_err(VisionError::io(found))?;
     }
     Ok(folder.exists())
+}
+
+/// Deletes a folder and all that writing it may have left.
+///
+/// # Errors
+/// [`VisionError::Io`].
+pub(crate) fn remove(folder: &Path) -> Result<(), VisionError> {
+    for folder in [sibling(folder, REPLACED), sibling(folder, WRITING), folder.to_owned()] {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(VisionError::io(&folder))?;
+        }
+    }
+    Ok(())
 }
 
 fn sibling(folder: &Path, what: &str) -> PathBuf {
@@ -154,7 +180,7 @@ fn checksum(path: &Path) -> io::Result<String> {
 /// # Errors
 /// [`LoadError`] that names the file and what is wrong with it.
 pub fn read(folder: &Path, model: &str) -> Result<(Value, Tensors), VisionError> {
-    is_there(folder)?;
+    let folder = &found(folder);
     let path = folder.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|error| bad(&path, error))?;
@@ -214,14 +240,20 @@ mod tests {
         for next in [false, true] {
             write(&folder, "toy", &json!("old"), &tensors()).unwrap();
             fs::rename(&folder, sibling(&folder, REPLACED)).unwrap();
+            // Who reads changes nothing.
+            assert!(is_readable(&folder) && !folder.exists());
             if next {
                 // The next writer does not take it for a leftover.
                 write(&folder, "toy", &json!("new"), &tensors()).unwrap();
             }
             let expected = if next { "new" } else { "old" };
             assert_eq!(read(&folder, "toy").unwrap().0, json!(expected));
+            assert!(is_there(&folder).unwrap() && folder.exists());
         }
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        fs::create_dir(sibling(&folder, WRITING)).unwrap();
+        remove(&folder).unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::images::BuildReport;
 use crate::lsgan::{self, Lsgan};
 use crate::recommend::dvbpr::{self, Dvbpr};
 use crate::recommend::folder::{Recommender, distinct};
+use crate::saved;
 
 /// What designs are made of.
 #[derive(Clone, Debug)]
@@ -107,8 +108,10 @@ impl Studio {
         parts(&recommender)?;
         // Where `train-lsgan` leaves it.
         let generator = &lsgan::folder_of(generator);
-        let classifier =
-            generator.parent().map(|folder| folder.join("classifier")).filter(|folder| folder.is_dir());
+        let classifier = generator
+            .parent()
+            .map(|folder| folder.join("classifier"))
+            .filter(|folder| saved::is_readable(folder));
         let generator = Lsgan::load(generator, device)?;
         let labelled = products::read(products)?.labelled(products::CATEGORY)?;
         let (pictures, left_out) = labelled.images(&generator.config().decoding(), cache, progress)?;

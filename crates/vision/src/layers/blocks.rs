@@ -11,7 +11,7 @@ pub(crate) const SLOPE: f32 = 0.2;
 /// ε of the normalisation.
 const EPSILON: f32 = 1e-5;
 
-/// What running moments keep of what they were at each step, as in the authors' codes.
+/// What running moments keep of what they were at each step, as LSGAN's authors have it.
 pub(crate) const MOMENTS_DECAY: f64 = 0.9;
 
 /// A convolution, or a transposed one, with its bias if it has one.

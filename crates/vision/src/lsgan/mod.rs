@@ -338,7 +338,7 @@ impl Lsgan {
 #[must_use]
 pub fn folder_of(given: &Path) -> PathBuf {
     let within = given.join(MODEL);
-    if within.is_dir() { within } else { given.to_owned() }
+    if saved::is_readable(&within) { within } else { given.to_owned() }
 }
 
 fn check(config: &LsganConfig) -> Result<(), VisionError> {

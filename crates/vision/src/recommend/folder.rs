@@ -18,6 +18,7 @@ use crate::error::VisionError;
 use crate::recommend::dvbpr::Dvbpr;
 use crate::recommend::linear::LinearModel;
 use crate::recommend::{Scorer, check};
+use crate::saved;
 
 const NETWORK: &str = "network";
 
@@ -165,7 +166,7 @@ impl Recommender {
         }
         let model = ItemVectorsModel::from_parts(loaded.model.to_parts())?;
         let network = folder.join(NETWORK);
-        let network = if network.exists() { Some(Dvbpr::load(&network, device)?) } else { None };
+        let network = if saved::is_readable(&network) { Some(Dvbpr::load(&network, device)?) } else { None };
         let manifest = loaded.manifest;
         let data = manifest.config[PLACE].as_str().map_or(manifest.data.name, str::to_owned);
         Ok(Self { model, items: loaded.items, network, data })

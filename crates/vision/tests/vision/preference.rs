@@ -97,6 +97,56 @@ impl CheckpointStore for Kept {
     }
 }
 
+/// Keeps the state between any two batches, until the program is killed.
+#[derive(Debug)]
+struct Killed {
+    kept: Kept,
+    saves: Mutex<usize>,
+}
+
+impl Killed {
+    fn after(saves: usize) -> Self {
+        Self { kept: Kept::default(), saves: Mutex::new(saves) }
+    }
+}
+
+impl CheckpointStore for Killed {
+    fn load(&self) -> Result<Option<TrainState>, FitError> {
+        self.kept.load()
+    }
+    fn due(&self, epochs: usize) -> bool {
+        self.kept.due(epochs)
+    }
+    fn due_within_epoch(&self) -> bool {
+        true
+    }
+    fn save(&self, state: &TrainState) -> Result<(), FitError> {
+        let mut saves = self.saves.lock().unwrap();
+        *saves = saves.checked_sub(1).ok_or_else(|| FitError::Checkpoint { reason: "killed".into() })?;
+        self.kept.save(state)
+    }
+}
+
+#[test]
+fn what_was_kept_in_the_middle_of_an_epoch_is_taken_up_after_a_kill() {
+    let (planted, split) = set();
+    let config = DvbprConfig { epochs: 2, ..small() };
+    let fit = |store: Option<&dyn CheckpointStore>| {
+        let ctx = FitContext { checkpoints: store, ..FitContext::new(5) };
+        dvbpr::fit(&config, &planted.data, &split, None, &Device::flex(), &ctx)
+    };
+    let whole = fit(None).unwrap();
+    // Keeping what a training has changes nothing in it.
+    let often = fit(Some(&Killed::after(usize::MAX))).unwrap();
+    assert_eq!((&whole.epochs, whole.model.items()), (&often.epochs, often.model.items()));
+    let killed = Killed::after(4);
+    assert!(fit(Some(&killed)).unwrap_err().to_string().contains("killed"));
+    // The first is kept before the first batch.
+    assert!((killed.load().unwrap().unwrap().numbers["batches"] - 3.0).abs() < 1e-12);
+    let resumed = fit(Some(&killed.kept)).unwrap();
+    assert_eq!((&whole.epochs, whole.model.items()), (&resumed.epochs, resumed.model.items()));
+}
+
 struct StopsAfterAnEpoch(CancelFlag);
 
 impl Progress for StopsAfterAnEpoch {

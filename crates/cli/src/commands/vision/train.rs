@@ -29,9 +29,6 @@ use crate::settings::parse_pair;
 /// Pixels that hand-made features are taken at.
 const FEATURES_PX: usize = 64;
 
-/// The file of an interrupted training that says which it is.
-const RUN: &str = "run.json";
-
 /// Time between two checkpoints.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -117,7 +114,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         )));
     }
     let file = args.features.as_ref().filter(|_| args.model != dvbpr::NAME);
-    if let Some(file) = file.filter(|file| !file.is_file()) {
+    if let Some(file) = file.filter(|file| !file.exists() || file.is_dir()) {
         return Err(usage(format!("there is no file {}", file.display())));
     }
     if args.model == training::VIS_RANK && !args.pretraining.is_empty() {
@@ -127,7 +124,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     let ctx = FitContext { progress: &bar, cancel: cancel_on_ctrl_c()?, ..FitContext::new(args.seed) };
     let kept = FolderCheckpoint::folder_for(&args.out);
     let run = Run { args, global, device: backend::device(&args.device)?, ctx, kept, told: Cell::new(false) };
-    run.begin()?;
     let made = match args.model.as_str() {
         "dvbpr" => run.dvbpr(),
         "vbpr" => run.vbpr(),
@@ -135,13 +131,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
         _ => run.sum(),
     };
     bar.finish();
-    if made.is_err() {
-        run.end()?;
-    }
     let Made { chosen, data, mut config } = match made {
         Err(error) => match error.downcast_ref::<VisionError>() {
             Some(VisionError::Fit(FitError::Cancelled { epochs })) if run.kept.exists() => bail!(
-                "stopped after {epochs} epochs; the training is kept in {}: the same command goes on",
+                "stopped after {epochs} epochs; what is kept is in {}: the same command goes on from there",
                 run.kept.display()
             ),
             _ => return Err(error),
@@ -154,43 +147,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<()> {
     config[PLACE] = place(&args.data.data)?.into();
     let metrics = json!({"seed": args.seed, "validation_auc": validation});
     recommender.save(&args.out, &data, config, metrics)?;
-    std::fs::remove_dir_all(&run.kept)?;
+    run.tidy()?;
     print(format!("written: {}", args.out.display()))
 }
 
 impl Run<'_> {
-    /// Makes the folder that an interrupted training is kept in, unless that of another one is there: it is not lost for a name.
-    fn begin(&self) -> anyhow::Result<()> {
-        let Args { data, model, preset, set, pretraining, features, seed, .. } = self.args;
-        let sorted = |pairs: &[String]| {
-            let mut pairs = pairs.to_vec();
-            pairs.sort_unstable();
-            pairs
-        };
-        let run = json!({
-            "model": model, "preset": preset, "set": sorted(set), "pretraining": sorted(pretraining), "features": features, "seed": seed,
-            "data": place(&data.data)?, "treatment": data.treatment, "least": [data.thresholds.min_user, data.thresholds.min_item],
-        });
-        let file = self.kept.join(RUN);
-        if self.kept.exists() {
-            let kept = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
-            if kept != Some(run) {
-                return Err(usage(format!(
-                    "{} is of another training (model, data, settings or seed differ): finish it with its own command, or delete it",
-                    self.kept.display()
-                )));
-            }
-            return Ok(());
-        }
-        std::fs::create_dir_all(&self.kept)?;
-        Ok(std::fs::write(file, format!("{run:#}\n"))?)
-    }
-
-    /// Takes that folder away again if nothing of a training is in it.
-    fn end(&self) -> anyhow::Result<()> {
-        let others = std::fs::read_dir(&self.kept)?
-            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() != RUN));
-        if others.count() == 0 {
+    /// Deletes what this training kept. An interrupted one of `dvbpr` is not lost because another model is trained to the same place.
+    fn tidy(&self) -> anyhow::Result<()> {
+        let own = [dvbpr::NAME, training::SUM].contains(&self.args.model.as_str());
+        if self.kept.exists() && (own || !self.kept.join(dvbpr::NAME).exists()) {
             std::fs::remove_dir_all(&self.kept)?;
         }
         Ok(())
@@ -269,10 +234,11 @@ impl Run<'_> {
         start: Option<(&PretrainConfig, &Pretrained)>,
     ) -> anyhow::Result<Fitted> {
         let run = self.description(&json!([config, start.map(|(config, _)| config)]), data);
-        let store = Checkpoints::new(self.kept.join("dvbpr"), run, EVERY);
+        let store = Checkpoints::new(self.kept.join(dvbpr::NAME), run, EVERY);
         let ctx = FitContext { checkpoints: Some(&store), ..self.ctx.clone() };
         let start = start.map(|(_, network)| network);
-        let fitted = dvbpr::fit(config, data, split, start, &self.device, &ctx)?;
+        let fitted =
+            store.without_what_diverged(dvbpr::fit(config, data, split, start, &self.device, &ctx))?;
         if let Some(auc) = fitted.epochs.get(fitted.best_epoch.saturating_sub(1)).and_then(|epoch| epoch.auc)
         {
             print(format!(
