@@ -37,6 +37,16 @@ fn taste((set, _, model): &(Planted, Dvbpr, LinearModel), label: &str, liked: &s
     Taste { theta: model.fold_in(&bought, 0.1).unwrap() }
 }
 
+/// Two people for each that may be liked of a label, who want different categories.
+fn persons(scorers: [&(Planted, Dvbpr, LinearModel); 2], label: &str, liked: &[&str]) -> Vec<Person> {
+    let both = liked.iter().flat_map(|liked| (0..2).map(move |class| (liked, class)));
+    both.map(|(liked, class)| {
+        let [taste, second] = scorers.map(|scorer| taste(scorer, label, liked));
+        Person { name: format!("{liked}-{class}"), taste, second, class }
+    })
+    .collect()
+}
+
 /// A generator of a label's classes.
 fn generator(set: &Planted, label: &str) -> Lsgan {
     let config = LsganConfig {
@@ -64,16 +74,7 @@ fn designs_follow_a_planted_shape() {
         &Device::flex(),
     )
     .unwrap();
-    let persons: Vec<Person> = SHAPES
-        .into_iter()
-        .flat_map(|shape| (0..2).map(move |class| (shape, class)))
-        .map(|(shape, class)| Person {
-            name: format!("{shape}-{class}"),
-            taste: taste(&first, "shape", shape),
-            second: taste(&second, "shape", shape),
-            class,
-        })
-        .collect();
+    let persons = persons([&first, &second], "shape", &SHAPES);
     let settings = DesignConfig { steps: 30, ..DesignConfig::default() };
     let model = generator(&first.0, "colour");
     let found = evaluate(
@@ -106,16 +107,7 @@ fn designs_follow_a_planted_taste_by_a_judge_that_was_trained_apart() {
 
     let colours = ["red", "green", "blue", "black"];
     assert!(colours.iter().all(|colour| COLOURS.iter().any(|(known, _)| known == colour)));
-    let persons: Vec<Person> = colours
-        .into_iter()
-        .flat_map(|colour| (0..2).map(move |class| (colour, class)))
-        .map(|(colour, class)| Person {
-            name: format!("{colour}-{class}"),
-            taste: taste(&first, "colour", colour),
-            second: taste(&second, "colour", colour),
-            class,
-        })
-        .collect();
+    let persons = persons([&first, &second], "colour", &colours);
     let catalogue = Catalogue::new(data.images.clone(), shapes, &device).unwrap();
     let settings = DesignConfig { steps: 30, ..DesignConfig::default() };
     let cancel = CancelFlag::default();

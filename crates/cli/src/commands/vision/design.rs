@@ -46,8 +46,8 @@ pub(crate) struct DesignArgs {
     /// The person, by their key in the purchases of --data
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Folder of purchases with pictures, by path or by name in the folders of data sets [default: what the recommender learned from, by
-    /// its name]
+    /// Folder of purchases with pictures, by path or by name in the folders of data sets [default: what the recommender learned from,
+    /// where that was]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Category to design for
@@ -177,7 +177,7 @@ fn bought(args: &DesignArgs, studio: &Studio, global: &Global) -> anyhow::Result
             let learned = &studio.recommender().data;
             find(learned, global).map_err(|_| {
                 usage(format!(
-                    "purchases of {user} are looked for in what the recommender learned from, and no folder `{learned}` is found by that name; \
+                    "purchases of {user} are looked for in what the recommender learned from, and no folder `{learned}` is found; \
                      --data says where it is, or --bought what they bought"
                 ))
             })?
